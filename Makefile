@@ -1,0 +1,76 @@
+# Every target works in a bare clone: it needs make, Python 3.11 or newer and pip.
+
+PYTHON ?= python3
+VENV ?= .venv
+IMAGE ?= examples/market.png
+QUESTION ?= Are there more apples than cars?
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
+
+.PHONY: demo test lint types check format lock clean python
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/core
+	$(BIN)/cot ask $(IMAGE) "$(QUESTION)"
+
+test: $(VENV)/all
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/all
+	$(BIN)/mypy --strict $(CHECKED)
+
+check: lint types test
+
+# The newest versions that fit together, all extras included; torch stays where it is pinned.
+# Only names and versions are kept, so the CPU and the CUDA build of torch both satisfy it.
+lock: $(BIN)/python
+	mkdir -p build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
+		--report build/lock.json 'torch==2.13.0' --editable '.[train,dev]'
+	$(BIN)/python -c "$$WRITE_LOCK"
+
+define WRITE_LOCK
+import json
+found = [item["metadata"] for item in json.load(open("build/lock.json"))["install"]]
+pins = {item["name"].lower().replace("_", "-"): item["version"].partition("+")[0] for item in found}
+dropped = ("nvidia-", "cuda-", "triton")
+pins = {name: pins[name] for name in sorted(pins) if name != "cot" and not name.startswith(dropped)}
+with open("requirements.lock", "w") as lock:
+    lock.write("# All that cot and its extras train and dev need, as constraints:\n")
+    lock.write("#   pip install --constraint requirements.lock --editable .\n")
+    lock.write("# Made by 'make lock'. What torch itself pins for CUDA is left to torch.\n")
+    lock.writelines(f"{name}=={version}\n" for name, version in pins.items())
+endef
+export WRITE_LOCK
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis ./*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: installing is repeated only when what is installed has changed.
+$(VENV)/core: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing cot into $(VENV); the first time this takes minutes."
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/all: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing cot with its extras into $(VENV); the first time this takes minutes."
+	$(INSTALL) --editable '.[train,dev]'
+	@touch $(VENV)/core $@
+
+$(BIN)/python: | python
+	$(PYTHON) -m venv $(VENV)
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+		"error: $(PYTHON) is Python %d.%d, cot needs 3.11 or newer; try: make PYTHON=python3.11" % sys.version_info[:2])'

@@ -1,0 +1,45 @@
+"""`cot config`: what the settings are, and where each came from."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Show the settings.", no_args_is_help=True)
+
+
+@app.callback()
+def _config() -> None:
+    """Show the settings."""
+
+
+@app.command()
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print each setting, its value, and where the value came from.
+
+    The first of these that names a setting wins: the command line, COT_* environment
+    variables, cot.toml in the current folder, the user's config.toml, the default.
+    """
+    from cot.config import load_settings
+
+    settings, origins = load_settings({})
+    values = settings.model_dump(mode="json")
+    if as_json:
+        rows = {name: {"value": values[name], "from": origin} for name, origin in origins.items()}
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("setting", "value", "from"):
+        table.add_column(heading, overflow="fold")
+    for name, origin in origins.items():
+        table.add_row(name, str(values[name]), origin)
+    # A pipe has no width: nothing is wrapped there, so that it can be searched line by line.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(markup=False, highlight=False, width=width).print(table)

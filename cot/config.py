@@ -1,0 +1,229 @@
+"""Settings: what the user may choose, and where each value came from.
+
+In: command line values, `COT_*` environment variables, `./cot.toml`, and the user's
+`config.toml`, the first that names a setting wins. Out: a frozen `Settings`, and the
+folders that ship with the package. Settings are read once; nothing is written.
+"""
+
+import difflib
+import functools
+import json
+import logging
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from cot.errors import ConfigError
+from cot.image import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS
+from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS
+
+PREFIX = "COT_"
+"""Environment variables are the setting's name in capitals behind this."""
+
+PROJECT_FILE = "cot.toml"
+"""Read from the current folder only, not from the folders above it."""
+
+MAX_FILE_BYTES = 2**20
+"""A settings file is at most 1 MiB."""
+
+_log = logging.getLogger(__name__)
+
+
+class Settings(BaseModel):
+    """What the user may choose. Made by `load_settings`; each field is one name in a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    model: str = Field(default="embedded", min_length=1)
+    """`embedded`, a checkpoint folder, or a Hugging Face model id."""
+    strategy: str = Field(default="decompose", pattern=r"^[a-z][a-z0-9_]*$", examples=["decompose", "direct"])
+    """How a question is answered: a folder of `prompts/`."""
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:1"]
+    )
+    """`auto` (a GPU if there is one), `cpu`, `mps`, `cuda` or `cuda:1`."""
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Seed of everything that is drawn at random."""
+    max_steps: int = Field(default=32, ge=1, le=1000)
+    """Steps of one chain at most."""
+    max_tokens: int = Field(default=2048, ge=1, le=10_000_000)
+    """Tokens generated for one question at most, over all its steps."""
+    max_seconds: float = Field(default=300.0, gt=0, le=1e6, allow_inf_nan=False)
+    """Seconds spent on one question at most, loading the model not counted."""
+    trace_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path("cot") / "traces")
+    """Folder of the traces. In a settings file it is relative to that file."""
+    max_image_pixels: int = Field(default=DEFAULT_MAX_PIXELS, ge=1, le=HARD_MAX_PIXELS)
+    """Width times height of an image at most."""
+    max_image_bytes: int = Field(default=DEFAULT_MAX_BYTES, ge=1, le=2**32)
+    """Size of an image file at most, in bytes."""
+    image_timeout_seconds: float = Field(default=DEFAULT_TIMEOUT_SECONDS, gt=0, le=3600, allow_inf_nan=False)
+    """Seconds that the download of one image may take."""
+
+
+NAMES = tuple(Settings.model_fields)
+"""The settings, in order."""
+
+
+def load_settings(
+    overrides: Mapping[str, object], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """Settings, and for each name where its value came from, for people.
+
+    overrides: values from the command line; None means not given there.
+    environment: instead of the process's. An empty variable counts as not set; an unknown
+        `COT_*` variable is a logged warning, since another program may own it.
+    folder: where `cot.toml` is looked for, instead of the current folder.
+    Raises ConfigError for an unknown name in a file or in overrides, and for a value of the
+    wrong type or range anywhere.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(NAMES, "default")
+    for path in (user_file(), (folder or Path()) / PROJECT_FILE):
+        for name, value in _read_file(path).items():
+            values[name], origins[name] = _checked(name, value, f"{name} in {path}", path.parent), str(path)
+    for variable, text in environment.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or not text:
+            continue
+        if name not in NAMES or variable != PREFIX + name.upper():
+            known = [PREFIX + known.upper() for known in NAMES]
+            _log.warning("warning: environment variable %s is no setting%s", variable, _nearest(variable, known))
+            continue
+        values[name], origins[name] = _parsed(name, text, variable), variable
+    for name, value in overrides.items():
+        if name not in NAMES:
+            raise ConfigError(f"unknown setting {name!r}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+        if value is not None:
+            values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
+            origins[name] = "command line"
+    return Settings.model_validate(values), origins
+
+
+def user_file() -> Path:
+    """The user's own settings file, which need not exist."""
+    return platformdirs.user_config_path("cot") / "config.toml"
+
+
+def prompts_folder() -> Path:
+    """Folder of the prompt templates, one folder a strategy."""
+    return _shipped("prompts")
+
+
+def tasks_folder() -> Path:
+    """Folder of the evaluation tasks."""
+    return _shipped("tasks")
+
+
+def weights_folder() -> Path:
+    """Folder of the embedded model: an ordinary transformers checkpoint."""
+    folder = Path(__file__).resolve().parent / "weights"
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"the embedded model is not in {folder}; expected config.json there; install cot again")
+    return folder
+
+
+def _shipped(name: str) -> Path:
+    """A folder that a wheel has inside the package, and a checkout beside it."""
+    package = Path(__file__).resolve().parent
+    if (package / name).is_dir():
+        return package / name
+    beside = package.parent / name
+    if beside.is_dir() and (package.parent / "pyproject.toml").is_file():
+        return beside
+    raise ConfigError(f"the folder {name} is neither in {package} nor beside it; install cot again")
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; expected a TOML file, or none") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path} has more than {MAX_FILE_BYTES} bytes; expected a small TOML file")
+    try:
+        found = tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 at byte {error.start}; expected a TOML file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not TOML: {reason}; expected lines like: max_steps = 20") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply; expected lines like: max_steps = 20") from error
+    for name in found:
+        if name not in NAMES:
+            raise ConfigError(f"unknown setting {name!r} in {path}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+    return found
+
+
+def _checked(name: str, value: object, origin: str, folder: Path) -> object:
+    """A typed value: no text for a number, no bool for an int."""
+    if isinstance(value, Path):
+        value = str(value)
+    if not isinstance(value, str | int | float):
+        raise ConfigError(f"{origin}: got {_short(value)}; expected {_expected(name)}")
+    try:
+        # Strict JSON knows no paths, so text becomes one, and keeps numbers, text and truth apart.
+        checked = _type(name).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: got {_short(value)}; expected {_expected(name)}") from error
+    return _located(checked, origin, folder)
+
+
+def _parsed(name: str, text: str, variable: str) -> object:
+    """The text of an environment variable."""
+    try:
+        return _located(_type(name).validate_strings(text), variable, Path())
+    except ValidationError as error:
+        raise ConfigError(f"{variable}: got {_short(text)}; expected {_expected(name)}") from error
+
+
+def _located(value: object, origin: str, folder: Path) -> object:
+    if not isinstance(value, Path):
+        return value
+    try:
+        return folder / value.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{origin}: got {str(value)!r}, a home folder that is not known; give the whole path"
+        ) from error
+
+
+@functools.cache
+def _type(name: str) -> TypeAdapter[Any]:
+    field = Settings.model_fields[name]
+    return TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+
+
+def _expected(name: str) -> str:
+    """What a setting takes, in words: `an integer from 1 to 1000`."""
+    schema = _type(name).json_schema()
+    kind = {"integer": "an integer", "number": "a number", "string": "text"}[schema["type"]]
+    if schema.get("format") == "path":
+        return "the path of a folder, as text"
+    if "examples" in schema:
+        return f"text like {', '.join(schema['examples'])}"
+    if "exclusiveMinimum" in schema:
+        return f"{kind} above {schema['exclusiveMinimum']:g}, at most {schema['maximum']:g}"
+    if "minimum" in schema:
+        return f"{kind} from {schema['minimum']} to {schema['maximum']}"
+    return f"{kind}, not empty"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
+    """`, did you mean 'max_steps'?`, or nothing."""
+    near = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

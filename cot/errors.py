@@ -1,0 +1,48 @@
+"""The error tree. Every message says what was got, what was expected, and what to do next.
+
+The command line prints the message as one line and exits with `exit_code`.
+"""
+
+
+class CotError(Exception):
+    """Base of all errors that `cot` raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(CotError):
+    """The caller asked for something that makes no sense (a bad option, no question)."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting has a wrong name, type or range."""
+
+
+class ImageError(CotError):
+    """An image cannot be opened, is not an image, or is too large."""
+
+
+class PromptError(CotError):
+    """A template is missing, malformed, or was given wrong inputs."""
+
+
+class EngineError(CotError):
+    """A model cannot be loaded or cannot answer."""
+
+
+class AnswerError(CotError):
+    """A model's text is not a value of the wanted type."""
+
+
+class PlanError(CotError):
+    """A plan's text is not a valid plan."""
+
+
+class TraceError(CotError):
+    """A trace is missing, unreadable, or of an unknown version."""
+
+
+class DataError(CotError):
+    """Training or evaluation data is missing or malformed."""

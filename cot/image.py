@@ -1,0 +1,233 @@
+"""Open, verify, orient, bound and hash an image.
+
+In: what the user named, read by `cot.source`. Out: a `LoadedImage`, 8-bit RGB, upright.
+Files come from outside and may be hostile: only the formats below are tried, the size in
+pixels is checked from the header before anything is decoded, and only the first frame is
+decoded. Colour profiles are ignored: values are taken as sRGB. It does not resize.
+"""
+
+import hashlib
+import io
+import re
+import struct
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+
+from cot.errors import ImageError
+from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS, read_source, shown
+
+DEFAULT_MAX_PIXELS = 100_000_000
+"""Width times height at most: 100 megapixels, 300 MB once decoded."""
+
+HARD_MAX_PIXELS = 178_956_970
+"""What Pillow itself refuses above, whatever `max_pixels` says."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""The only formats that are tried, by Pillow's names."""
+
+_EXPECTED = "expected a PNG, JPEG, WebP, GIF, BMP or TIFF file"
+_PHOTOMETRIC = 262
+_BITS_PER_SAMPLE = 258
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image that was opened and checked. Equal to another if sha256, source and notes are.
+
+    pixels: RGB, uint8, (width, height) as PIL has it; orientation applied, alpha on white.
+    sha256: hex digest over the pixels, see `pixel_hash`; the same for any lossless file of them.
+    source: where it came from, for people: a path, a URL without credentials, or "-".
+    notes: what was done that the user should know ("only the first frame is used").
+    """
+
+    pixels: Image.Image = field(repr=False, compare=False)
+    sha256: str
+    source: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Pixels per row."""
+        return self.pixels.width
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return self.pixels.height
+
+    def to_png(self) -> bytes:
+        """The pixels as a PNG file without metadata; `load_image` of it has the same sha256."""
+        buffer = io.BytesIO()
+        self.pixels.save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def pixel_hash(pixels: Image.Image) -> str:
+    """SHA-256, in hex, of width and height (4 bytes each, big-endian), then the RGB bytes row by row.
+
+    pixels: RGB, uint8.
+    """
+    digest = hashlib.sha256(struct.pack(">II", *pixels.size))
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def from_pixels(pixels: Image.Image, *, source: str, notes: tuple[str, ...] = ()) -> LoadedImage:
+    """Wrap pixels made in memory (a crop, a drawing) of any Pillow mode; the argument is not kept.
+
+    Raises ImageError if they are empty or of a mode that has no RGB.
+    """
+    found = list(notes)
+    rgb = _to_rgb(pixels, source, found)
+    return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=source, notes=tuple(found))
+
+
+def load_image(
+    source: str | Path | BinaryIO,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+) -> LoadedImage:
+    """Open an image from a path, a `file://`, `http://` or `https://` URL, `-` (standard input) or a stream.
+
+    max_bytes: size of the file at most. max_pixels: width times height at most.
+    timeout_seconds: bound on a whole download.
+    Raises ImageError if it is missing, empty, damaged, too large, or not an image.
+    """
+    data, name = read_source(source, max_bytes=max_bytes, timeout_seconds=timeout_seconds)
+    if not data:
+        raise ImageError(f"image {shown(name)} is empty (0 bytes); {_EXPECTED}; check how it was made")
+    notes: list[str] = []
+    with warnings.catch_warnings():
+        # What Pillow warns of is either an error here (too many pixels) or no matter to the user.
+        warnings.simplefilter("ignore")
+        opened = _open(data, name, min(max_pixels, HARD_MAX_PIXELS))
+        _decode(opened, name, notes)
+        orientation = _orientation(opened, notes)
+        rgb = _to_rgb(opened, name, notes)
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=name, notes=tuple(notes))
+
+
+def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    """Read the header only."""
+    try:
+        opened = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"image {shown(name)} is not an image that can be read, or is cut short (it starts with {data[:12]!r}); "
+            f"{_EXPECTED}; convert or export it again"
+        ) from error
+    except Image.DecompressionBombError as error:
+        count = re.search(r"\d+", str(error))
+        raise _too_many(name, f"{count[0] if count else 'too many'} pixels", max_pixels) from error
+    except Exception as error:
+        raise _damaged(name, error) from error
+    width, height = opened.size
+    if width < 1 or height < 1:
+        raise ImageError(f"image {shown(name)} is {width} x {height} pixels; expected at least 1 x 1; export it again")
+    if width * height > max_pixels:
+        raise _too_many(name, f"{width} x {height} = {width * height} pixels", max_pixels)
+    return opened
+
+
+def _decode(opened: Image.Image, name: str, notes: list[str]) -> None:
+    """Decode the first frame. Pillow's parsers raise almost anything on hostile data, hence `Exception`."""
+    size = opened.size
+    try:
+        if getattr(opened, "is_animated", False):
+            notes.append("only the first page is used" if opened.format == "TIFF" else "only the first frame is used")
+        opened.load()
+    except Exception as error:
+        raise _damaged(name, error) from error
+    if sorted(opened.size) != sorted(size):
+        raise _damaged(name, ValueError(f"header says {size}, data says {opened.size}"))
+
+
+def _orientation(opened: Image.Image, notes: list[str]) -> int:
+    """EXIF orientation, 1 to 8; 1 is upright. For TIFF Pillow has applied it, and says 1."""
+    try:
+        value = opened.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        notes.append("its EXIF data is damaged, so it may be turned the wrong way")
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image:
+    """A new 8-bit RGB image without metadata; transparent parts become white."""
+    if min(image.size) < 1:
+        raise ImageError(f"image {shown(name)} has no pixels, {image.size}; expected at least 1 x 1")
+    try:
+        if image.mode.startswith(("I", "F")):
+            image = _to_eight_bits(image, notes)
+        elif image.mode == "La":
+            image = image.convert("LA")
+        if image.has_transparency_data:
+            alpha = image.convert("RGBA")
+            rgb = Image.new("RGB", alpha.size, "white")
+            rgb.paste(alpha, mask=alpha)
+        else:
+            rgb = image.convert("RGB")
+    except (ValueError, OSError, TypeError) as error:
+        raise ImageError(
+            f"image {shown(name)} has the colour mode {image.mode!r}, which has no RGB here; convert it to RGB first"
+        ) from error
+    rgb.info = {}
+    return rgb
+
+
+def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Grey of 9 to 32 bits to grey of 8, scaled and not clipped; with alpha if one grey means transparent.
+
+    Values of 32 bits have no agreed white: the smallest of 1 (fractions only), 255 and 65535 that
+    holds them all is taken, else their own range is stretched. Values that are no numbers become black.
+    """
+    import numpy
+
+    values = numpy.asarray(image).astype(numpy.float64)
+    tags = getattr(image, "tag_v2", {})
+    low, high = 0.0, 2.0 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1.0
+    if image.mode in ("I", "F"):
+        finite = values[numpy.isfinite(values)]
+        least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        low, high = next(((0.0, white) for white in whites if least >= 0 and most <= white), (least, most))
+        notes.append(f"32-bit values: {low:g} is shown as black and {high:g} as white")
+    scaled = numpy.where(numpy.isfinite(values), values - low, 0.0) * (255.0 / ((high - low) or 1.0))
+    grey = Image.fromarray(numpy.rint(scaled.clip(0.0, 255.0)).astype(numpy.uint8))
+    if tags.get(_PHOTOMETRIC) == 0:
+        # The file counts from white to black. Pillow turns that round for 8 bits, not for more.
+        grey = ImageChops.invert(grey)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(numpy.where(values == transparent, 0, 255).astype(numpy.uint8)))
+    return grey
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ImageError(
+        f"image {shown(name)} is damaged or cut short: {reason}; expected a complete file; copy or export it again"
+    )
+
+
+def _too_many(name: str, got: str, max_pixels: int) -> ImageError:
+    return ImageError(
+        f"image {shown(name)} has {got}; expected at most {max_pixels}; shrink it or raise max_image_pixels"
+    )

@@ -1,0 +1,1 @@
+"""The prompt templates, `<strategy>/<step>.jinja`. Installed as `cot.prompts`; words only, no code."""

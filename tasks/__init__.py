@@ -1,0 +1,1 @@
+"""The evaluation tasks, `<name>.yaml`. Installed as `cot.tasks`; no code."""

@@ -1,0 +1,255 @@
+"""Settings come from four places, in order, and every wrong one is named."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cot.cli
+from cot.config import NAMES, Settings, load_settings, prompts_folder, tasks_folder, user_file, weights_folder
+from cot.errors import ConfigError, CotError, ImageError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, which is empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_user_file(text: str) -> Path:
+    user_file().parent.mkdir(parents=True, exist_ok=True)
+    user_file().write_text(text, "utf-8")
+    return user_file()
+
+
+def refused(**environment: str) -> str:
+    """The one line of the ConfigError that loading gives."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings({}, environment=environment)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    settings, origins = load_settings({}, environment={})
+    assert settings == Settings()
+    assert (settings.model, settings.strategy, settings.device, settings.seed) == ("embedded", "decompose", "auto", 0)
+    assert settings.trace_dir.parts[-2:] == ("cot", "traces")
+    assert origins == dict.fromkeys(NAMES, "default")
+
+
+def test_precedence(folder: Path) -> None:
+    user = write_user_file("seed = 1\nmax_steps = 1\nmax_tokens = 1\nmax_seconds = 1")
+    (folder / "cot.toml").write_text("seed = 2\nmax_steps = 2\nmax_tokens = 2", "utf-8")
+    environment = {"COT_SEED": "3", "COT_MAX_STEPS": "3"}
+    settings, origins = load_settings({"seed": 4, "device": None}, environment=environment)
+    assert (settings.seed, settings.max_steps, settings.max_tokens, settings.max_seconds) == (4, 3, 2, 1.0)
+    assert origins["seed"] == "command line"
+    assert origins["max_steps"] == "COT_MAX_STEPS"
+    assert origins["max_tokens"] == "cot.toml"
+    assert origins["max_seconds"] == str(user)
+    assert origins["device"] == "default"
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("line", "got", "expected"),
+    [
+        ("max_steps = '3'", "'3'", "an integer from 1 to 1000"),
+        ("max_steps = true", "True", "an integer from 1 to 1000"),
+        ("max_steps = 0", "0", "an integer from 1 to 1000"),
+        ("max_steps = 1001", "1001", "an integer from 1 to 1000"),
+        ("max_steps = 1.0", "1.0", "an integer from 1 to 1000"),
+        ("max_seconds = nan", "nan", "a number above 0, at most 1e+06"),
+        ("max_seconds = inf", "inf", "a number above 0, at most 1e+06"),
+        ("seed = 4294967296", "4294967296", "an integer from 0 to 4294967295"),
+        ("model = ''", "''", "text, not empty"),
+        ("model = 2026-01-01", "datetime.date(2026, 1, 1)", "text, not empty"),
+        ("model = ['a']", "['a']", "text, not empty"),
+        ("device = 'gpu'", "'gpu'", "text like auto, cpu, mps, cuda, cuda:1"),
+        ("strategy = '../x'", "'../x'", "text like decompose, direct"),
+        ("trace_dir = 3", "3", "the path of a folder, as text"),
+    ],
+)
+def test_wrong_values_in_a_file(folder: Path, line: str, got: str, expected: str) -> None:
+    (folder / "cot.toml").write_text(line, "utf-8")
+    assert refused() == f"{line.split()[0]} in cot.toml: got {got}; expected {expected}"
+
+
+@pytest.mark.parametrize("value", ["x", "1.5", "-1", "1e3", "true"])
+def test_wrong_values_in_the_environment(value: str) -> None:
+    assert refused(COT_SEED=value) == f"COT_SEED: got {value!r}; expected an integer from 0 to 4294967295"
+
+
+@pytest.mark.parametrize("value", ["3", True, 3.5, [3], -1])
+def test_wrong_values_on_the_command_line(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"--max-steps: got .* expected an integer from 1 to 1000"):
+        load_settings({"max_steps": value}, environment={})
+
+
+@pytest.mark.parametrize("name", ["max_stepz", "max-steps", "MAX_STEPS_"])
+def test_unknown_names_in_a_file(folder: Path, name: str) -> None:
+    (folder / "cot.toml").write_text(f"{name} = 3", "utf-8")
+    message = refused()
+    assert message.startswith(f"unknown setting {name!r} in cot.toml")
+    assert message.endswith(f"known: {', '.join(NAMES)}")
+    assert ("did you mean 'max_steps'?" in message) == name.islower()
+
+
+def test_unknown_names_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigError, match="unknown setting 'sead', did you mean 'seed'"):
+        load_settings({"sead": 1}, environment={})
+    with caplog.at_level(logging.WARNING):
+        assert load_settings({}, environment={"COT_MODLE": "x", "OTHER": "y"})[0] == Settings()
+    assert [record.getMessage() for record in caplog.records] == [
+        "warning: environment variable COT_MODLE is no setting, did you mean 'COT_MODEL'?"
+    ]
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert load_settings({}, environment={"COT_MODEL": ""})[1]["model"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"seed = = 1", "line 1, column 8"),
+        (b"seed = 1\n= 2", "line 2, column 1"),
+        (b"a = " + b"[" * 5000, "nested too deeply"),
+        (b"\xff", "not UTF-8 at byte 0"),
+        (b"#" * (2**20 + 1), "more than 1048576 bytes"),
+    ],
+)
+def test_files_that_are_no_toml(folder: Path, data: bytes, reason: str) -> None:
+    (folder / "cot.toml").write_bytes(data)
+    message = refused()
+    assert reason in message
+    assert message.startswith("cot.toml ")
+
+
+def test_a_folder_in_place_of_the_file(folder: Path) -> None:
+    (folder / "cot.toml").mkdir()
+    assert refused().startswith("cot.toml cannot be read: ")
+
+
+def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
+    user = write_user_file("trace_dir = 'here'")
+    assert load_settings({}, environment={})[0].trace_dir == user.parent / "here"
+    settings, _ = load_settings({"trace_dir": Path("there")}, environment={})
+    assert settings.trace_dir.resolve() == folder / "there"
+    assert load_settings({}, environment={"COT_TRACE_DIR": "~"})[0].trace_dir == Path.home()
+    assert "COT_TRACE_DIR: got '~no-such-user/x', a home folder" in refused(COT_TRACE_DIR="~no-such-user/x")
+
+
+def test_shipped_folders() -> None:
+    assert (prompts_folder() / "__init__.py").is_file()
+    assert (tasks_folder() / "__init__.py").is_file()
+
+
+def test_weights_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cot.config.__file__", str(tmp_path / "config.py"))
+    for find in (weights_folder, prompts_folder):
+        with pytest.raises(ConfigError, match="install cot again"):
+            find()
+
+
+class TestCommandLine:
+    def test_show(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COT_MODEL", "[red]some/very-long-name[/red]" + "x" * 200)
+        assert cot.cli.main(["config", "show"]) == 0
+        lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+        assert lines["setting"] == ["value", "from"]
+        assert lines["model"] == [os.environ["COT_MODEL"], "COT_MODEL"]
+        assert lines["seed"] == ["0", "default"]
+
+    def test_show_json(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COT_SEED", "7")
+        assert cot.cli.main(["config", "show", "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert tuple(rows) == NAMES
+        assert rows["seed"] == {"value": 7, "from": "COT_SEED"}
+
+    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cot.cli.main(["--version"]) == 0
+        assert capsys.readouterr().out == f"cot {cot.__version__}\n"
+
+    @pytest.mark.parametrize("arguments", [["nope"], ["config", "show", "--nope"], ["--nope"], []])
+    def test_usage_errors(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert cot.cli.main(arguments) == 2
+        assert capsys.readouterr() != ("", "")
+
+    def test_a_wrong_setting_is_one_line(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COT_SEED", "x\ny")
+        assert cot.cli.main(["config", "show"]) == 2
+        assert capsys.readouterr().err == ("error: COT_SEED: got 'x\\ny'; expected an integer from 0 to 4294967295\n")
+
+    @pytest.mark.parametrize(
+        ("error", "code", "line"),
+        [
+            (ImageError("no\nimage"), 1, "error: no image\n"),
+            (CotError("wrong"), 1, "error: wrong\n"),
+            (ConfigError("wrong"), 2, "error: wrong\n"),
+            (KeyboardInterrupt(), 130, ""),
+        ],
+    )
+    def test_errors_become_exit_codes(
+        self,
+        error: BaseException,
+        code: int,
+        line: str,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fail(_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("cot.config.load_settings", fail)
+        assert cot.cli.main(["config", "show"]) == code
+        assert capsys.readouterr().err == line
+
+    def test_a_bug_keeps_its_traceback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("cot.config.load_settings", fail)
+        with pytest.raises(ZeroDivisionError):
+            cot.cli.main(["config", "show"])
+
+
+def run_command(root: Path, output: Any) -> "subprocess.CompletedProcess[bytes]":
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "cot", "config", "show", "--json"]
+    return subprocess.run(command, env=environment, stdout=output, stderr=subprocess.PIPE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX pipes")
+def test_a_broken_pipe_is_silent(root: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = run_command(root, writer)
+    finally:
+        os.close(writer)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(root: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run_command(root, full)
+    assert done.stderr.startswith(b"error: the system refused: No space left on device")
+    assert done.stderr.count(b"\n") == 1
+    assert done.returncode == 1
