@@ -1,0 +1,199 @@
+"""The engine contract: what is asked of a model, and what comes back.
+
+In: a `Request`, which is a conversation with images, sampling settings and a constraint.
+Out: a `Completion`, or `Delta`s while it is made. Nothing here loads a model.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from cot.image import LoadedImage
+
+FinishReason = Literal["stop", "length", "cancelled"]
+"""`stop`: end token, stop string or satisfied constraint; `length`: token budget used up."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation.
+
+    content: texts and images in the order the model sees them.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: tuple[str | LoadedImage, ...]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The text must be one of `values`."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Regex:
+    """The whole text must match `pattern` (Rust `regex` syntax: no look-around, no back-references)."""
+
+    pattern: str
+
+
+@dataclass(frozen=True)
+class JsonSchema:
+    """The text must be JSON that fits `schema`, itself JSON text."""
+
+    schema: str
+
+
+Constraint = Choices | Regex | JsonSchema
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen. Temperature 0 is greedy; then the other fields do nothing.
+
+    temperature: >= 0. top_p: in (0, 1]. top_k: >= 0, 0 for no limit. seed: >= 0.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing to ask a model.
+
+    n: number of samples, >= 1. max_tokens: tokens to generate at most, >= 1.
+    stop: the text ends before the first of these.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    sampling: Sampling = Sampling()
+    constraint: Constraint | None = None
+    n: int = 1
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens and calls. Adds up with `+`.
+
+    prompt_tokens includes image_tokens and cached_tokens. calls: engine calls;
+    batches: generation batches started (several calls can share one).
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    image_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    batches: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds, wall clock."""
+
+    queue_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A generated token and the natural logarithm of its probability (<= 0) among the tokens
+    that the constraint allowed, before temperature."""
+
+    token: str
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One sample. text excludes stop strings and special tokens; logprobs covers its tokens and the end token."""
+
+    text: str
+    finish_reason: FinishReason
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a request gave: `n` candidates, and what they cost."""
+
+    candidates: tuple[Candidate, ...]
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+
+    @property
+    def text(self) -> str:
+        """Text of the first candidate."""
+        return self.candidates[0].text
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Finish reason of the first candidate."""
+        return self.candidates[0].finish_reason
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Log-probabilities of the first candidate."""
+        return self.candidates[0].logprobs
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of text as it is generated; the last one carries the completion."""
+
+    text: str
+    completion: Completion | None = None
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What answers.
+
+    model: folder, hub id or server model name. revision: commit or content hash of the weights, if known.
+    context_tokens: the longest prompt plus answer, 0 if unknown.
+    load_seconds: named parts of the loading time, for `--timings`.
+    """
+
+    model: str
+    revision: str | None
+    dtype: str
+    quantization: str
+    device: str
+    context_tokens: int
+    versions: dict[str, str] = field(default_factory=dict)
+    load_seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Anything that completes requests. Safe to call with many requests in flight.
+
+    Cancelling the task that awaits `complete` frees its place. Raises EngineError.
+    """
+
+    @property
+    def info(self) -> EngineInfo:
+        """What answers."""
+        ...
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request."""
+        ...
+
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Answer one request piece by piece."""
+        ...
+
+    async def close(self) -> None:
+        """Free the model or the connections."""
+        ...

@@ -1,0 +1,140 @@
+"""Constraints: which tokens may come next, by llguidance.
+
+In: `Choices`, `Regex` or `JsonSchema`, and the tokens so far. Out: a mask over the vocabulary.
+It applies no mask and picks no token.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cot.engine.base import Choices, Constraint, Regex
+from cot.errors import EngineError
+
+REGEX_META = frozenset(r"\.+*?()|[]{}^$")
+JSON_WHITESPACE = r"[ ]?"
+"""At most one blank between the parts of a JSON text: unbounded blanks let a weak model never end."""
+
+COMPILED_AT_MOST = 64
+
+
+class ConstraintState:
+    """One answer's place in its constraint. Feed it each token that was chosen."""
+
+    def __init__(self, matcher: Any, eos_ids: tuple[int, ...]):
+        self._matcher = matcher
+        self._eos_ids = [*eos_ids]
+        self._mask: NDArray[np.bool_] | None = None
+
+    def allowed(self, vocab_size: int) -> NDArray[np.bool_]:
+        """Tokens that may come next, shape (vocab_size,); end tokens exactly when the text is complete.
+
+        Raises EngineError if no token of this vocabulary can go on.
+        """
+        mask = np.zeros(vocab_size, dtype=np.bool_)
+        known = self._following()[:vocab_size]
+        mask[: len(known)] = known
+        mask[[token for token in self._eos_ids if token < vocab_size]] = self._matcher.is_accepting()
+        if not mask.any():
+            raise EngineError("no token can continue the answer under its constraint; use a simpler constraint")
+        return mask
+
+    def advance(self, token: int) -> None:
+        """Take a token that `allowed` allowed; not an end token."""
+        self._mask = None
+        if not self._matcher.consume_token(token):
+            raise EngineError(f"the constraint refused token {token}: {_one_line(self._matcher.get_error())}")
+
+    @property
+    def complete(self) -> bool:
+        """The text satisfies the constraint and nothing more may follow."""
+        if not self._matcher.is_accepting():
+            return False
+        return bool(self._matcher.is_stopped()) or not self._following().any()
+
+    def _following(self) -> NDArray[np.bool_]:
+        """Tokens that may come next, end tokens left out."""
+        if self._mask is None:
+            packed = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+            self._mask = np.unpackbits(packed, bitorder="little").astype(np.bool_)
+            self._mask[[token for token in self._eos_ids if token < len(self._mask)]] = False
+            if self._matcher.is_error():
+                raise EngineError(f"the constraint is too complex: {_one_line(self._matcher.get_error())}")
+        return self._mask
+
+
+class ConstraintCompiler:
+    """Makes constraint states for one tokenizer. Reads the vocabulary once, at the first constraint."""
+
+    def __init__(self, tokenizer: Any, eos_ids: tuple[int, ...]):
+        self._tokenizer = tokenizer
+        self._eos_ids = eos_ids
+        self._vocabulary: Any = None
+        self._lead = ""
+        self._compiled = lru_cache(maxsize=COMPILED_AT_MOST)(self._compile)
+
+    def start(self, constraint: Constraint) -> ConstraintState:
+        """The state before the first token. Raises EngineError for an invalid pattern, schema or choice."""
+        return ConstraintState(self._compiled(constraint).deep_copy(), self._eos_ids)
+
+    def _compile(self, constraint: Constraint) -> Any:
+        from llguidance import LLMatcher
+
+        if self._vocabulary is None:
+            self._vocabulary = _read_vocabulary(self._tokenizer, self._eos_ids)
+            # Some tokenisers start words with a blank that decoding takes off the first one again.
+            first_word = self._tokenizer.encode("a", add_special_tokens=False)
+            self._lead = " ?" if self._vocabulary.decode_str(first_word).startswith(" ") else ""
+        matcher = LLMatcher(self._vocabulary, _grammar(constraint, self._lead), log_level=0)
+        if matcher.is_error():
+            raise EngineError(f"invalid constraint {_shown(constraint)}: {_one_line(matcher.get_error())}")
+        return matcher
+
+
+def _read_vocabulary(tokenizer: Any, eos_ids: tuple[int, ...]) -> Any:
+    from llguidance.hf import from_tokenizer
+
+    if not eos_ids:
+        raise EngineError(
+            "the model names no end token, so its answers cannot be constrained; ask without a constraint"
+        )
+    try:
+        return from_tokenizer(tokenizer, eos_token=[*eos_ids])
+    except ValueError as error:
+        name = type(tokenizer).__name__
+        raise EngineError(f"constraints need a fast tokenizer, got {name}: {_one_line(str(error))}") from error
+
+
+def _grammar(constraint: Constraint, lead: str) -> str:
+    """lead: pattern of what may come before the text."""
+    from llguidance import LLMatcher
+
+    if isinstance(constraint, Regex):
+        return LLMatcher.grammar_from_regex(f"{lead}(?:{constraint.pattern})" if lead else constraint.pattern)
+    if isinstance(constraint, Choices):
+        if not any(constraint.values):
+            raise EngineError(f"got choices {list(constraint.values)}; expected at least one text that is not empty")
+        return LLMatcher.grammar_from_regex(f"{lead}(?:{'|'.join(_escape(value) for value in constraint.values)})")
+    try:
+        return LLMatcher.grammar_from_json_schema(
+            constraint.schema,
+            overrides={"whitespace_pattern": JSON_WHITESPACE},
+        )
+    except ValueError as error:
+        raise EngineError(f"invalid constraint {_shown(constraint)}: {_one_line(str(error))}") from error
+
+
+def _escape(text: str) -> str:
+    """`text` as a regular expression that matches only it, in Rust's syntax."""
+    return "".join(f"\\{char}" if char in REGEX_META else char for char in text)
+
+
+def _shown(constraint: Constraint) -> str:
+    text = repr(constraint)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]

@@ -1,0 +1,224 @@
+"""Load a checkpoint: processor, model, and what is known about both.
+
+In: a folder or hub id, a device and a dtype. Out: `Loaded`. Weights are read from safetensors only, and
+code that a checkpoint brings along is never run.
+"""
+
+import gc
+import importlib.util
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cot.engine.base import EngineInfo
+from cot.engine.local.source import Source, find_source
+from cot.errors import EngineError
+
+DTYPES = ("float32", "bfloat16", "float16")
+FLOAT32_MAX_BYTES = 2 * 2**30
+"""Checkpoints up to this size on disk are widened to float32 on a CPU; twice their size fits most machines."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready to generate.
+
+    eos_ids: every token that ends an answer. pad_id: fills rows that have ended.
+    image_token_id: the placeholder that stands for a piece of an image, if the family has one.
+    """
+
+    model: Any
+    processor: Any
+    tokenizer: Any
+    info: EngineInfo
+    eos_ids: tuple[int, ...]
+    pad_id: int
+    image_token_id: int | None
+
+
+def load(model: str | Path, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> Loaded:
+    """Load any `AutoModelForImageTextToText` checkpoint.
+
+    device: auto (CUDA if there is any, else CPU), cpu, cuda, cuda:N, mps.
+    dtype: auto (float32 on CPU up to 2 GiB of weights, else bfloat16; 16 bits on a GPU), float32, bfloat16, float16.
+    Raises EngineError if the checkpoint is missing, malformed, incomplete, or no vision-language model.
+    """
+    if dtype != "auto" and dtype not in DTYPES:
+        raise EngineError(f"unknown dtype {dtype!r}; expected auto, {', '.join(DTYPES)}")
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "files"):
+        source = find_source(model, revision=revision)
+    with _timed(seconds, "import"):
+        _import_quietly()
+    target = _pick_device(device)
+    weights_dtype = _pick_dtype(dtype, target, source.weight_bytes)
+    with _timed(seconds, "processor"), _clear_errors(source, "processor"):
+        processor = _load_processor(source)
+    with _timed(seconds, "model"), _clear_errors(source, "model"):
+        network = _load_model(source, target, weights_dtype)
+    return _describe(source, processor, network, seconds)
+
+
+def _describe(source: Source, processor: Any, network: Any, seconds: dict[str, float]) -> Loaded:
+    import torch
+    import transformers
+
+    eos_ids = _eos_ids(network, processor.tokenizer)
+    # An empty configuration: what a checkpoint suggests (a temperature, a penalty, a minimal length)
+    # must not change answers behind the back of a request.
+    network.generation_config = transformers.GenerationConfig()
+    config = network.config
+    info = EngineInfo(
+        model=source.name,
+        revision=source.revision,
+        dtype=str(network.dtype).removeprefix("torch."),
+        quantization=_quantization(config),
+        device=str(network.device),
+        context_tokens=int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0),
+        versions={"torch": torch.__version__, "transformers": transformers.__version__},
+        load_seconds=seconds,
+    )
+    pad = processor.tokenizer.pad_token_id
+    pad_id = pad if pad is not None else next(iter(eos_ids), 0)
+    return Loaded(network, processor, processor.tokenizer, info, eos_ids, pad_id, _image_token_id(config, processor))
+
+
+def _load_processor(source: Source) -> Any:
+    from transformers import AutoProcessor
+
+    processor: Any = AutoProcessor.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+    if not hasattr(processor, "image_processor"):
+        raise EngineError(
+            f"{source.name} has no image processor, so it cannot see; expected a vision-language checkpoint "
+            "(with processor_config.json or preprocessor_config.json)"
+        )
+    if processor.chat_template is None:
+        processor.chat_template = getattr(processor.tokenizer, "chat_template", None)
+    if not processor.chat_template:
+        raise EngineError(
+            f"{source.name} has no chat template, so questions cannot be put to it; "
+            "add chat_template.jinja to its folder, or use its instruction-tuned variant"
+        )
+    return processor
+
+
+def _load_model(source: Source, device: str, dtype: str) -> Any:
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        source.folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=getattr(torch, dtype),
+        device_map=None if device == "cpu" else device,
+        output_loading_info=True,
+    )
+    network, report = loaded
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise EngineError(
+            f"{source.name} lacks {len(missing)} of its weights (first: {missing[0]}), which would be random; "
+            "expected a complete checkpoint: fetch or save it again"
+        )
+    return network.eval()
+
+
+def _pick_device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise EngineError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in available:
+        raise EngineError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps")
+    if not available[kind]:
+        raise EngineError(f"device {device!r} is not available on this machine; use auto or cpu")
+    index = torch.device(device).index
+    if kind == "cuda" and index is not None and index >= torch.cuda.device_count():
+        raise EngineError(
+            f"device {device!r} does not exist; this machine has {torch.cuda.device_count()} CUDA devices"
+        )
+    return device
+
+
+def _pick_dtype(dtype: str, device: str, weight_bytes: int) -> str:
+    import torch
+
+    if dtype != "auto":
+        return dtype
+    if device == "cpu":
+        return "float32" if weight_bytes <= FLOAT32_MAX_BYTES else "bfloat16"
+    if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16"
+    return "float16"
+
+
+def _eos_ids(network: Any, tokenizer: Any) -> tuple[int, ...]:
+    """All end tokens: the generation configuration may name several, and the tokenizer another."""
+    named = getattr(network.generation_config, "eos_token_id", None)
+    if named is None:
+        named = getattr(network.config.get_text_config(), "eos_token_id", None)
+    ids = list(named) if isinstance(named, list | tuple) else [named]
+    return tuple(dict.fromkeys(int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None))
+
+
+def _image_token_id(config: Any, processor: Any) -> int | None:
+    for owner, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
+        if isinstance(getattr(owner, name, None), int):
+            return int(getattr(owner, name))
+    return None
+
+
+def _quantization(config: Any) -> str:
+    stored = getattr(config, "quantization_config", None)
+    method = stored.get("quant_method") if isinstance(stored, dict) else getattr(stored, "quant_method", None)
+    return "none" if method is None else str(getattr(method, "value", method))
+
+
+def _import_quietly() -> None:
+    """Import torch and transformers; keep their warnings and progress bars off the user's terminal."""
+    absent = [name for name in ("torch", "transformers", "llguidance") if importlib.util.find_spec(name) is None]
+    if absent:
+        raise EngineError(f"the local engine needs {', '.join(absent)}: pip install {' '.join(absent)}")
+    # The imports allocate millions of objects and free almost none: collecting meanwhile costs a tenth of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: F401
+        from transformers.utils import logging as transformers_logging
+    finally:
+        if collecting:
+            gc.enable()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|huggingface_hub|accelerate|bitsandbytes)\b")
+
+
+@contextmanager
+def _clear_errors(source: Source, part: str) -> Iterator[None]:
+    """Turn whatever transformers raises for a bad checkpoint into one line."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        raise EngineError(f"cannot load the {part} of {source.name}: {text}") from error
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[part] = time.perf_counter() - start

@@ -1,0 +1,147 @@
+"""One sample as it grows: choose a token, note its probability, know when to stop.
+
+In: the logits of one position after another. Out: tokens, text and, at the end, a `Candidate`.
+It knows nothing of models, so any decoding loop can drive it.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cot.engine.base import Candidate, FinishReason, Request, Sampling, TokenLogprob
+from cot.engine.local.constraint import ConstraintState
+from cot.errors import EngineError
+
+REPLACEMENT = "\ufffd"
+"""What an unfinished or invalid UTF-8 sequence decodes to."""
+
+
+class Row:
+    """The state of sample `index` of a request.
+
+    max_tokens: tokens to generate at most; lower it to what the context leaves.
+    on_text: called with each piece of text that is certain to stay.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        index: int,
+        *,
+        tokenizer: Any,
+        eos_ids: tuple[int, ...],
+        constraint: ConstraintState | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ):
+        self._tokenizer = tokenizer
+        self._eos_ids = eos_ids
+        self._constraint = constraint
+        self._on_text = on_text
+        self._stop = tuple(stop for stop in request.stop if stop)
+        self._choose = _chooser(request.sampling, index)
+        self._logprobs: list[float] = []
+        self._emitted = ""
+        self.max_tokens = request.max_tokens
+        self.tokens: list[int] = []
+        self.finish_reason: FinishReason | None = None
+
+    @property
+    def done(self) -> bool:
+        """No further token is wanted."""
+        return self.finish_reason is not None
+
+    def step(self, logits: Tensor) -> int:
+        """Choose and take the next token.
+
+        logits: float, shape (vocab,). Raises EngineError if they are not numbers.
+        """
+        if self._constraint is not None:
+            allowed = torch.from_numpy(self._constraint.allowed(logits.shape[-1]))
+            logits = logits.masked_fill(~allowed.to(logits.device), -torch.inf)
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        if bool(logprobs.max().isnan()):
+            raise EngineError("the model gave logits that are not numbers; load it with dtype float32")
+        token = self._choose(logits)
+        self.tokens.append(token)
+        self._logprobs.append(float(logprobs[token]))
+        self._judge(token)
+        return token
+
+    def candidate(self) -> Candidate:
+        """The finished sample."""
+        decode = self._tokenizer.decode
+        logprobs = zip((decode([token]) for token in self.tokens), self._logprobs, strict=True)
+        return Candidate(
+            self._text()[0], self.finish_reason or "length", tuple(TokenLogprob(*pair) for pair in logprobs)
+        )
+
+    def _judge(self, token: int) -> None:
+        """Decide whether `token` ended the sample, and hand out the text that is certain."""
+        if token in self._eos_ids:
+            self.finish_reason = "stop"
+        elif self._constraint is not None:
+            self._constraint.advance(token)
+            if self._constraint.complete:
+                self.finish_reason = "stop"
+        if (self._stop or self._on_text) and not self.done:
+            text, stopped = self._text()
+            if stopped:
+                self.finish_reason = "stop"
+            elif self._on_text:
+                self._emit(text[: len(text) - self._uncertain(text)])
+        if not self.done and len(self.tokens) >= self.max_tokens:
+            self.finish_reason = "length"
+        if self.done and self._on_text:
+            self._emit(self._text()[0])
+
+    def _text(self) -> tuple[str, bool]:
+        """The text so far, cut before the first stop string, and whether there was one."""
+        ids = [token for token in self.tokens if token not in self._eos_ids]
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        found = [place for stop in self._stop if (place := text.find(stop)) >= 0]
+        if found:
+            return text[: min(found)], True
+        return (text.rstrip(REPLACEMENT) if self.finish_reason == "length" else text), False
+
+    def _uncertain(self, text: str) -> int:
+        """Characters at the end of `text` that a later token may change or a stop string may take back."""
+        held = len(text) - len(text.rstrip(REPLACEMENT))
+        for stop in self._stop:
+            begun = (length for length in range(len(stop) - 1, held, -1) if text.endswith(stop[:length]))
+            held = next(begun, held)
+        return held
+
+    def _emit(self, text: str) -> None:
+        if self._on_text and len(text) > len(self._emitted) and text.startswith(self._emitted):
+            self._on_text(text[len(self._emitted) :])
+            self._emitted = text
+
+
+def _chooser(sampling: Sampling, index: int) -> Callable[[Tensor], int]:
+    """A function from masked logits, shape (vocab,), to a token.
+
+    Random draws come from a generator of this sample's own, on the CPU: they depend on the seed and the
+    sample's index, and on nothing else that runs.
+    """
+    if sampling.temperature == 0:
+        return lambda logits: int(logits.argmax())
+    from transformers.generation import logits_process as warp
+
+    warpers: list[warp.LogitsProcessor] = [warp.TemperatureLogitsWarper(sampling.temperature)]
+    if sampling.top_k:
+        warpers.append(warp.TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        warpers.append(warp.TopPLogitsWarper(sampling.top_p))
+    digest = hashlib.sha256(f"{sampling.seed}:{index}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+
+    def choose(logits: Tensor) -> int:
+        scores = logits.float().cpu()[None]
+        for warper in warpers:
+            scores = warper(None, scores)
+        return int(torch.multinomial(scores.softmax(dim=-1)[0], 1, generator=generator))
+
+    return choose

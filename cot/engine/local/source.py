@@ -1,0 +1,126 @@
+"""Where a checkpoint's files are: a local folder, or a hub id that the user named.
+
+In: a folder or `owner/name`. Out: a folder with a config and safetensors weights, and its revision.
+Reads no model. Reaches the network for a hub id only.
+"""
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cot.errors import EngineError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_TIMEOUT_SECONDS = 5.0
+WANTED_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+UNWANTED_FILES = ["*/*.safetensors", "consolidated*.safetensors"]
+"""Second copies of the weights in other layouts, which transformers does not read."""
+
+HASHED_WHOLE_BYTES = 256 * 2**20
+SAMPLED_BLOCKS = 64
+SAMPLED_BLOCK_BYTES = 2**20
+
+INSTEAD = "leave out the model to use the embedded one, or give a local checkpoint folder"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint on disk. name: as the user gave it. revision: commit or content hash of the weights."""
+
+    name: str
+    folder: Path
+    revision: str
+    weight_bytes: int
+
+
+def find_source(model: str | Path, *, revision: str | None = None) -> Source:
+    """The checkpoint that `model` names: a folder if it exists, else a hub id, downloaded or from the hub's cache.
+
+    revision: branch, tag or commit of a hub id; a folder has none.
+    Raises EngineError if there is no such folder or hub id, or it lacks a config or safetensors weights.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise EngineError(f"got revision {revision!r} for the folder {model}; only a hub id has revisions: omit it")
+        weights = _check_folder(folder)
+        return Source(str(model), folder, _hash_weights(weights), _size(weights))
+    if isinstance(model, Path) or not HUB_ID.fullmatch(model):
+        raise EngineError(
+            f"no model folder at {model}; expected an existing checkpoint folder or a hub id owner/name; or {INSTEAD}"
+        )
+    folder = _download(model, revision)
+    return Source(model, folder, folder.name, _size(_check_folder(folder)))
+
+
+def _check_folder(folder: Path) -> list[Path]:
+    """The weight files of a checkpoint folder."""
+    if not (folder / "config.json").is_file():
+        raise EngineError(f"{folder} is no model checkpoint: it has no config.json; {INSTEAD}")
+    weights = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    if not weights:
+        raise EngineError(
+            f"{folder} has no *.safetensors weights; other formats can run code when read and are not loaded: "
+            f"convert it with save_pretrained, or {INSTEAD}"
+        )
+    return weights
+
+
+def _size(weights: list[Path]) -> int:
+    return sum(path.stat().st_size for path in weights)
+
+
+def _hash_weights(weights: list[Path]) -> str:
+    """SHA-256 over the weight files; of large ones over evenly spaced blocks, and the result says so."""
+    whole = _size(weights) <= HASHED_WHOLE_BYTES
+    digest = hashlib.sha256()
+    for path in weights:
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if whole:
+                for block in iter(lambda: file.read(SAMPLED_BLOCK_BYTES), b""):
+                    digest.update(block)
+                continue
+            for index in range(SAMPLED_BLOCKS):
+                file.seek(max(0, size - SAMPLED_BLOCK_BYTES) * index // (SAMPLED_BLOCKS - 1))
+                digest.update(file.read(SAMPLED_BLOCK_BYTES))
+    return f"{'sha256' if whole else 'sha256-sampled'}:{digest.hexdigest()}"
+
+
+def _download(model: str, revision: str | None) -> Path:
+    """The hub's snapshot folder of a model, which is named by its commit."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import errors as hub
+    from huggingface_hub.utils import logging as hub_logging
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    hub_logging.set_verbosity(logging.CRITICAL)
+    disable_progress_bars()
+    at = f" at revision {revision!r}" if revision else ""
+    try:
+        return Path(
+            snapshot_download(
+                model,
+                revision=revision,
+                etag_timeout=HUB_TIMEOUT_SECONDS,
+                allow_patterns=WANTED_FILES,
+                ignore_patterns=UNWANTED_FILES,
+            )
+        )
+    except hub.GatedRepoError:
+        reason = "its owner restricts access: accept its terms there and run `hf auth login`"
+    except hub.RevisionNotFoundError:
+        reason = "it has no such revision"
+    except hub.RepositoryNotFoundError:
+        reason = "there is no such model, or it is private"
+    except (hub.HFValidationError, hub.HfHubHTTPError, OSError) as error:
+        cause = error.__cause__ or error
+        reason = f"not in the local cache, and not reachable ({_first_line(cause)}): check the name and the network"
+    raise EngineError(f"cannot get {model}{at} from {constants.ENDPOINT}: {reason}; or {INSTEAD}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

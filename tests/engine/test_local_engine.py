@@ -1,0 +1,143 @@
+"""Many requests in flight: order, streams, cancellation, failures, closing."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cot.engine import Choices, Regex, Request, Sampling
+from cot.engine.local import LocalEngine
+from cot.errors import EngineError
+
+Ask = Callable[..., Request]
+
+
+def model_of(engine: LocalEngine) -> Any:
+    assert engine._generator is not None
+    return engine._generator._loaded.model
+
+
+def count_forwards(engine: LocalEngine) -> list[int]:
+    """A list that grows by one with each pass through the model."""
+    passes: list[int] = []
+    model_of(engine).register_forward_pre_hook(lambda *_: passes.append(1))
+    return passes
+
+
+async def test_many_in_flight(engine: LocalEngine, ask: Ask) -> None:
+    requests = [ask(f"{index} cats", max_tokens=5) for index in range(20)]
+    together = await asyncio.gather(*map(engine.complete, requests))
+    for request, answer in zip(requests, together, strict=True):
+        assert (await engine.complete(request)).candidates == answer.candidates
+    assert together[-1].timings.queue_seconds > together[0].timings.queue_seconds
+
+
+async def test_one_failure_fails_one_request(engine: LocalEngine, ask: Ask) -> None:
+    requests = [ask(), ask("x " * 600), ask(constraint=Regex("(")), ask()]
+    first, long, invalid, last = await asyncio.gather(*map(engine.complete, requests), return_exceptions=True)
+    assert isinstance(long, EngineError)
+    assert isinstance(invalid, EngineError)
+    assert not isinstance(first, BaseException)
+    assert not isinstance(last, BaseException)
+    assert first.candidates == last.candidates
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"n": 2, "sampling": Sampling(2.0, seed=4)},
+        {"constraint": Regex("[é中]{6}")},
+        {"constraint": Choices(("yes", "no"))},
+        {"stop": ("are", "blare")},
+        {"stop": ("never",), "sampling": Sampling(1.0, seed=8)},
+    ],
+)
+async def test_stream_adds_up(engine: LocalEngine, ask: Ask, settings: dict[str, Any]) -> None:
+    request = ask(max_tokens=40, **settings)
+    deltas = [delta async for delta in engine.stream(request)]
+    whole = await engine.complete(request)
+    assert "".join(delta.text for delta in deltas) == whole.text
+    assert all(delta.completion is None for delta in deltas[:-1])
+    assert deltas[-1].completion is not None
+    assert deltas[-1].completion.candidates == whole.candidates
+    if whole.text.isprintable():
+        assert not any("\ufffd" in delta.text for delta in deltas)
+
+
+async def test_stream_comes_in_pieces_and_fails_clearly(engine: LocalEngine, ask: Ask) -> None:
+    assert len([delta async for delta in engine.stream(ask(max_tokens=30))]) > 5
+    with pytest.raises(EngineError, match="bad request"):
+        async for _ in engine.stream(ask(max_tokens=0)):
+            pass
+
+
+async def test_leaving_a_stream_stops_it(own_engine: LocalEngine, ask: Ask) -> None:
+    passes = count_forwards(own_engine)
+    stream = own_engine.stream(ask(max_tokens=220))
+    async for delta in stream:
+        assert delta.text
+        break
+    await stream.aclose()  # type: ignore[attr-defined]
+    await own_engine.complete(ask(max_tokens=1))
+    assert len(passes) < 110
+
+
+async def test_cancellation_stops_the_running_and_drops_the_waiting(own_engine: LocalEngine, ask: Ask) -> None:
+    passes = count_forwards(own_engine)
+    tasks = [asyncio.create_task(own_engine.complete(ask(max_tokens=220))) for _ in range(3)]
+    while not passes:
+        await asyncio.sleep(0.001)
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(result, asyncio.CancelledError) for result in results)
+    assert (await own_engine.complete(ask(max_tokens=1))).usage.completion_tokens == 1
+    assert len(passes) < 110
+
+
+async def test_out_of_memory_and_other_failures(own_engine: LocalEngine, ask: Ask) -> None:
+    import torch
+
+    for error, message in (
+        (
+            torch.OutOfMemoryError("tried to allocate 9 GiB"),
+            r"out of memory on cpu .* 1 images, 1 samples and 12 tokens",
+        ),
+        (ValueError("wrong\nshape"), "failed on this request: ValueError: wrong shape"),
+    ):
+
+        def fail(*_: Any, error: Exception = error) -> None:
+            raise error
+
+        hook = model_of(own_engine).register_forward_pre_hook(fail)
+        with pytest.raises(EngineError, match=message):
+            await own_engine.complete(ask())
+        hook.remove()
+    await own_engine.complete(ask())
+
+
+async def test_logits_that_are_not_numbers(own_engine: LocalEngine, ask: Ask) -> None:
+    model_of(own_engine).lm_head.weight.data.fill_(float("nan"))
+    for sampling in (Sampling(), Sampling(1.0, top_p=0.9)):
+        with pytest.raises(EngineError, match="not numbers"):
+            await own_engine.complete(ask(sampling=sampling))
+
+
+async def test_close_ends_the_thread_and_what_runs(own_engine: LocalEngine, ask: Ask) -> None:
+    others = {thread for thread in threading.enumerate() if thread.name.startswith("cot-engine")}
+    passes = count_forwards(own_engine)
+    tasks = [asyncio.create_task(own_engine.complete(ask(max_tokens=220))) for _ in range(2)]
+    while not passes:
+        await asyncio.sleep(0.001)
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("cot-engine")]) > len(others)
+    await own_engine.close()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(result, EngineError)
+        assert "is closed" in str(result)
+    assert {thread for thread in threading.enumerate() if thread.name.startswith("cot-engine")} <= others
+    with pytest.raises(EngineError, match="is closed; load it again"):
+        await own_engine.complete(ask())
+    await own_engine.close()

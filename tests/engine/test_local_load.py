@@ -1,0 +1,139 @@
+"""Loading: what is refused, in one line, and what never happens (downloads, foreign code, noise)."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cot.engine import Request
+from cot.engine.local import LocalEngine
+from cot.engine.local import source as source_module
+from cot.engine.local.source import find_source
+from cot.errors import EngineError
+
+Ask = Callable[..., Request]
+
+
+@pytest.fixture
+def copied(llava_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(llava_folder, tmp_path / "copy"))
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def refusal(model: str | Path, **settings: Any) -> str:
+    with pytest.raises(EngineError) as caught:
+        LocalEngine.load(model, **{"device": "cpu", **settings})
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_not_a_model(tmp_path: Path) -> None:
+    assert "no model folder at /no/such" in refusal("/no/such/folder")
+    assert "hub id owner/name" in refusal("just-a-name")
+    assert "no model folder" in refusal(Path("owner/name"))
+    assert "has no config.json" in refusal(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    assert "no *.safetensors weights" in refusal(tmp_path)
+
+
+def test_bad_settings(llava_folder: Path) -> None:
+    assert "unknown dtype 'int3'; expected auto, float32" in refusal(llava_folder, dtype="int3")
+    assert "unknown device 'gpu'" in refusal(llava_folder, device="gpu")
+    assert "only a hub id has revisions" in refusal(llava_folder, revision="main")
+
+
+def test_no_chat_template(copied: Path) -> None:
+    (copied / "chat_template.jinja").unlink()
+    assert "has no chat template" in refusal(copied)
+
+
+def test_malformed_files(copied: Path) -> None:
+    (copied / "model.safetensors").write_bytes(b"\x00" * 64)
+    assert "cannot load the model of" in refusal(copied)
+    (copied / "config.json").write_text("{")
+    assert "cannot load the" in refusal(copied)
+
+
+def test_missing_weights(copied: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(copied / "model.safetensors")
+    dropped = next(name for name in weights if "mlp.up_proj" in name)
+    save_file({name: weight for name, weight in weights.items() if name != dropped}, copied / "model.safetensors")
+    assert "lacks 1 of its weights" in refusal(copied)
+
+
+def test_text_model(copied: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    for name in ("processor_config.json", "config.json", "model.safetensors"):
+        (copied / name).unlink()
+    size = {"vocab_size": 321, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(num_attention_heads=1, **size)).save_pretrained(copied)
+    edit_json(copied / "tokenizer_config.json", processor_class=None)
+    assert str(copied) in refusal(copied)
+
+
+def test_code_in_a_checkpoint_never_runs(copied: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "ran"
+    (copied / "evil.py").write_text(f"open({str(proof)!r}, 'w')\nclass Evil: pass\n")
+    names = {"AutoConfig": "evil.Evil", "AutoModelForImageTextToText": "evil.Evil", "AutoProcessor": "evil.Evil"}
+    edit_json(copied / "config.json", model_type="evil", auto_map=names)
+    edit_json(copied / "processor_config.json", auto_map=names, processor_class="Evil")
+    refusal(copied)
+    assert not proof.exists()
+
+
+def test_revision_follows_the_weights(copied: Path, llava_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = find_source(llava_folder).revision
+    assert find_source(copied).revision == original
+    weights = bytearray((copied / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copied / "model.safetensors").write_bytes(weights)
+    assert find_source(copied).revision != original
+    monkeypatch.setattr(source_module, "HASHED_WHOLE_BYTES", 0)
+    assert find_source(copied).revision.startswith("sha256-sampled:")
+
+
+async def test_other_dtype(llava_folder: Path, ask: Ask) -> None:
+    engine = LocalEngine.load(llava_folder, device="cpu", dtype="bfloat16")
+    assert engine.info.dtype == "bfloat16"
+    assert (await engine.complete(ask(max_tokens=5))).usage.completion_tokens == 5
+    await engine.close()
+
+
+async def test_quiet_and_offline(
+    llava_folder: Path, ask: Ask, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[Any] = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda *args, **_: looked_up.append(args))
+    engine = LocalEngine.load(llava_folder, device="cpu")
+    await engine.complete(ask())
+    await engine.close()
+    assert capfd.readouterr() == ("", "")
+    assert looked_up == []
+
+
+def test_hub_out_of_reach(tmp_path: Path) -> None:
+    code = (
+        "from cot.engine.local import LocalEngine\nfrom cot.errors import EngineError\n"
+        "try:\n    LocalEngine.load('someone/some-model')\nexcept EngineError as error:\n    print(error)"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert time.monotonic() - start < 20
+    assert done.stdout.startswith("cannot get someone/some-model from http://127.0.0.1:9: not in the local cache")
+    assert "local checkpoint folder" in done.stdout
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
