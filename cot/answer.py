@@ -1,0 +1,182 @@
+"""Model text -> typed values, and back to text for people. Pure functions; no model is asked.
+
+In: what a model said, and what kind of value was wanted. Out: a `Value`, or an AnswerError that
+says why there is none. Nothing is guessed: text that holds more than the answer is not an answer.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from cot.engine.base import Choices, Constraint, Regex
+from cot.errors import AnswerError
+from cot.step import Value, Wants
+from cot.trace.plain import UNKNOWN, show_value
+
+__all__ = [
+    "INVISIBLE", "SPACES", "UNKNOWN", "constraint_for", "match_choice", "parse_answer", "parse_free", "show_answer",
+    "show_value",
+]  # fmt: skip
+
+COUNT_PATTERN: Final = "unknown|0|[1-9][0-9]{0,2}"
+NUMBER_PATTERN: Final = r"unknown|-?[0-9]{1,9}(\.[0-9]{1,6})?%?"
+MAX_PHRASE_CHARACTERS: Final = 80
+
+INVISIBLE: Final = r"\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+"""Control, bidirectional and zero-width characters and line breaks, to be put between [ and ].
+Means the same in Python's `re` and in Rust's `regex`."""
+
+SPACES: Final = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+"""Visible width, no ink: all characters that `str.strip` removes and `INVISIBLE` leaves."""
+
+PHRASE_PATTERN: Final = f"[^{INVISIBLE}{SPACES}][^{INVISIBLE}]{{0,{MAX_PHRASE_CHARACTERS - 1}}}"
+
+_QUOTES: Final = "*_`\"'\u201c\u201d\u2018\u2019 \t\n"
+_NAMES: Final = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen twenty"
+)
+_WORDS: Final = {word: value for value, word in enumerate(_NAMES.split())}
+_NUMBER: Final = re.compile(r"([+-]?)([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(\.[0-9]{1,15})?\s?%?", re.ASCII)
+_LETTERED: Final = re.compile(r"\(?([a-z])(?:\)|[.:]|\)[.:])?(?:\s+(.+))?", re.DOTALL)
+_PREFIX: Final = re.compile(r"(?:the\s+)?(?:final\s+)?answer(?:\s*:|\s+is\b:?)\s*", re.IGNORECASE)
+
+
+def constraint_for(wants: Wants, choices: Sequence[str] = (), *, may_abstain: bool = True) -> Constraint | None:
+    """What a model may say where a value of this kind is wanted; None for free text.
+
+    may_abstain: whether "unknown" is added to `choices`; the other kinds always allow it.
+    Raises AnswerError for `choice` without choices, and for `region`, which has no text form yet.
+    """
+    match wants:
+        case "count":
+            return Regex(COUNT_PATTERN)
+        case "number":
+            return Regex(NUMBER_PATTERN)
+        case "yes_no":
+            return Choices(("yes", "no", UNKNOWN))
+        case "phrase":
+            return Regex(PHRASE_PATTERN)
+        case "text":
+            return None
+        case "choice":
+            if not choices:
+                raise AnswerError("a choice was wanted, but there are no choices; give at least one")
+            return Choices(tuple(dict.fromkeys((*choices, UNKNOWN) if may_abstain else choices)))
+        case "region":
+            raise AnswerError("regions cannot be asked for; use count, yes_no, number, phrase or text")
+
+
+def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
+    """Read a model's text as a value of the wanted kind; None if it says "unknown".
+
+    count: int >= 0, in digits or in words up to twenty. number: int or float; thousands may be
+    separated by commas, and a percentage is its number ("12%" is 12). yes_no: bool. choice: the
+    option, as it is spelled in `choices`, found by its text or its letter ("B", "(b)", "B. dog").
+    phrase, text: stripped text. Quotes, a final full stop and "Answer:" around a value are no part
+    of it. Raises AnswerError if the text is anything else.
+    """
+    shown = text.strip()
+    if not shown:
+        raise AnswerError(f"got no text; expected {_EXPECTED[wants]}")
+    bare = _bare(shown)
+    if wants == "choice":
+        return _choice(shown, bare, choices)
+    if bare.casefold() == UNKNOWN:
+        return None
+    if wants in ("phrase", "text", "region"):
+        return shown
+    value = _typed(bare)
+    if wants == "yes_no":
+        fits = isinstance(value, bool)
+    elif wants == "count":
+        fits = type(value) is int and value >= 0
+    else:
+        fits = type(value) in (int, float)
+    if not fits:
+        raise AnswerError(f"got {_quoted(shown)}; expected {_EXPECTED[wants]}")
+    return value
+
+
+def parse_free(text: str) -> Value:
+    """Read an answer to a question of no stated kind: a number, yes or no, "unknown", or else its text.
+
+    Raises AnswerError if there is no text.
+    """
+    shown = text.strip()
+    if not shown:
+        raise AnswerError("got no text; expected an answer")
+    bare = _bare(shown)
+    if bare.casefold() == UNKNOWN:
+        return None
+    value = _typed(bare)
+    return shown if value is None else value
+
+
+def match_choice(value: Value, choices: Sequence[str]) -> str | None:
+    """The one choice that says the same as a computed value, or None: 3 fits "3" and "three", True fits "Yes"."""
+    if value is None:
+        return None
+    text = show_value(value).casefold()
+    same = [choice for choice in choices if _bare(choice).casefold() == text]
+    if not same and not isinstance(value, str):
+        typed = {choice: _typed(_bare(choice)) for choice in choices}
+        same = [c for c, t in typed.items() if t == value and isinstance(t, bool) == isinstance(value, bool)]
+    return same[0] if len(same) == 1 else None
+
+
+def show_answer(value: Value, raw: str) -> str:
+    """A value as `show_value` has it, with the % sign that the model gave it."""
+    percent = type(value) in (int, float) and _bare(raw).endswith("%")
+    return show_value(value) + "%" * percent
+
+
+_EXPECTED: Final[dict[Wants, str]] = {
+    "count": "a whole number that is not negative, or unknown",
+    "number": "a number, or unknown",
+    "yes_no": "yes, no or unknown",
+    "choice": "one of the choices",
+    "phrase": "a word or a short phrase, or unknown",
+    "region": "a region, or unknown",
+    "text": "a sentence",
+}
+
+
+def _bare(text: str) -> str:
+    inner = _PREFIX.sub("", text.strip(), count=1) if _PREFIX.match(text.strip()) else text.strip()
+    inner = inner.strip(_QUOTES)
+    return inner[:-1].rstrip(_QUOTES) if inner.endswith(".") and len(inner) > 1 else inner
+
+
+def _typed(bare: str) -> bool | int | float | None:
+    word = bare.casefold()
+    if word in ("yes", "no"):
+        return word == "yes"
+    if word in _WORDS:
+        return _WORDS[word]
+    if not (found := _NUMBER.fullmatch(bare)):
+        return None
+    sign, whole, fraction = found.groups()
+    digits = sign + whole.replace(",", "")
+    return float(digits + fraction) if fraction else int(digits)
+
+
+def _choice(shown: str, bare: str, choices: Sequence[str]) -> Value:
+    wanted = {shown.casefold(), bare.casefold()}
+    by_text = [c for c in choices if c in (shown, bare)] or [
+        c for c in choices if c.strip().casefold() in wanted or _bare(c).casefold() in wanted
+    ]
+    if len(by_text) == 1:
+        return by_text[0]
+    if not by_text and bare.casefold() == UNKNOWN:
+        return None
+    if not by_text and (found := _LETTERED.fullmatch(bare.casefold())):
+        index, rest = ord(found[1]) - ord("a"), found[2]
+        if index < len(choices) and (rest is None or _bare(rest) == _bare(choices[index]).casefold()):
+            return choices[index]
+    listed = ", ".join(_quoted(choice) for choice in choices)
+    raise AnswerError(f"got {_quoted(shown)}; expected one of {listed}")
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")

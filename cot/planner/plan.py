@@ -1,0 +1,148 @@
+"""Plans: typed sub-questions, and how their answers combine.
+
+In: a model's text. Out: a `Plan`, or a PlanError that says what is wrong with it. The format:
+
+    1. [count] How many apples are there?
+    2. [count] How many cars are there?
+    answer: #1 > #2
+
+`PLAN_PATTERN` is the format's only definition: engines are held to it, and `parse_plan` accepts what
+it accepts. A sub-question refers to earlier ones only, so no plan has a cycle. It asks no model.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from cot.answer import INVISIBLE, SPACES
+from cot.errors import PlanError
+from cot.planner.expression import MAX_REFERENCES, Expression, expression_pattern, parse_expression, supports
+from cot.step import SubQuestion, Wants
+
+MAX_SUB_QUESTIONS: Final = MAX_REFERENCES
+MAX_SUB_QUESTION_CHARACTERS: Final = 120
+KINDS: Final[dict[str, Wants]] = {
+    "count": "count", "yes_no": "yes_no", "number": "number", "phrase": "phrase", "text": "text",
+}  # fmt: skip
+"""Kinds of answers that a plan can ask for."""
+
+DECIDE: Final = "decide"
+"""Says in place of an expression that the model decides."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sub-questions, numbered from 1 without gaps, and the expression that answers the whole question.
+
+    expression: None if the model is to decide from what the sub-questions found.
+    """
+
+    sub_questions: tuple[SubQuestion, ...]
+    expression: Expression | None
+
+    def __str__(self) -> str:
+        lines = [f"{question.id}. [{question.wants}] {question.text}" for question in self.sub_questions]
+        return "\n".join([*lines, f"answer: {self.expression or DECIDE}"])
+
+    @property
+    def supports(self) -> tuple[int, ...]:
+        """Ids of the sub-answers that the answer rests on; all of them if the model decides."""
+        return supports(self.expression) if self.expression else tuple(q.id for q in self.sub_questions)
+
+
+def _text_pattern(number: int) -> str:
+    # A reference must not be followed by a digit, and a regex has no look-ahead: what follows it is spelled out.
+    # The counts of each alternative add up to MAX_SUB_QUESTION_CHARACTERS.
+    first, other = f"[^{INVISIBLE}{SPACES}#]", f"[^{INVISIBLE}#]"
+    plain = f"{first}{other}{{0,119}}"
+    if number == 1:
+        return plain
+    ref = "#1" if number == 2 else f"#[1-{number - 1}]"
+    after = f"[^{INVISIBLE}#0-9]"
+    one = f"(?:{first}{other}{{0,69}})?{ref}(?:{after}{other}{{0,47}})?"
+    two = f"(?:{first}{other}{{0,49}})?{ref}(?:{after}{other}{{0,30}})?{ref}(?:{after}{other}{{0,34}})?"
+    return f"(?:{plain}|{one}|{two})"
+
+
+def _plan_pattern() -> str:
+    pattern = ""
+    for number in range(MAX_SUB_QUESTIONS, 0, -1):
+        answer = f"answer: (?:{DECIDE}|{expression_pattern(number)})"
+        rest = f"(?:{answer}|{pattern})" if pattern else answer
+        pattern = rf"{number}\. \[(?:{'|'.join(KINDS)})\] {_text_pattern(number)}\n{rest}"
+    return pattern
+
+
+PLAN_PATTERN: Final = _plan_pattern()
+"""Regex of all valid plans, for Python's `re` and for Rust's `regex` alike."""
+
+_COMPILED: Final = re.compile(PLAN_PATTERN)
+_LINE: Final = re.compile(r"([0-9])\. \[([a-z_]+)\] (.+)")
+_REFERENCE: Final = re.compile(r"#([0-9]+)")
+
+
+def parse_plan(text: str) -> Plan:
+    """Read a plan. Raises PlanError with the first line that is wrong, and what was expected there."""
+    if not _COMPILED.fullmatch(text):
+        raise PlanError(_what_is_wrong(text))
+    *lines, last = text.split("\n")
+    questions = tuple(_sub_question(line) for line in lines)
+    combined = last.removeprefix("answer: ")
+    expression = None if combined == DECIDE else parse_expression(combined, references=len(questions))
+    return Plan(questions, expression)
+
+
+def levels(plan: Plan) -> tuple[tuple[SubQuestion, ...], ...]:
+    """Sub-questions in rounds: those of one round depend on earlier rounds only, and can be asked together."""
+    depth: dict[int, int] = {}
+    for question in plan.sub_questions:
+        depth[question.id] = 1 + max((depth[number] for number in question.depends_on), default=-1)
+    rounds = range(max(depth.values()) + 1)
+    return tuple(tuple(q for q in plan.sub_questions if depth[q.id] == level) for level in rounds)
+
+
+def fill_in(text: str, shown: dict[int, str]) -> str:
+    """Put answers in place of references: `What colour is #1?` with {1: "the car"}."""
+    return _REFERENCE.sub(lambda found: shown.get(int(found[1]), found[0]), text)
+
+
+def _sub_question(line: str) -> SubQuestion:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise PlanError(f"got the line {line[:80]!r}; expected for example '1. [count] How many dogs are there?'")
+    text = found[3].strip()
+    depends_on = tuple(sorted({int(number) for number in _REFERENCE.findall(text)}))
+    return SubQuestion(id=int(found[1]), text=text, wants=KINDS[found[2]], depends_on=depends_on)
+
+
+def _what_is_wrong(text: str) -> str:
+    *lines, last = text.split("\n")
+    if not last.startswith("answer: "):
+        return f"got the last line {last[:80]!r}; expected 'answer: ' and an expression or 'decide'"
+    if not 1 <= len(lines) <= MAX_SUB_QUESTIONS:
+        return f"got {len(lines)} sub-questions; expected 1 to {MAX_SUB_QUESTIONS}"
+    for number, line in enumerate(lines, 1):
+        if problem := _line_problem(number, line):
+            return f"line {number}: {problem}"
+    combined = last.removeprefix("answer: ")
+    try:
+        parse_expression(combined, references=len(lines))
+    except PlanError as error:
+        return str(error)
+    return "the text is not a plan"
+
+
+def _line_problem(number: int, line: str) -> str | None:
+    found = _LINE.fullmatch(line)
+    if not found or found[1] != str(number):
+        return f"got {line[:80]!r}; expected '{number}. [kind] sub-question'"
+    if found[2] not in KINDS:
+        return f"got the kind {found[2]!r}; expected one of {', '.join(KINDS)}"
+    if wrong := [ref for ref in _REFERENCE.findall(found[3]) if not 0 < int(ref) < number]:
+        return f"got a reference to #{wrong[0]}; expected an earlier sub-question"
+    if not re.fullmatch(_text_pattern(number), found[3]):
+        return (
+            f"got {found[3][:80]!r}; expected printable text of at most {MAX_SUB_QUESTION_CHARACTERS}"
+            " characters with at most two references"
+        )
+    return None

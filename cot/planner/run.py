@@ -1,0 +1,146 @@
+"""Runs a strategy on a question, and always comes back with an outcome.
+
+In: a strategy, a question, an engine, a budget, and where to record. Out: an `Outcome`. What the
+model or a template does wrong ends the chain with a stop reason; only being cancelled, and faults
+of the program itself, are raised, and the trace is whole even then.
+"""
+
+import asyncio
+import dataclasses
+import platform
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import cot
+from cot.engine.base import Engine, Usage
+from cot.errors import CotError, TraceError, UsageError
+from cot.planner.budget import Budget, ChainStopped
+from cot.planner.chain import Chain, Conclusion, storable, unknown
+from cot.planner.decompose import decompose
+from cot.planner.direct import direct
+from cot.question import Question
+from cot.step import FinalAnswer, Step, StopReason
+from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
+from cot.trace.record import Recorder
+
+Strategy = Callable[[Chain], Awaitable[Conclusion]]
+"""Takes a chain, adds steps to it, and comes to a conclusion."""
+
+STRATEGIES: Final[dict[str, Strategy]] = {"direct": direct, "decompose": decompose}
+"""By the name that users give."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a question came to.
+
+    seconds: wall clock, loading the model not counted. notes: what a person should know and no step says.
+    """
+
+    answer: FinalAnswer
+    steps: tuple[Step, ...]
+    stop_reason: StopReason
+    usage: Usage
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+async def run(
+    strategy: str,
+    question: Question,
+    engine: Engine,
+    budget: Budget | None = None,
+    *,
+    seed: int = 0,
+    recorder: Recorder | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Answer a question.
+
+    settings: plain values for the trace. on_step: called with each step as it is finished.
+    Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
+    """
+    if strategy not in STRATEGIES:
+        raise UsageError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
+    budget = budget or Budget()
+    chain = Chain(question, engine, budget, seed=seed, recorder=recorder, on_step=on_step)
+    if recorder:
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **dataclasses.asdict(budget)})
+    try:
+        conclusion = await _conclude(STRATEGIES[strategy], chain)
+    except TraceError:
+        raise
+    except BaseException as error:
+        stopped = isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
+        _finish(chain, recorder, Conclusion(unknown(), "cancelled" if stopped else "error"), report=False)
+        raise
+    _finish(chain, recorder, conclusion)
+    return Outcome(
+        conclusion.answer,
+        chain.steps,
+        conclusion.stop_reason,
+        chain.usage,
+        chain.allowance.seconds,
+        (*(f"{image.source}: {note}" for image in question.images for note in image.notes), *chain.notes),
+    )
+
+
+async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
+    try:
+        return await strategy(chain)
+    except TraceError:
+        raise
+    except ChainStopped as stopped:
+        chain.note(str(stopped))
+        return Conclusion(unknown(), stopped.stop_reason)
+    except CotError as error:
+        chain.note(str(error))
+        return Conclusion(unknown(), "error")
+
+
+def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, report: bool = True) -> None:
+    if report:
+        chain.add(conclusion.answer)
+    if recorder:
+        recorder.record(
+            RunFinished(
+                answer=conclusion.answer if report else None,
+                stop_reason=conclusion.stop_reason,
+                measured=Measured(usage=dataclasses.asdict(chain.usage), seconds={"total": chain.allowance.seconds}),
+            )
+        )
+
+
+def _record_start(
+    recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, settings: dict[str, Any]
+) -> None:
+    for image in question.images:
+        recorder.add_image(image)
+    info = dataclasses.asdict(engine.info)
+    loading = {f"load: {name}": seconds for name, seconds in info.pop("load_seconds").items()}
+    versions = {"cot": cot.__version__, "python": platform.python_version(), **info.pop("versions")}
+    recorder.record(
+        RunStarted(
+            question=storable(question.text),
+            choices=tuple(storable(choice) for choice in question.choices),
+            images=tuple(
+                TracedImage(
+                    source=storable(image.source),
+                    sha256=image.sha256,
+                    width=image.pixels.width,
+                    height=image.pixels.height,
+                    notes=image.notes,
+                )
+                for image in question.images
+            ),
+            strategy=strategy,
+            seed=seed,
+            settings=settings,
+            engine=info,
+            versions=versions,
+            measured=Measured(started_at=datetime.now(UTC).isoformat(timespec="seconds"), seconds=loading),
+        )
+    )
