@@ -1,0 +1,196 @@
+"""`cot ask`: one question about images, one answer.
+
+The answer goes to stdout, alone where stdout is no terminal; everything else goes to stderr. Exit codes:
+0 there is an answer, 1 there is none, 2 a wrong command line, 130 interrupted.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cot.errors import UsageError
+
+if TYPE_CHECKING:
+    from cot.cli.ask_output import Output
+    from cot.config import Settings
+    from cot.engine.base import Engine
+    from cot.planner.run import Outcome
+    from cot.question import Question
+
+MAX_QUESTION_CHARACTERS: Final = 10_000
+_IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_SCHEMES: Final = ("http://", "https://", "file://")
+_EXAMPLE: Final = 'cot ask photo.jpg "How many dogs are there?"'
+
+
+def ask(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="IMAGE… QUESTION", help="Paths or URLs of images, then the question; - is stdin."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="embedded, a checkpoint folder, or a Hugging Face id.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="direct or decompose.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Questions to the model at most.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, over all steps.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Seconds at most, loading not counted.")] = None,
+    choices: Annotated[
+        list[str] | None, typer.Option(help="The answer is one of these: comma separated, or one option each.")
+    ] = None,
+    trace_dir: Annotated[Path | None, typer.Option(help="Folder of the traces.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
+) -> None:
+    """Answer a question about one or more images.
+
+    Without a question among the arguments it is read from stdin: echo "How many dogs?" | cot ask photo.jpg
+    """
+    from cot.cli.ask_output import Output, seconds_since_process_start
+
+    output = Output(as_json=as_json, quiet=quiet, timings=timings)
+    output.spent("python and command line", seconds_since_process_start())
+    images, text = split_arguments(arguments or [], stdin_is_terminal=sys.stdin.isatty())
+    begun = time.perf_counter()
+    from cot.config import load_settings
+    from cot.planner.run import STRATEGIES
+
+    settings, _ = load_settings(
+        {"model": model, "strategy": strategy, "device": device, "seed": seed, "max_steps": max_steps,
+         "max_tokens": max_tokens, "max_seconds": max_seconds, "trace_dir": trace_dir}
+    )  # fmt: skip
+    if settings.strategy not in STRATEGIES:
+        raise UsageError(f"unknown strategy {settings.strategy!r}; known: {', '.join(STRATEGIES)}")
+    output.spent("imports and settings", time.perf_counter() - begun)
+    begun = time.perf_counter()
+    question = load_question(images, text, split_choices(choices or []), settings)
+    output.spent("images", time.perf_counter() - begun)
+    outcome = _answer(question, settings, output)
+    raise typer.Exit(0 if answered(outcome) else 1)
+
+
+def split_arguments(arguments: list[str], *, stdin_is_terminal: bool) -> tuple[list[str], str | None]:
+    """The images, and the question; None if the question is to be read from stdin.
+
+    The last argument is the question, unless it is `-`, or is an image too and something is piped in.
+    Raises UsageError if there is no image, no question, or stdin is wanted twice or has nothing.
+    """
+    if not arguments:
+        raise UsageError(f"no image and no question were given; expected for example: {_EXAMPLE}")
+    *images, last = arguments
+    text: str | None = last
+    if last == "-" and images:
+        text = None
+        if stdin_is_terminal:
+            raise UsageError(
+                "the question is -, but stdin is a terminal; pipe the question in, or write it instead of -"
+            )
+    elif last != "-" and _looks_like_image(last) and all(map(_looks_like_image, images)):
+        images, text = arguments, None
+        if stdin_is_terminal or "-" in images:
+            raise UsageError(f"the question is missing: {last!r} looks like an image; expected for example: {_EXAMPLE}")
+    if not images:
+        raise UsageError(f"no image was given, only {last!r}; expected for example: {_EXAMPLE}")
+    if images.count("-") + (text is None) > 1:
+        raise UsageError("stdin (-) was named twice; it can be one image or the question")
+    return images, text
+
+
+def split_choices(choices: list[str]) -> tuple[str, ...]:
+    """Choices of `--choices a,b`, or of `--choices a --choices b`, where commas are part of a choice."""
+    found = choices[0].split(",") if len(choices) == 1 else choices
+    return tuple(choice.strip() for choice in found)
+
+
+def load_question(images: list[str], text: str | None, choices: tuple[str, ...], settings: "Settings") -> "Question":
+    """Open the images, and read the question from stdin if it is None. Raises UsageError or ImageError."""
+    from cot.image import load_image
+    from cot.question import Question
+
+    if text is None:
+        text = sys.stdin.buffer.read(4 * MAX_QUESTION_CHARACTERS + 1).decode("utf-8", "surrogateescape")
+    text = text.strip()
+    if not text:
+        raise UsageError(f"the question is empty; expected for example: {_EXAMPLE}")
+    if len(text) > MAX_QUESTION_CHARACTERS:
+        raise UsageError(f"the question has more than {MAX_QUESTION_CHARACTERS:,} characters; shorten it")
+    for words in (text, *choices):
+        if any("\ud800" <= character <= "\udfff" for character in words):
+            raise UsageError(f"got text that is not UTF-8: {words[:60]!r}; write it in UTF-8")
+    loaded = tuple(
+        load_image(
+            image,
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+            timeout_seconds=settings.image_timeout_seconds,
+        )
+        for image in images
+    )
+    return Question(text, loaded, choices)
+
+
+def load_engine(settings: "Settings") -> "Engine":
+    """Load the model that the settings name. Raises ConfigError or EngineError."""
+    from cot.config import weights_folder
+    from cot.engine.local import LocalEngine
+
+    model = weights_folder() if settings.model == "embedded" else settings.model
+    return LocalEngine.load(model, device=settings.device)
+
+
+def answered(outcome: "Outcome") -> bool:
+    """Whether there is an answer, be it the best so far."""
+    return outcome.answer.value is not None and outcome.stop_reason not in ("error", "unparsed", "cancelled")
+
+
+def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
+    from cot.planner.budget import Budget
+    from cot.planner.run import run
+    from cot.trace.record import Recorder
+
+    budget = Budget(settings.max_steps, settings.max_tokens, settings.max_seconds)
+
+    async def answer(engine: "Engine", recorder: Recorder) -> "Outcome":
+        try:
+            return await run(
+                settings.strategy,
+                question,
+                engine,
+                budget,
+                seed=settings.seed,
+                recorder=recorder,
+                on_step=output.step,
+                settings=settings.model_dump(mode="json"),
+            )
+        finally:
+            await engine.close()
+
+    # The trace is opened first: loading can take minutes, and a folder that cannot be written to is an error at once.
+    with Recorder(settings.trace_dir) as recorder:
+        begun = time.perf_counter()
+        engine = load_engine(settings)
+        output.spent("model", time.perf_counter() - begun, engine.info.load_seconds)
+        try:
+            outcome = asyncio.run(answer(engine, recorder))
+        except KeyboardInterrupt:
+            output.say(f"trace: {recorder.path}")
+            raise
+    output.result(question, outcome, engine.info, settings.strategy, recorder.path)
+    return outcome
+
+
+def _looks_like_image(argument: str) -> bool:
+    if argument == "-":
+        return True
+    name = argument.lower()
+    if not any(c.isspace() for c in name) and (name.startswith(_SCHEMES) or name.endswith(_IMAGE_ENDINGS)):
+        return True
+    try:
+        return Path(argument).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False

@@ -1,0 +1,124 @@
+"""What a trace can hold: one event a line, in the order in which things happened.
+
+In: plain values from whatever ran. Out: frozen pydantic models. What was said and done is in the
+fields; what was measured (times, token counts) is in `measured` alone, so that two runs compare by
+everything else. Nothing here reads or writes files.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cot.step import FinalAnswer, Step, StopReason, Value
+
+SCHEMA: Final = 1
+"""Version of the format, on every line; a reader refuses any other."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Measured(_Frozen):
+    """What differs from run to run."""
+
+    at_seconds: float = 0.0
+    """Since the trace was opened."""
+    started_at: str | None = None
+    """Date and time, UTC, ISO 8601."""
+    usage: dict[str, int] = {}
+    """Tokens, calls and batches by name."""
+    seconds: dict[str, float] = {}
+    """Durations by name: `queue`, `prefill`, `decode`, `total`, `load: …`."""
+
+
+class TracedImage(_Frozen):
+    """An image of the question; its pixels are in `images/<sha256>.png` beside the trace."""
+
+    source: str
+    """Where it came from: a path, a URL or `-`."""
+    sha256: str
+    """Hash over its pixels, as `cot.image.pixel_hash` has it."""
+    width: int
+    """Pixels per row."""
+    height: int
+    """Rows of pixels."""
+    notes: tuple[str, ...] = ()
+    """What was done to it on opening."""
+
+
+class _Event(_Frozen):
+    seq: int = 0
+    """Number of the line, from 0."""
+    measured: Measured = Measured()
+    """Times and token counts."""
+
+
+class RunStarted(_Event):
+    """What was asked, of what, and how."""
+
+    event: Literal["run_started"] = "run_started"
+    question: str
+    choices: tuple[str, ...] = ()
+    images: tuple[TracedImage, ...]
+    strategy: str
+    seed: int
+    settings: dict[str, Any] = {}
+    """All settings by name, and the budget."""
+    engine: dict[str, Any] = {}
+    """Model, revision, number format, quantisation, device and context length."""
+    versions: dict[str, str] = {}
+    """Versions of cot, Python and what the engine is built on."""
+
+
+class Call(_Event):
+    """One question to the model, and what came back."""
+
+    event: Literal["call"] = "call"
+    step: str
+    """What it was for: `plan`, `sub_question 2`, `decide` or `answer`."""
+    template: str
+    template_sha256: str
+    prompt: str
+    """The text as it was sent, behind the images."""
+    prompt_sha256: str
+    constraint: dict[str, Any] | None = None
+    """What the model was held to."""
+    max_tokens: int
+    raw: str | None = None
+    """The model's own text; None if there is none."""
+    value: Value = None
+    """What it was parsed to; a plan as its text."""
+    problem: str | None = None
+    """Why there is no value, or no text."""
+    finish_reason: str | None = None
+    confidence: float | None = None
+    """Exponential of the sum of the log-probabilities."""
+    tokens: tuple[tuple[str, float], ...] = ()
+    """Generated tokens and their natural log-probabilities, the end token included."""
+
+
+class StepTaken(_Event):
+    """A finished step."""
+
+    event: Literal["step"] = "step"
+    step: Step
+
+
+class Note(_Event):
+    """What a person should know and no step says."""
+
+    event: Literal["note"] = "note"
+    text: str
+
+
+class RunFinished(_Event):
+    """How it ended. A trace without it was cut short."""
+
+    event: Literal["run_finished"] = "run_finished"
+    answer: FinalAnswer | None
+    stop_reason: StopReason
+
+
+Event = Annotated[RunStarted | Call | StepTaken | Note | RunFinished, Field(discriminator="event")]
+"""Any event."""

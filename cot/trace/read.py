@@ -1,0 +1,126 @@
+"""Reads a trace back, also one that was cut short.
+
+In: a run folder, a trace file, or "last". Out: a `Trace` of checked events. The file may come from
+anywhere: lines and events are bounded, and each event is validated. Nothing is repaired or guessed.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from cot.errors import TraceError
+from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken
+from cot.trace.record import TRACE_FILE
+
+MAX_LINE_BYTES: Final = 4 * 2**20
+MAX_EVENTS: Final = 100_000
+
+_EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run as it was recorded.
+
+    torn: whether the last line was cut in the middle of writing, and left out of `events`.
+    """
+
+    path: Path
+    events: tuple[RunStarted | Call | StepTaken | Note | RunFinished, ...]
+    torn: bool = False
+
+    @property
+    def started(self) -> RunStarted | None:
+        """What was asked; None if not even that was written."""
+        return next((event for event in self.events if isinstance(event, RunStarted)), None)
+
+    @property
+    def finished(self) -> RunFinished | None:
+        """How it ended; None if it was killed."""
+        return next((event for event in reversed(self.events) if isinstance(event, RunFinished)), None)
+
+    @property
+    def steps(self) -> tuple[StepTaken, ...]:
+        """The finished steps."""
+        return tuple(event for event in self.events if isinstance(event, StepTaken))
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """What the model was asked."""
+        return tuple(event for event in self.events if isinstance(event, Call))
+
+
+def find_trace(name: str, trace_dir: Path) -> Path:
+    """The trace file that is meant by "last" (the newest in `trace_dir`), a run folder or a file.
+
+    Raises TraceError if there is none.
+    """
+    if name == "last":
+        found = [path for path in trace_dir.glob(f"*/{TRACE_FILE}") if path.is_file()]
+        if not found:
+            raise TraceError(f"there is no trace in {trace_dir} yet; make one with: cot ask IMAGE QUESTION")
+        return max(found, key=lambda path: (path.parent.name[:15], path.stat().st_mtime_ns))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        path = path / TRACE_FILE
+    if not path.is_file():
+        raise TraceError(f"no trace at {str(path)!r}; expected a run folder, its {TRACE_FILE}, or 'last'")
+    return path
+
+
+def read_trace(path: Path) -> Trace:
+    """Read all events. A last line that was cut short is left out, and said in `torn`.
+
+    Raises TraceError if the file cannot be read, is of another version, or holds anything else.
+    """
+    events: list[RunStarted | Call | StepTaken | Note | RunFinished] = []
+    torn = False
+    try:
+        with path.open("rb") as file:
+            while line := _line(file, path, len(events) + 1):
+                whole = line.endswith(b"\n")
+                try:
+                    events.append(_event(line))
+                except TraceError as error:
+                    if whole or _is_json(line):
+                        raise TraceError(f"{path}, line {len(events) + 1}: {error}") from error
+                    torn = True
+    except OSError as error:
+        raise TraceError(f"cannot read {path}: {error.strerror or error}; expected a trace file") from error
+    return Trace(path, tuple(events), torn)
+
+
+def _line(file: BinaryIO, path: Path, number: int) -> bytes:
+    line = file.readline(MAX_LINE_BYTES + 1)
+    if len(line) > MAX_LINE_BYTES:
+        raise TraceError(f"{path}, line {number}: got more than {MAX_LINE_BYTES:,} bytes; no trace has such lines")
+    if line and number > MAX_EVENTS:
+        raise TraceError(f"{path}: got more than {MAX_EVENTS:,} lines; no trace is that long")
+    return line
+
+
+def _event(line: bytes) -> RunStarted | Call | StepTaken | Note | RunFinished:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise TraceError("got text that is not JSON; expected one event a line") from error
+    version = found.pop("schema", None) if isinstance(found, dict) else None
+    if version != SCHEMA:
+        raise TraceError(f"got trace format {str(version)[:20]!r}; this version of cot reads format {SCHEMA}")
+    try:
+        return _EVENT.validate_python(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TraceError(f"got an event with a wrong field {where}: {first['msg']}") from error
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""Shows steps and whole traces to people, in a terminal.
+
+In: steps, or a trace. Out: rich renderables. All text is taken as hostile: it is stripped of control
+sequences by `plain`, and never read as markup.
+"""
+
+from rich.text import Text
+from rich.tree import Tree
+
+from cot.step import FinalAnswer, Reasoning, Step, SubAnswer, SubQuestion, Summary, ToolUse
+from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken
+from cot.trace.plain import plain, show_value
+from cot.trace.read import Trace
+
+
+def percent(confidence: float) -> str:
+    """A probability for people: 0.973 is "97%"; what is not quite certain is never "100%"."""
+    return f"{min(confidence * 100, 99.9):.1f}%" if 0.995 <= confidence < 1 else f"{confidence:.0%}"
+
+
+def step_line(step: Step) -> Text:
+    """A step on one line."""
+    match step:
+        case SubQuestion():
+            return Text.assemble((f"#{step.id} ", "cyan"), _line(step.text), (f"  {step.wants}", "dim"))
+        case SubAnswer(value=None):
+            why = _line(step.problem or "")
+            return Text.assemble((f"#{step.to} ", "cyan"), ("unknown", "yellow"), (f"  {why}", "dim"))
+        case SubAnswer():
+            shown = _line(show_value(step.value))
+            return Text.assemble((f"#{step.to} ", "cyan"), (shown, "bold"), (f"  {percent(step.confidence)}", "dim"))
+        case Reasoning():
+            return Text(_line(step.text))
+        case ToolUse():
+            return _tool(step)
+        case Summary():
+            return Text.assemble("summary: ", _line("; ".join(step.text.splitlines())))
+        case FinalAnswer():
+            sure = "" if step.value is None and not step.raw else f"  {percent(step.confidence)}"
+            return Text.assemble("answer: ", (_line(step.text), "bold green"), (sure, "dim"))
+
+
+def usage_line(usage: dict[str, int], seconds: float) -> str:
+    """What a run cost, on one line."""
+    get = usage.get
+    calls, prompt, generated = get("calls", 0), get("prompt_tokens", 0), get("completion_tokens", 0)
+    inside = f"{get('image_tokens', 0):,} of images, {get('cached_tokens', 0):,} cached"
+    plural = "" if calls == 1 else "s"
+    return f"{calls} call{plural}, {prompt:,} prompt tokens ({inside}), {generated:,} generated, {seconds:.2f} s"
+
+
+def trace_tree(trace: Trace) -> Tree:
+    """A whole trace: what was asked, each call with its prompt and its raw text, each step, and the end."""
+    tree = Tree(Text(f"trace {plain(str(trace.path), one_line=True)}", "bold"), guide_style="dim")
+    for event in trace.events:
+        match event:
+            case RunStarted():
+                _add_start(tree, event)
+            case Call():
+                _add_call(tree, event)
+            case StepTaken():
+                tree.add(step_line(event.step))
+            case Note():
+                tree.add(Text.assemble(("note: ", "yellow"), _line(event.text)))
+            case RunFinished():
+                seconds = event.measured.seconds.get("total", 0.0)
+                cost = usage_line(event.measured.usage, seconds)
+                tree.add(Text.assemble(("ended: ", "bold"), event.stop_reason, (f"  {cost}", "dim")))
+    if trace.torn:
+        tree.add(Text("the last line was cut short while it was written, and is left out", "yellow"))
+    if trace.finished is None:
+        tree.add(Text("the run did not end: it was killed, or still goes on", "yellow"))
+    return tree
+
+
+def _tool(step: ToolUse) -> Text:
+    arguments = dict(step.arguments)
+    what = show_value(arguments.pop("expression", ""))
+    given = ", ".join(f"{name} = {show_value(value)}" for name, value in arguments.items())
+    shown = _line(f"{step.name} {what}  ({given})")
+    return Text.assemble(shown, " = ", (_line(show_value(step.result)), "bold"))
+
+
+def _add_start(tree: Tree, event: RunStarted) -> None:
+    node = tree.add(Text.assemble(("question: ", "bold"), _line(event.question)))
+    if event.choices:
+        node.add(Text(f"choices: {_line(', '.join(event.choices))}"))
+    for image in event.images:
+        size = f"{image.width} x {image.height}"
+        node.add(Text(f"image: {_line(image.source)}  {size}  sha256 {_line(image.sha256)[:16]}…"))
+    named = {"strategy": event.strategy, "seed": event.seed, **event.engine}
+    node.add(Text(_line(", ".join(f"{name} {value}" for name, value in named.items() if value not in (None, "")))))
+    node.add(Text(_line(", ".join(f"{name} {value}" for name, value in event.settings.items())), "dim"))
+    node.add(Text(_line(", ".join(f"{name} {value}" for name, value in event.versions.items())), "dim"))
+    if event.measured.started_at:
+        node.add(Text(_line(event.measured.started_at), "dim"))
+
+
+def _add_call(tree: Tree, event: Call) -> None:
+    seconds = sum(event.measured.seconds.values())
+    made = f"  {_line(event.template)} {_line(event.template_sha256)[:8]}, {len(event.tokens)} tokens, {seconds:.2f} s"
+    node = tree.add(Text.assemble(("asked for ", "dim"), _line(event.step), (made, "dim")))
+    node.add(Text(plain(event.prompt), "dim"))
+    if event.constraint:
+        held_to = ", ".join(f"{name} {value}" for name, value in event.constraint.items() if name != "kind")
+        shown = held_to if len(held_to) <= 100 else f"{held_to[:99]}…"
+        node.add(Text(f"held to: {_line(shown)}", "dim"))
+    if event.raw is not None:
+        said = Text.assemble("said: ", (plain(event.raw), "italic"))
+        node.add(said.append(f"  {percent(event.confidence)}", "dim") if event.confidence is not None else said)
+    if event.problem:
+        node.add(Text.assemble(("problem: ", "yellow"), _line(event.problem)))
+
+
+def _line(text: str) -> str:
+    return plain(text, one_line=True)

@@ -1,0 +1,298 @@
+import json
+import math
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+import cot.cli
+from cot.cli import ask as ask_module
+from cot.cli.ask import split_arguments, split_choices
+from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob, Usage
+from cot.errors import EngineError, UsageError
+from cot.trace.read import find_trace, read_trace
+
+PLAN = "1. [count] How many apples are there?\n2. [count] How many cars are there?\nanswer: #1 > #2"
+QUESTION = "Are there more apples than cars?"
+
+
+def completion(text):
+    logprobs = (TokenLogprob(text, math.log(0.9)),)
+    return Completion((Candidate(text, "stop", logprobs),), Usage(50, 10, 16, len(text.split()), 1, 1))
+
+
+def reply(request):
+    text = request.messages[-1].content[-1]
+    if "answer: #1 > #2" in text:
+        return completion(PLAN)
+    return completion("3" if text.startswith("How many apples") else "1")
+
+
+@pytest.fixture
+def image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "red.png")
+    return "red.png"
+
+
+@pytest.fixture
+def cot_ask(image, tmp_path, monkeypatch, capfd):
+    """Runs `cot ask` with a scripted model; gives the exit code, stdout and stderr."""
+
+    def run(*arguments, script=reply, stdin=b"", terminal=False):
+        monkeypatch.setattr(ask_module, "load_engine", lambda settings: ScriptedEngine(script))
+        path = tmp_path / "stdin"
+        path.write_bytes(stdin)
+        with path.open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            if terminal:
+                monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+            code = cot.cli.main(["ask", "--trace-dir", str(tmp_path / "traces"), *arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_stdout_is_the_answer_and_nothing_else(cot_ask, image, tmp_path):
+    code, out, err = cot_ask(image, QUESTION)
+    assert (code, out) == (0, "yes\n")
+    for part in (
+        "├─ #1 How many apples are there?  count",
+        "├─ The answer is computed as #1 > #2.",
+        "├─ #1 3  90%",
+        "├─ calculate #1 > #2 (#1 = 3, #2 = 1) = yes",
+        "├─ summary: How many apples are there? 3; How many cars are there? 1",
+        "└─ answer: yes  81%",
+        "3 calls, 150 prompt tokens (48 of images, 30 cached)",
+        f"trace: {find_trace('last', tmp_path / 'traces')}",
+    ):
+        assert part in err
+
+
+def test_json_is_one_object(cot_ask, image):
+    code, out, err = cot_ask(image, QUESTION, "--json", "--quiet")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert list(found) == [
+        "answer", "value", "confidence", "stop_reason", "strategy", "question", "images", "steps", "notes", "usage",
+        "seconds", "model", "trace",
+    ]  # fmt: skip
+    assert (found["answer"], found["value"], found["stop_reason"]) == ("yes", True, "answered")
+    assert found["images"][0]["source"] == image
+    assert [step["kind"] for step in found["steps"]][-1] == "final_answer"
+    assert found["usage"] == {
+        "prompt_tokens": 150,
+        "cached_tokens": 30,
+        "image_tokens": 48,
+        "completion_tokens": 20,
+        "calls": 3,
+        "batches": 3,
+    }
+    trace = read_trace(find_trace(found["trace"], ask_module.Path()))
+    assert trace.started.settings["strategy"] == "decompose"
+
+
+def test_settings_come_from_the_command_line(cot_ask, image):
+    code, out, _ = cot_ask(image, "How many?", "--strategy", "direct", "--seed", "3", "--json", "--max-steps", "5")
+    trace = read_trace(find_trace(json.loads(out)["trace"], ask_module.Path()))
+    assert code == 0
+    assert (trace.started.strategy, trace.started.seed, trace.started.settings["max_steps"]) == ("direct", 3, 5)
+
+
+def test_quiet_is_quiet(cot_ask, image):
+    assert cot_ask(image, QUESTION, "-q") == (0, "yes\n", "")
+
+
+def test_choices(cot_ask, image):
+    code, out, _ = cot_ask(image, "What is more?", "--choices", "Yes, no", "-q")
+    assert (code, out) == (0, "Yes\n")
+
+
+def test_the_question_may_be_piped(cot_ask, image):
+    for arguments in ((image,), (image, "-")):
+        code, out, _ = cot_ask(*arguments, "--json", stdin=f" {QUESTION}\n".encode())
+        assert (code, json.loads(out)["question"]) == (0, QUESTION)
+
+
+def test_an_image_may_be_piped(cot_ask, image, tmp_path):
+    code, out, _ = cot_ask("-", QUESTION, "--json", stdin=(tmp_path / image).read_bytes())
+    assert (code, json.loads(out)["images"][0]["source"]) == (0, "-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "terminal", "reason"),
+    [
+        ([], b"", False, "no image and no question"),
+        (["How many?"], b"", False, "no image was given"),
+        (["-"], b"", False, "no image was given"),
+        (["red.png"], b"", True, "the question is missing: 'red.png' looks like an image"),
+        (["red.png", "other.jpg"], b"", True, "the question is missing: 'other.jpg' looks like an image"),
+        (["red.png", "-"], b"", True, "stdin is a terminal"),
+        (["red.png"], b" \n", False, "the question is empty"),
+        (["red.png", "  "], b"", False, "the question is empty"),
+        (["red.png"], b"\xff\xfe", False, "not UTF-8"),
+        (["red.png"], b"a" * 20_000, False, "more than 10,000 characters"),
+        (["-", "-"], b"x", False, "named twice"),
+        (["-", "-", "How many?"], b"x", False, "named twice"),
+        (["-", "red.png"], b"x", False, "the question is missing"),
+        (["red.png", "How many?", "--choices", "a,a"], b"", False, "distinct"),
+        (["red.png", "How many?", "--choices", "a,"], b"", False, "not empty"),
+        (["red.png", "How many?", "--strategy", "vote"], b"", False, "unknown strategy 'vote'; known: direct"),
+        (["red.png", "How many?", "--max-steps", "0"], b"", False, "--max-steps: got 0; expected an integer from 1"),
+        (["red.png", "How many?", "--max-seconds", "nan"], b"", False, "--max-seconds"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(cot_ask, arguments, stdin, terminal, reason, tmp_path):
+    code, out, err = cot_ask(*arguments, stdin=stdin, terminal=terminal)
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "traces").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [("no.png", None, "does not exist"), ("no.png", b"", "empty"), ("no.png", b"text", "not an image")],
+)
+def test_image_errors_come_before_the_model(cot_ask, name, content, reason, tmp_path, monkeypatch):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    code, out, err = cot_ask(name, "How many?", script=[])
+    assert (code, out) == (1, "")
+    assert reason in err
+
+
+def test_a_failing_model_is_exit_code_1(cot_ask, image):
+    code, out, err = cot_ask(image, QUESTION, "-q", script=[EngineError("out of memory")])
+    assert (code, out) == (1, "")
+    assert err == "stopped: error: plan: out of memory\n"
+
+
+def test_a_model_that_does_not_know_is_exit_code_1(cot_ask, image):
+    code, out, _ = cot_ask(image, QUESTION, "--strategy", "direct", script=lambda _: completion("unknown"))
+    assert (code, out) == (1, "unknown\n")
+
+
+def test_json_of_a_failure_is_still_json(cot_ask, image):
+    code, out, _ = cot_ask(image, QUESTION, "--json", script=[EngineError("out of memory")])
+    found = json.loads(out)
+    assert (code, found["value"], found["stop_reason"], found["notes"]) == (1, None, "error", ["plan: out of memory"])
+
+
+def test_the_best_so_far_is_an_answer(cot_ask, image):
+    code, out, err = cot_ask(image, QUESTION, "--max-steps", "2", "-q")
+    assert (code, out) == (0, "1\n")
+    assert err.startswith("stopped: budget_steps")
+
+
+def test_hostile_answers_are_plain(cot_ask, image):
+    said = "\x1b[31mred\x1b]0;title\x07 \u202e[bold]x[/bold]\x9b2J"
+    code, out, err = cot_ask(image, QUESTION, "--strategy", "direct", script=lambda _: completion(said))
+    assert (code, out) == (0, "red [bold]x[/bold]\n")
+    assert not set(err) & set("\x1b\x9b\x07\u202e")
+    _, out, _ = cot_ask(image, QUESTION, "--strategy", "direct", "--json", script=lambda _: completion(said))
+    assert out.isascii()
+    assert json.loads(out)["value"] == said
+
+
+def test_timings_say_where_the_time_went(cot_ask, image):
+    _, out, err = cot_ask(image, QUESTION, "--timings", "-q")
+    assert out == "yes\n"
+    names = [line.rpartition("  ")[0].strip() for line in err.splitlines()]
+    for name in ("imports and settings", "images", "model", "plan", "sub_question 1", "prefill", "decode"):
+        assert name in names
+
+
+def test_a_trace_folder_that_cannot_be_written_is_said_before_the_model(image, tmp_path, monkeypatch, capfd):
+    def load(settings):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(ask_module, "load_engine", load)
+    (tmp_path / "file").write_text("")
+    assert cot.cli.main(["ask", image, QUESTION, "--trace-dir", str(tmp_path / "file")]) == 1
+    assert "--trace-dir" in capfd.readouterr().err
+
+
+def test_a_missing_model_leaves_no_trace(image, tmp_path, capfd):
+    assert cot.cli.main(["ask", image, QUESTION, "--model", "./nothing", "--trace-dir", str(tmp_path / "traces")]) == 1
+    assert "nothing" in capfd.readouterr().err
+    assert not list((tmp_path / "traces").iterdir())
+
+
+def test_arguments_are_images_then_the_question(image):
+    def split(*arguments, terminal=False):
+        return split_arguments(list(arguments), stdin_is_terminal=terminal)
+
+    assert split("a.png", "b.png", "How many?") == (["a.png", "b.png"], "How many?")
+    assert split("a.png", "red.png") == (["a.png", "red.png"], None)
+    assert split("https://x.org/a?b", "https://x.org/c") == (["https://x.org/a?b", "https://x.org/c"], None)
+    assert split("a.png", "what is in b.png", terminal=True) == (["a.png"], "what is in b.png")
+    assert split("folder", "a.png", terminal=True) == (["folder"], "a.png")
+    assert split("a.png", "x" * 5000, terminal=True) == (["a.png"], "x" * 5000)
+    assert split("a.png", "nul\0byte", terminal=True) == (["a.png"], "nul\0byte")
+    with pytest.raises(UsageError):
+        split("red.png", terminal=True)
+
+
+def test_choices_are_separated_by_commas_or_given_one_by_one():
+    assert split_choices(["a, b,c"]) == ("a", "b", "c")
+    assert split_choices(["a, b", "c"]) == ("a, b", "c")
+
+
+SCRIPT = """
+import asyncio, sys
+import cot.cli
+from cot.cli import ask
+from cot.engine import ScriptedEngine
+
+class Stuck(ScriptedEngine):
+    async def complete(self, request):
+        print("asked", file=sys.stderr, flush=True)
+        await asyncio.sleep(60)
+
+ask.load_engine = lambda settings: {engine}
+sys.exit(cot.cli.main(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_is_130_with_a_whole_trace(image, tmp_path, root):
+    code = SCRIPT.replace("{engine}", "Stuck([])")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "ask", image, QUESTION, "--trace-dir", str(tmp_path / "traces")],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline() == "asked\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    path = find_trace("last", tmp_path / "traces")
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith(f"trace: {path}\n")
+    assert read_trace(path).finished.stop_reason == "cancelled"
+
+
+def test_a_terminal_gets_the_answer_too(image, tmp_path, root):
+    main, other = pty.openpty()
+    code = SCRIPT.replace("{engine}", "ScriptedEngine(lambda request: 'three [b]apples[/b]')")
+    arguments = ["ask", image, QUESTION, "-q", "--strategy", "direct", "--trace-dir", str(tmp_path / "traces")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": str(root), "TERM": "dumb"},
+        stdin=other,
+        stdout=other,
+        stderr=subprocess.PIPE,
+    )
+    os.close(other)
+    assert process.wait(timeout=20) == 0
+    time.sleep(0.05)
+    assert b"three [b]apples[/b]" in os.read(main, 1000)
+    os.close(main)
+    process.stderr.close()

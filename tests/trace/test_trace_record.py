@@ -1,0 +1,178 @@
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cot.errors import TraceError
+from cot.image import from_pixels, load_image
+from cot.step import FinalAnswer, SubQuestion
+from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.read import MAX_LINE_BYTES, find_trace, read_trace
+from cot.trace.record import Recorder
+
+HASH = "0" * 64
+ANSWER = FinalAnswer(text="3", value=3, raw="3", confidence=0.5)
+EVENTS = [
+    RunStarted(
+        question="How many? 狗\u2028\x1b[31m",
+        images=(TracedImage(source="a.png", sha256=HASH, width=8, height=6),),
+        strategy="direct",
+        seed=0,
+    ),
+    Call(
+        step="answer",
+        template="direct/answer",
+        template_sha256=HASH,
+        prompt="How many?",
+        prompt_sha256=HASH,
+        max_tokens=64,
+        raw="3",
+        value=3,
+        finish_reason="stop",
+        confidence=0.5,
+        tokens=(("3", -0.5), ("", 0.0)),
+    ),
+    StepTaken(step=SubQuestion(id=1, text="How many?", wants="count")),
+    StepTaken(step=ANSWER),
+    Note(text="a note\nof two lines"),
+    RunFinished(answer=ANSWER, stop_reason="answered"),
+]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    with Recorder(tmp_path) as recorder:
+        for event in EVENTS:
+            recorder.record(event)
+    return recorder.path
+
+
+def test_what_was_recorded_is_read_back(recorded):
+    trace = read_trace(recorded)
+    skipped = {"seq", "measured"}
+    assert [event.model_dump(exclude=skipped) for event in trace.events] == [
+        event.model_dump(exclude=skipped) for event in EVENTS
+    ]
+    assert [event.seq for event in trace.events] == list(range(len(EVENTS)))
+    times = [event.measured.at_seconds for event in trace.events]
+    assert times == sorted(times)
+    assert not trace.torn
+    assert recorded.read_bytes().isascii()
+
+
+def test_each_event_is_on_disk_before_the_next(tmp_path):
+    with Recorder(tmp_path) as recorder:
+        for number, event in enumerate(EVENTS, 1):
+            recorder.record(event)
+            assert len(read_trace(recorder.path).events) == number
+
+
+def test_images_are_kept_once_and_read_back(tmp_path):
+    image = from_pixels(Image.effect_noise((20, 10), 50).convert("RGB"), source="noise")
+    with Recorder(tmp_path) as recorder:
+        path = recorder.add_image(image)
+        assert recorder.add_image(image) == path
+        recorder.record(EVENTS[0])
+    assert path == recorder.folder / "images" / f"{image.sha256}.png"
+    assert load_image(path).sha256 == image.sha256
+
+
+def test_a_run_that_recorded_nothing_leaves_nothing(tmp_path):
+    with Recorder(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_never_share_a_folder(tmp_path):
+    recorders = [Recorder(tmp_path) for _ in range(20)]
+    assert len({recorder.folder for recorder in recorders}) == 20
+    for recorder in recorders:
+        recorder.close()
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TraceError, match="--trace-dir"):
+        Recorder(tmp_path / "file" / "traces")
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_trace_cut_at_any_byte_is_read_up_to_there(recorded, data):
+    whole = recorded.read_bytes()
+    cut = recorded.with_name("cut.jsonl")
+    length = data.draw(st.integers(0, len(whole)))
+    cut.write_bytes(whole[:length])
+    trace = read_trace(cut)
+    assert trace.events == read_trace(recorded).events[: len(trace.events)]
+    # A last line that only lacks its line break is whole.
+    complete = sum(end <= length for end, byte in enumerate(whole) if byte == ord("\n"))
+    assert len(trace.events) == complete
+    assert trace.torn == (length > 0 and whole[length - 1 : length] != b"\n" and whole[length : length + 1] != b"\n")
+
+
+@given(st.binary(max_size=200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_bytes_break_the_reader(tmp_path, data):
+    path = tmp_path / "trace.jsonl"
+    path.write_bytes(data)
+    reason, events = "", ()
+    try:
+        events = read_trace(path).events
+    except TraceError as error:
+        reason = str(error)
+    assert not events
+    assert not reason or str(path) in reason
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"not json\n", "line 1: got text that is not JSON"),
+        (b"[" * 100_000 + b"\n", "line 1: got text that is not JSON"),
+        (b'{"schema": 2, "event": "note", "text": "x"}\n', "got trace format '2'; this version of cot reads format 1"),
+        (b'{"schema": 2, "event": "note", "text": "x"}', "got trace format '2'"),
+        (b'{"event": "note", "text": "x"}\n', "got trace format 'None'"),
+        (b'{"schema": 1, "event": "dance"}\n', "line 1: got an event with a wrong field"),
+        (b'{"schema": 1, "event": "note"}\n', "note.text"),
+        (b'{"schema": 1, "event": "note", "text": "x", "extra": 1}\n', "note.extra"),
+        (b'{"schema": 1, "event": "note", "text": "x", "seq": NaN}\n', "note.seq"),
+        (b'{"schema": 1, "event": "note", "text": "x", "seq": ' + b"9" * 5000 + b"}\n", "not JSON"),
+        (b'"text"\n', "got trace format"),
+        (b"\n", "not JSON"),
+        (b"\xff\xfe\n", "not JSON"),
+        (b"x" * (MAX_LINE_BYTES + 1), "more than 4,194,304 bytes"),
+    ],
+)
+def test_what_is_no_trace_is_refused(tmp_path, line, reason):
+    path = tmp_path / "trace.jsonl"
+    path.write_bytes(line)
+    with pytest.raises(TraceError) as caught:
+        read_trace(path)
+    assert reason in str(caught.value)
+
+
+def test_damage_in_the_middle_is_not_passed_over(recorded):
+    lines = recorded.read_bytes().splitlines(keepends=True)
+    recorded.write_bytes(b"".join([lines[0], lines[1][:40] + b"\n", *lines[2:]]))
+    with pytest.raises(TraceError, match="line 2"):
+        read_trace(recorded)
+
+
+def test_traces_are_found(recorded, tmp_path):
+    for name in (str(recorded), str(recorded.parent)):
+        assert find_trace(name, tmp_path / "nowhere") == recorded
+    older = tmp_path / "20200101-000000-ffffffff"
+    older.mkdir()
+    (older / "trace.jsonl").write_bytes(recorded.read_bytes())
+    assert find_trace("last", tmp_path) == recorded
+    with pytest.raises(TraceError, match="no trace at"):
+        find_trace(str(tmp_path / "nothing"), tmp_path)
+    with pytest.raises(TraceError, match="there is no trace in .* yet"):
+        find_trace("last", tmp_path / "nowhere")
+
+
+def test_lines_say_their_schema(recorded):
+    assert all(json.loads(line)["schema"] == 1 for line in recorded.read_text("ascii").splitlines())

@@ -1,0 +1,141 @@
+import io
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, Summary, ToolUse
+from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.plain import MAX_SHOWN_CHARACTERS, plain
+from cot.trace.read import Trace
+from cot.trace.show import percent, step_line, trace_tree, usage_line
+
+HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eevil\u200b[bold]markup[/bold][link=x]:smile:\r\x00\x7f"
+HASH = "0" * 64
+
+
+def printed(renderable, width=200):
+    console = Console(file=io.StringIO(), width=width, force_terminal=False, markup=True)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[1;31mb\x1b[0mc", "abc"),
+        ("a\x1b]8;;http://x\x07b\x1b]8;;\x07", "ab"),
+        ("a\x1b]52;c;aGk=\x1b\\b", "ab"),
+        ("a\x9b31mb", "ab"),
+        ("a\x90q\x9cb", "ab"),
+        ("a\x1bPq", "a"),
+        ("a\x1bcb", "ab"),
+        ("a\x1b", "a"),
+        ("user\u202etxt.exe", "usertxt.exe"),
+        ("a\u2066b\ufeffc\u200bd", "abcd"),
+        ("a\r\nb\rc\u2028d", "a\nb\nc\nd"),
+        ("a\x00\x08b", "ab"),
+        ("é 日本\tä", "é 日本\tä"),
+        ("\ud800a", "a"),
+    ],
+)
+def test_terminals_are_told_nothing(text, shown):
+    assert plain(text) == shown
+
+
+@given(st.text(st.characters()), st.booleans())
+def test_nothing_but_printable_text_is_left(text, one_line):
+    shown = plain(text, one_line=one_line)
+    allowed = "" if one_line else "\n\t"
+    assert all(c in allowed or unicodedata.category(c)[0] != "C" for c in shown)
+    assert not one_line or len(shown.splitlines()) <= 1
+    assert plain(shown, one_line=one_line) == shown
+
+
+def test_what_is_shown_is_bounded():
+    assert len(plain("a" * 10**7)) == MAX_SHOWN_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        (SubQuestion(id=2, text="How many?", wants="count"), "#2 How many?  count"),
+        (SubAnswer(to=2, asked="How many?", value=3, raw="3", confidence=0.973), "#2 3  97%"),
+        (SubAnswer(to=2, asked="?", value=None, raw="", confidence=0.0, problem="no idea"), "#2 unknown  no idea"),
+        (Reasoning(text="The answer\nis #1."), "The answer is #1."),
+        (
+            ToolUse(name="calculate", arguments={"expression": "#1 > #2", "#1": 3, "#2": 1}, result=True),
+            "calculate #1 > #2 (#1 = 3, #2 = 1) = yes",
+        ),
+        (Summary(text="A? 3\nB? 1"), "summary: A? 3; B? 1"),
+        (FinalAnswer(text="yes", value=True, raw="yes", confidence=1.0), "answer: yes  100%"),
+        (FinalAnswer(text="unknown", value=None, raw="", confidence=0.0), "answer: unknown"),
+    ],
+)
+def test_steps_are_one_line(step, line):
+    assert step_line(step).plain == line
+
+
+@pytest.mark.parametrize(
+    ("confidence", "shown"),
+    [(0.0, "0%"), (0.5, "50%"), (0.99, "99%"), (0.9961, "99.6%"), (0.99999, "99.9%"), (1.0, "100%")],
+)
+def test_only_certainty_is_a_hundred_percent(confidence, shown):
+    assert percent(confidence) == shown
+
+
+def test_costs_are_one_line():
+    usage = {"calls": 3, "prompt_tokens": 1200, "image_tokens": 600, "cached_tokens": 300, "completion_tokens": 24}
+    assert usage_line(usage, 1.234) == (
+        "3 calls, 1,200 prompt tokens (600 of images, 300 cached), 24 generated, 1.23 s"
+    )
+    assert usage_line({"calls": 1}, 0).startswith("1 call, ")
+
+
+def hostile_trace(tmp_path, text):
+    answer = FinalAnswer(text=text, value=text, raw=text, confidence=0.5)
+    image = TracedImage(source=text, sha256=text, width=1, height=1)
+    return Trace(
+        tmp_path,
+        (
+            RunStarted(
+                question=text, choices=(text,), images=(image,), strategy=text, seed=0,
+                settings={text: text}, engine={text: text}, versions={text: text},
+            ),
+            Call(
+                step=text, template=text, template_sha256=text, prompt=text, prompt_sha256=text, max_tokens=1,
+                constraint={"kind": text, text: text}, raw=text, problem=text, confidence=0.5,
+            ),
+            StepTaken(step=SubQuestion(id=1, text=text, wants="text")),
+            StepTaken(step=SubAnswer(to=1, asked=text, value=text, raw=text, confidence=0.5)),
+            StepTaken(step=SubAnswer(to=1, asked=text, value=None, raw=text, confidence=0.5, problem=text)),
+            StepTaken(step=Reasoning(text=text)),
+            StepTaken(step=ToolUse(name=text, arguments={text: text, "expression": text}, result=text)),
+            StepTaken(step=Summary(text=text)),
+            StepTaken(step=answer),
+            Note(text=text),
+            RunFinished(answer=answer, stop_reason="answered"),
+        ),
+    )  # fmt: skip
+
+
+def test_hostile_text_is_shown_as_text(tmp_path):
+    shown = printed(trace_tree(hostile_trace(tmp_path, HOSTILE)))
+    assert not set(shown) & set("\x1b\x9b\x07\x00\x7f\r\u202e\u200b")
+    assert "[bold]markup[/bold]" in shown
+    assert ":smile:" in shown
+    assert "title" not in shown
+
+
+def test_a_trace_shows_why(tmp_path):
+    shown = printed(trace_tree(hostile_trace(tmp_path, "How many?")))
+    for part in ("question: How many?", "said: How many?", "problem: How many?", "held to: ", "ended: answered"):
+        assert part in shown
+
+
+def test_an_unfinished_trace_is_said_to_be_one(tmp_path):
+    shown = printed(trace_tree(Trace(tmp_path, (), torn=True)))
+    assert "the last line was cut short" in shown
+    assert "the run did not end" in shown
