@@ -1,0 +1,169 @@
+"""Bar charts with labels and values, upright or lying.
+
+In: a random generator. Out: a `Sample` with questions and their programs.
+"""
+
+import random
+from functools import cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+from cot.train.canvas import PatchMap, jitter, named_colour
+from cot.train.counting import yes_no
+from cot.train.labels import CLASSES, COLOURS, MAX_VALUE, WORDS
+from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample
+from cot.train.wording import canonical, word
+
+Bars = dict[str, int]
+
+
+@cache
+def _font(pixels: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(pixels)
+
+
+def _text(draw: ImageDraw.ImageDraw, patches: PatchMap, text: str, name: str, x: float, y: float, *,
+          size: int, fill: tuple[int, int, int], anchor: str) -> None:  # fmt: skip
+    draw.text((x, y), text, fill=fill, font=_font(size), anchor=anchor)
+    patches.rectangle(CLASSES[name], *draw.textbbox((x, y), text, font=_font(size), anchor=anchor))
+
+
+def _upright(
+    draw: ImageDraw.ImageDraw, patches: PatchMap, bars: Bars, rng: random.Random, ink: tuple[int, int, int]
+) -> None:
+    step = IMAGE_PIXELS / len(bars)
+    size = rng.randint(13, 15) if len(bars) <= 4 else 12
+    top, bottom = 24, IMAGE_PIXELS - 22
+    same = rng.choice(list(COLOURS)) if rng.random() < 0.5 else None
+    high = max(bars.values())
+    for index, (label, value) in enumerate(bars.items()):
+        middle = (index + 0.5) * step
+        width = step * rng.uniform(0.3, 0.4)
+        y = bottom - (bottom - top) * value / max(high, 1)
+        draw.rectangle(
+            (middle - width, y, middle + width, bottom), fill=named_colour(same or rng.choice(list(COLOURS)), rng)
+        )
+        patches.rectangle(CLASSES["bar"], middle - width, y, middle + width, bottom)
+        _text(draw, patches, str(value), f"value {value}", middle, y - 2, size=14, fill=ink, anchor="mb")
+        _text(draw, patches, label, f"word {label}", middle, bottom + 4, size=size, fill=ink, anchor="mt")
+
+
+def _lying(
+    draw: ImageDraw.ImageDraw, patches: PatchMap, bars: Bars, rng: random.Random, ink: tuple[int, int, int]
+) -> None:
+    step = IMAGE_PIXELS / len(bars)
+    left, right = 52, IMAGE_PIXELS - 24
+    same = rng.choice(list(COLOURS)) if rng.random() < 0.5 else None
+    high = max(bars.values())
+    for index, (label, value) in enumerate(bars.items()):
+        middle = (index + 0.5) * step
+        width = step * rng.uniform(0.25, 0.38)
+        x = left + (right - left) * value / max(high, 1)
+        draw.rectangle(
+            (left, middle - width, x, middle + width), fill=named_colour(same or rng.choice(list(COLOURS)), rng)
+        )
+        patches.rectangle(CLASSES["bar"], left, middle - width, x, middle + width)
+        _text(draw, patches, str(value), f"value {value}", x + 3, middle, size=14, fill=ink, anchor="lm")
+        _text(draw, patches, label, f"word {label}", left - 4, middle, size=rng.randint(13, 14), fill=ink, anchor="rm")
+
+
+def make_chart(rng: random.Random, *, questions: int, held_out: bool = False) -> Sample:
+    """A bar chart of 2 to 6 distinct values with about `questions` questions."""
+    lying = rng.random() < 0.6
+    number = rng.randint(2, 6 if lying else 4)
+    short = [name for name in WORDS if len(name) <= 4] if not lying and number > 3 else WORDS
+    labels = rng.sample(short, number)
+    bars = dict(zip(labels, rng.sample(range(1, MAX_VALUE + 1), number), strict=True))
+    dark = rng.random() < 0.15
+    ground = jitter((45, 45, 50), rng) if dark else jitter((246, 246, 246), rng, 9)
+    image = Image.new("RGB", (IMAGE_PIXELS, IMAGE_PIXELS), ground)
+    patches = PatchMap()
+    ink = (235, 235, 235) if dark else jitter((25, 25, 25), rng, 20)
+    (_lying if lying else _upright)(ImageDraw.Draw(image), patches, bars, rng, ink)
+    sample = Sample("charts", image, patches.labels(least=0.2), patches.centres)
+    _ask(sample, bars, rng, questions=questions, held_out=held_out)
+    return sample
+
+
+def _value(label: str, bars: Bars) -> Fact:
+    return Fact("number", canonical("value", s=label), str(bars[label]))
+
+
+def _ask(sample: Sample, bars: Bars, rng: random.Random, *, questions: int, held_out: bool) -> None:
+    makers = (
+        (_lookup, 5),
+        (_extreme, 2),
+        (_extreme_value, 2),
+        (_pair, 4),
+        (_bars, 0.7),
+        (_which_value, 1),
+        (_describe, 0.7),
+    )
+    for maker in rng.choices([m for m, _ in makers], [weight for _, weight in makers], k=2 * questions):
+        qa = maker(bars, rng, held_out)
+        if all(qa.question != other.question for other in sample.qas):
+            sample.qas.append(qa)
+        if len(sample.qas) == questions:
+            break
+    if rng.random() < 0.2:
+        absent = rng.choice([name for name in WORDS if name not in bars])
+        sample.extra.append(Fact("number", canonical("value", s=absent), "unknown"))
+
+
+def _lookup(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+    label = rng.choice(list(bars))
+    fact = _value(label, bars)
+    return QA("lookup", word("value", rng, held_out=held_out, s=label), fact.answer, (fact,), held_out=held_out)
+
+
+def _extreme(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+    family = rng.choice(("highest", "lowest"))
+    answer = (max if family == "highest" else min)(bars, key=lambda label: bars[label])
+    fact = Fact("phrase", canonical(family), answer)
+    return QA("extreme", word(family, rng, held_out=held_out), answer, (fact,), held_out=held_out)
+
+
+def _extreme_value(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+    """What is the highest value? First which bar, then its value."""
+    family = rng.choice(("highest", "lowest"))
+    label = (max if family == "highest" else min)(bars, key=lambda name: bars[name])
+    facts = (
+        Fact("phrase", canonical(family), label),
+        Fact("number", canonical("value", s="#1"), str(bars[label]), canonical("value", s=label)),
+    )
+    text = word(f"{family}_value", rng, held_out=held_out)
+    return QA("extreme_value", text, str(bars[label]), facts, "#2", held_out)
+
+
+def _pair(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+    first, second = rng.sample(list(bars), 2)
+    family = rng.choice(("value_sum", "value_difference", "value_more", "which_value_more"))
+    if family == "value_difference" and bars[first] < bars[second]:
+        first, second = second, first
+    facts = (_value(first, bars), _value(second, bars))
+    answer, expression = {
+        "value_sum": (str(bars[first] + bars[second]), "#1 + #2"),
+        "value_difference": (str(bars[first] - bars[second]), "#1 - #2"),
+        "value_more": (yes_no(bars[first] > bars[second]), "#1 > #2"),
+        "which_value_more": (max(first, second, key=lambda name: bars[name]), f"most({first}: #1, {second}: #2)"),
+    }[family]
+    name = {"value_sum": "sum", "value_difference": "difference"}.get(family, "comparison")
+    text = word(family, rng, held_out=held_out, s=first, s2=second)
+    return QA(name, text, answer, facts, expression, held_out)
+
+
+def _bars(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+    fact = Fact("count", canonical("bars"), str(len(bars)))
+    return QA("bars", word("bars", rng, held_out=held_out), fact.answer, (fact,), held_out=held_out)
+
+
+def _which_value(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+    label, value = rng.choice(list(bars.items()))
+    fact = Fact("phrase", canonical("which_value", k=value), label)
+    return QA("reverse_lookup", word("which_value", rng, held_out=held_out, k=value), label, (fact,), held_out=held_out)
+
+
+def _describe(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+    answer = ", ".join(f"{label} {value}" for label, value in bars.items())
+    fact = Fact("text", canonical("describe_chart"), answer)
+    return QA("description", word("describe_chart", rng, held_out=held_out), answer, (fact,), held_out=held_out)

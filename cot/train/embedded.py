@@ -1,0 +1,275 @@
+"""Trains the embedded model: first the vision tower on dense patch labels, then everything on questions.
+
+In: a folder for checkpoints, minutes to spend. Out: a checkpoint folder that transformers loads.
+Runs on CPU (bfloat16 autocast) or CUDA; stops and resumes at any time, from its last checkpoint.
+"""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch.utils.data import DataLoader
+
+from cot.train.data import IGNORE, Batches
+from cot.train.labels import CLASSES
+from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save, train_tokenizer
+
+CHECKPOINT_SECONDS: Final = 240
+LOG_SECONDS: Final = 20
+MAX_CENTRES: Final = 3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that defines a training run.
+
+    vision_minutes and minutes: time to spend on patch labels and on questions. learning rates: peak, AdamW,
+    cosine decay; the vision tower's is `vision_factor` of it in the second part. dense_weight: of the patch
+    loss in the second part. compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
+    """
+
+    size: str = "embedded"
+    minutes: float = 80.0
+    vision_minutes: float = 7.0
+    batch: int = 16
+    learning_rate: float = 1e-3
+    vision_factor: float = 0.4
+    weight_decay: float = 0.05
+    dense_weight: float = 0.3
+    max_text_tokens: int = 208
+    workers: int = 2
+    compile: bool = False
+    seed: int = 0
+
+
+class Heads(torch.nn.Module):
+    """Linear read-outs of patch features: what covers a patch, and how many centres lie in it. Not shipped."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width)
+        self.kind = torch.nn.Linear(width, len(CLASSES))
+        self.centre = torch.nn.Linear(width, MAX_CENTRES)
+
+    def loss(self, features: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
+        """Loss, and accuracy on the patches that show something. features: (batch, patches, width)."""
+        hidden = self.norm(features)
+        kinds = self.kind(hidden).float().flatten(0, 1)
+        labels = batch["patches"].flatten()
+        # Most patches are background; averaged with the rest they would drown what is to be learned.
+        each = F.cross_entropy(kinds, labels, ignore_index=IGNORE, reduction="none")
+        shown = labels > 0
+        loss = each[shown].mean() + 0.5 * each[labels == 0].mean()
+        centres = F.cross_entropy(
+            self.centre(hidden).float().flatten(0, 1), batch["centres"].flatten(), ignore_index=IGNORE
+        )
+        accuracy = (kinds.argmax(-1)[shown] == labels[shown]).float().mean().item()
+        return loss + centres, accuracy
+
+
+def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 (batch, 3, side, side) -> float in [-1, 1], as the processor gives."""
+    return pixels.float() / 127.5 - 1.0
+
+
+def packed_mask(segments: torch.Tensor, prefix: int) -> torch.Tensor:
+    """(batch, 1, length, length), added to attention scores: 0 where a token may look, which is
+    the prefix and earlier tokens of its own turn; the least bfloat16 elsewhere."""
+    batch, text = segments.shape
+    full = torch.cat([torch.zeros(batch, prefix, dtype=segments.dtype, device=segments.device), segments], dim=1)
+    length = prefix + text
+    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    is_prefix = torch.arange(length, device=segments.device) < prefix
+    same = (full[:, :, None] == full[:, None, :]) | is_prefix[None, None, :]
+    seen = torch.where(same & causal, 0.0, torch.finfo(torch.bfloat16).min)
+    return seen.to(torch.bfloat16)[:, None]
+
+
+class Trainer:
+    """The state of a run and its two parts."""
+
+    def __init__(self, recipe: Recipe, folder: Path, device: str) -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        torch.manual_seed(recipe.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "tokenizer.json"
+        size = SIZES[recipe.size]
+        if not path.exists():
+            train_tokenizer(size.vocabulary, samples=300 if recipe.size == "tiny" else 6000).save(str(path))
+        self.tokenizer = Tokenizer.from_file(str(path))
+        self.model = build_model(size, self.tokenizer).to(device)
+        self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
+        self.heads = Heads(size.vision_width).to(device)
+        self.state: dict[str, Any] = {"part": "vision", "seconds": 0.0, "steps": 0, "images": 0, "history": []}
+        self.optimizer = self._new_optimizer()
+        self._resume()
+        if recipe.compile:
+            for module in (self.model.model.vision_tower, self.model.model.language_model):
+                module.forward = torch.compile(module.forward)
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        recipe = self.recipe
+        tower = [*self.model.model.vision_tower.parameters(), *self.heads.parameters()]
+        rate = recipe.learning_rate
+        if self.state["part"] == "vision":
+            groups = [{"params": tower, "lr": rate, "peak": rate}]
+        else:
+            known = {id(parameter) for parameter in tower}
+            rest = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+            groups = [{"params": tower, "peak": rate * recipe.vision_factor}, {"params": rest, "peak": rate}]
+        return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True)
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        self.state = saved["state"]
+        self.model.load_state_dict(saved["model"])
+        self.heads.load_state_dict(saved["heads"])
+        self.optimizer = self._new_optimizer()
+        self.optimizer.load_state_dict(saved["optimizer"])
+        print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
+
+    def checkpoint(self) -> None:
+        """Write all state; a killed write leaves the last one whole."""
+        parts = {"model": self.model, "heads": self.heads, "optimizer": self.optimizer}
+        path = self.folder / "checkpoint.pt"
+        torch.save({"state": self.state, **{k: v.state_dict() for k, v in parts.items()}}, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    def _loader(self) -> DataLoader[dict[str, torch.Tensor]]:
+        recipe = self.recipe
+        vision = self.state["part"] == "vision"
+        # A resumed run must not see the same samples again.
+        seed = recipe.seed * 1_000_003 + self.state["images"] + vision
+        batches = Batches(
+            self.tokenizer, batch=recipe.batch * (2 if vision else 1), seed=seed,
+            prefix_tokens=PREFIX_TOKENS, max_tokens=8 if vision else recipe.max_text_tokens,
+        )  # fmt: skip
+        return DataLoader(
+            batches, batch_size=None, num_workers=recipe.workers, prefetch_factor=4 if recipe.workers else None
+        )
+
+    def run(self) -> None:
+        """Train what is left of both parts."""
+        for part, minutes in (("vision", self.recipe.vision_minutes), ("questions", self.recipe.minutes)):
+            if self.state["part"] == part:
+                self._run_part(minutes)
+                if part == "vision":
+                    self.state |= {"part": "questions", "seconds": 0.0}
+                    self.optimizer = self._new_optimizer()
+                self.checkpoint()
+
+    def _run_part(self, minutes: float) -> None:
+        self.model.train()
+        if self.recipe.compile:
+            self._warm_up()
+        logged = saved = last = time.monotonic()
+        sums: dict[str, float] = {}
+        images = count = 0
+        for batch in self._loader():
+            progress = self.state["seconds"] / max(minutes * 60, 1e-9)
+            if progress >= 1:
+                break
+            figures = self._step({name: tensor.to(self.device) for name, tensor in batch.items()}, progress)
+            now = time.monotonic()
+            self.state["seconds"] += now - last
+            last = now
+            self.state["steps"] += 1
+            self.state["images"] += len(batch["pixels"])
+            images, count = images + len(batch["pixels"]), count + 1
+            sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
+            if now - logged > LOG_SECONDS:
+                means = {name: round(value / count, 4) for name, value in sums.items()}
+                self._log({**means, "images_per_second": round(images / (now - logged), 1)})
+                logged, sums, images, count = now, {}, 0, 0
+            if now - saved > CHECKPOINT_SECONDS:
+                self.checkpoint()
+                saved = last = time.monotonic()
+
+    def _warm_up(self) -> None:
+        """Compile outside the time that is counted; the gradients are thrown away."""
+        batch = {name: tensor.to(self.device) for name, tensor in next(iter(self._loader())).items()}
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+            loss, _ = self._vision_loss(batch) if self.state["part"] == "vision" else self._question_loss(batch)
+        loss.backward()
+
+    def _log(self, figures: dict[str, float]) -> None:
+        entry = {
+            "part": self.state["part"],
+            "minutes": round(self.state["seconds"] / 60, 2),
+            "steps": self.state["steps"],
+            **figures,
+        }
+        self.state["history"].append(entry)
+        print(json.dumps(entry), flush=True)
+
+    def _step(self, batch: dict[str, torch.Tensor], progress: float) -> dict[str, float]:
+        warm = (
+            min(1.0, (self.state["steps"] + 1) / 100)
+            if self.state["part"] == "vision"
+            else min(1.0, progress * 100 + 0.02)
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+            loss, figures = self._vision_loss(batch) if self.state["part"] == "vision" else self._question_loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        self.optimizer.step()
+        return {"loss": loss.item(), **figures}
+
+    def _features(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Patch features of the vision tower's last layer, as LLaVA takes them: (batch, patches, width)."""
+        tower = self.model.model.vision_tower
+        hidden: torch.Tensor = tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
+        return hidden
+
+    def _vision_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
+        loss, accuracy = self.heads.loss(self._features(batch), batch)
+        return loss, {"patch_accuracy": accuracy}
+
+    def _question_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
+        inner = self.model.model
+        features = self._features(batch)
+        dense, accuracy = self.heads.loss(features, batch)
+        embed = inner.language_model.embed_tokens
+        special = torch.tensor([self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=self.device)
+        start = embed(special).expand(len(features), -1, -1)
+        embeds = torch.cat([start, inner.multi_modal_projector(features).to(start.dtype), embed(batch["ids"])], dim=1)
+        prefix = torch.arange(PREFIX_TOKENS, device=self.device).expand(len(features), -1)
+        hidden = inner.language_model(
+            inputs_embeds=embeds,
+            attention_mask=packed_mask(batch["segments"], PREFIX_TOKENS),
+            position_ids=torch.cat([prefix, batch["positions"]], dim=1),
+            use_cache=False,
+        ).last_hidden_state[:, PREFIX_TOKENS:]
+        wanted = batch["targets"] != IGNORE
+        logits = self.model.lm_head(hidden[wanted]).float()
+        targets = batch["targets"][wanted]
+        loss = F.cross_entropy(logits, targets)
+        right = (logits.argmax(-1) == targets).float().mean().item()
+        figures = {"answer_loss": loss.item(), "token_accuracy": right, "patch_accuracy": accuracy}
+        return loss + self.recipe.dense_weight * dense, figures
+
+    def export(self, folder: Path) -> None:
+        """Write the model as an ordinary checkpoint, with how it was trained beside it."""
+        save(self.model, build_processor(self.tokenizer), folder)
+        record = {"recipe": asdict(self.recipe), **{k: v for k, v in self.state.items() if k != "history"}}
+        (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def train_embedded(recipe: Recipe, *, work: Path, out: Path, device: str = "cpu") -> None:
+    """Run or resume a training run in `work`; write the checkpoint to `out` when it is done."""
+    trainer = Trainer(recipe, work, device)
+    trainer.run()
+    trainer.export(out)

@@ -1,0 +1,49 @@
+"""The classes of the dense patch labels that the vision tower is first trained on."""
+
+from typing import Final
+
+from cot.train.kinds import KINDS
+
+COLOURS: Final = {
+    "red": (214, 40, 40),
+    "green": (40, 150, 60),
+    "blue": (40, 80, 210),
+    "yellow": (240, 205, 40),
+    "orange": (245, 130, 25),
+    "purple": (130, 50, 170),
+    "pink": (245, 130, 180),
+    "brown": (125, 80, 45),
+    "gray": (135, 135, 135),
+    "black": (25, 25, 25),
+    "cyan": (40, 195, 205),
+    "teal": (0, 128, 128),
+}
+"""Named colours, RGB. teal is what easy-VQA calls so."""
+
+SHAPE_COLOURS: Final = tuple(name for name in COLOURS if name not in ("teal",))
+FORMS: Final = ("circle", "square", "triangle", "star", "cross", "diamond", "rectangle")
+SIZES: Final = ("small", "large")
+WORDS: Final = tuple(
+    "tea milk rice salt corn beans soup fish eggs meat cats dogs cows pigs hens bees rain snow wind sun "
+    "gold iron coal oil gas wood wool silk north south east west spring summer autumn winter "
+    "Mon Tue Wed Thu Fri Sat Sun Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec "
+    "Anna Ben Carl Dora Emma Finn Gina Hugo Ida Jack bikes cars buses trains shoes hats "
+    "Rome Paris Oslo Lima Cairo Delhi math art music sport apple pear plum lemon".split()
+)
+"""Labels that charts use."""
+MAX_VALUE: Final = 99
+"""Largest value in a chart."""
+
+
+def _classes() -> dict[str, int]:
+    names = ["background"]
+    names += [f"kind {kind.singular}" for kind in KINDS]
+    names += [f"shape {size} {colour} {form}" for size in SIZES for colour in COLOURS for form in FORMS]
+    names += [f"word {word}" for word in WORDS]
+    names += [f"value {value}" for value in range(MAX_VALUE + 1)]
+    names += ["bar"]
+    return {name: index for index, name in enumerate(names)}
+
+
+CLASSES: Final = _classes()
+"""Name of each class -> index."""

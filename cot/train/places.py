@@ -1,0 +1,109 @@
+"""Questions about where things are, the same for scenes and for shapes."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cot.train.canvas import Box
+from cot.train.counting import Noun, slots, yes_no
+from cot.train.sample import QA, Fact
+from cot.train.wording import canonical, word
+
+DIRECTIONS = {
+    "to the left of": (-1, 0),
+    "left of": (-1, 0),
+    "to the right of": (1, 0),
+    "right of": (1, 0),
+    "above": (0, -1),
+    "over": (0, -1),
+    "below": (0, 1),
+    "under": (0, 1),
+}
+"""Words -> direction (x, y); y grows downwards."""
+PLACES = {
+    "leftmost": (-1, 0), "rightmost": (1, 0), "topmost": (0, -1), "lowest": (0, 1),
+    "highest": (0, -1), "bottommost": (0, 1),
+}  # fmt: skip
+MARGIN = 12
+"""Pixels by which things must differ before a question asks about it."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A drawn thing: a name that only it has, or None, and its box."""
+
+    noun: Noun | None
+    name: str
+    box: Box
+
+    def along(self, direction: tuple[int, int]) -> float:
+        """Position along a direction, pixels."""
+        return self.box.x * direction[0] + self.box.y * direction[1]
+
+
+def relation(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+    """Is the dog to the left of the cat?"""
+    unique = [thing for thing in things if thing.noun]
+    if len(unique) < 2:
+        return None
+    first, second = rng.sample(unique, 2)
+    words, direction = rng.choice(list(DIRECTIONS.items()))
+    gap = first.along(direction) - second.along(direction)
+    if abs(gap) < MARGIN or first.noun is None or second.noun is None:
+        return None
+    named = slots(first.noun, second.noun)
+    answer = yes_no(gap > 0)
+    asked = canonical("relation", d=words, **named)
+    text = word("relation", rng, held_out=held_out, d=words, **named)
+    return QA("relation", text, answer, (Fact("yes_no", asked, answer),), held_out=held_out)
+
+
+def relation_open(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+    """What is to the left of the dog? Only where everything there has one name."""
+    anchors = [thing for thing in things if thing.noun]
+    if not anchors:
+        return None
+    anchor = rng.choice(anchors)
+    words, direction = rng.choice(list(DIRECTIONS.items()))
+    gaps = [(thing, thing.along(direction) - anchor.along(direction)) for thing in things if thing is not anchor]
+    beyond = [thing for thing, gap in gaps if gap > 0]
+    names = {thing.name for thing in beyond}
+    if len(names) != 1 or any(abs(gap) < MARGIN for _, gap in gaps) or anchor.noun is None:
+        return None
+    named = slots(anchor.noun)
+    answer = names.pop()
+    fact = Fact("phrase", canonical("relation_open", d=words, **named), answer)
+    text = word("relation_open", rng, held_out=held_out, d=words, **named)
+    return QA("relation_open", text, answer, (fact,), held_out=held_out)
+
+
+def extreme_place(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+    """What is the leftmost object?"""
+    place, direction = rng.choice(list(PLACES.items()))
+    ranked = sorted(things, key=lambda thing: -thing.along(direction))
+    if len(ranked) < 2:
+        return None
+    rivals = [thing for thing in ranked[1:] if thing.name != ranked[0].name]
+    if not rivals or ranked[0].along(direction) - rivals[0].along(direction) < MARGIN:
+        return None
+    answer = ranked[0].name
+    fact = Fact("phrase", canonical("extreme_place", e=place), answer)
+    return QA(
+        "extreme_place", word("extreme_place", rng, held_out=held_out, e=place), answer, (fact,), held_out=held_out
+    )
+
+
+def bigger(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+    """Which is bigger, the dog or the cat?"""
+    unique = [thing for thing in things if thing.noun]
+    if len(unique) < 2:
+        return None
+    first, second = rng.sample(unique, 2)
+    if max(first.box.side, second.box.side) < 1.3 * min(first.box.side, second.box.side):
+        return None
+    if first.noun is None or second.noun is None:
+        return None
+    named = slots(first.noun, second.noun)
+    answer = first.name if first.box.side > second.box.side else second.name
+    fact = Fact("phrase", canonical("bigger", **named), answer)
+    return QA("size_comparison", word("bigger", rng, held_out=held_out, **named), answer, (fact,), held_out=held_out)

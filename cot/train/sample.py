@@ -1,0 +1,72 @@
+"""What a generator makes: an image, what each patch of it shows, and questions with their programs."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cot.step import Wants
+
+IMAGE_PIXELS: Final = 160
+"""Side of the square images that the embedded model sees."""
+PATCH_PIXELS: Final = 16
+GRID: Final = IMAGE_PIXELS // PATCH_PIXELS
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A sub-question with its true answer. `#1` in `text` stands for the answer of the first fact;
+    `asked` is the text with the references filled in."""
+
+    wants: Wants
+    text: str
+    answer: str
+    asked: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.asked:
+            object.__setattr__(self, "asked", self.text)
+
+
+@dataclass(frozen=True)
+class QA:
+    """A question, its true answer, and the ground-truth program: facts, and how they combine.
+
+    family: the kind of question, for example `count` or `sum`.
+    expression: over the facts, as plans write it (`#1 + #2`).
+    held_out: whether its wording is kept out of training.
+    """
+
+    family: str
+    question: str
+    answer: str
+    facts: tuple[Fact, ...]
+    expression: str = "#1"
+    held_out: bool = False
+
+    @property
+    def plan(self) -> str:
+        """The program in the format of plans."""
+        lines = [f"{number}. [{fact.wants}] {fact.text}" for number, fact in enumerate(self.facts, 1)]
+        return "\n".join([*lines, f"answer: {self.expression}"])
+
+
+@dataclass
+class Sample:
+    """One image with everything that is known about it.
+
+    image: RGB, `IMAGE_PIXELS` squared.
+    patches: (GRID, GRID), index into `labels.CLASSES` of what covers most of each patch; 0 is background.
+    centres: (GRID, GRID), how many objects have their centre in each patch, at most 2.
+    extra: sub-questions that abstain ("unknown"); they are trained and scored as facts only.
+    """
+
+    domain: str
+    image: Image.Image
+    patches: NDArray[np.int64]
+    centres: NDArray[np.int64]
+    qas: list[QA] = field(default_factory=list)
+    extra: list[Fact] = field(default_factory=list)
+    style: str = ""

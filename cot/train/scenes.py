@@ -1,0 +1,152 @@
+"""Scenes: everyday objects, drawn from emoji artwork, on varied backgrounds.
+
+In: a random generator. Out: a `Sample` with questions and their programs.
+"""
+
+import random
+from collections import Counter
+
+from PIL import Image, ImageEnhance
+
+from cot.train.artwork import sprites
+from cot.train.canvas import Box, PatchMap, background, place
+from cot.train.counting import Counting, Noun
+from cot.train.kinds import KINDS, TRAIN_STYLES
+from cot.train.labels import CLASSES
+from cot.train.places import Thing, bigger, extreme_place, relation, relation_open
+from cot.train.sample import QA, Fact, Sample
+from cot.train.wording import canonical, word
+
+NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+_FIRST_KIND = CLASSES[f"kind {KINDS[0].singular}"]
+
+
+def _noun(index: int) -> Noun:
+    return Noun(KINDS[index].singular, KINDS[index].plural)
+
+
+def _choose_kinds(rng: random.Random) -> list[int]:
+    """Kinds of the objects, one entry an object: few kinds that repeat, so that counting matters."""
+    number = rng.choices(range(1, 13), weights=(3, 4, 5, 6, 7, 8, 8, 8, 7, 6, 5, 4))[0]
+    variety = min(number, rng.choices((1, 2, 3, 4, 5, 6), weights=(1, 4, 5, 4, 2, 1))[0])
+    pool = rng.sample(range(len(KINDS)), variety)
+    chosen = list(pool)
+    weights = [rng.random() ** 2 + 0.05 for _ in pool]
+    chosen += rng.choices(pool, weights, k=number - variety)
+    rng.shuffle(chosen)
+    return chosen
+
+
+def _draw(image: Image.Image, patches: PatchMap, kind: int, box: Box, style: str, rng: random.Random) -> None:
+    sprite = sprites(style)[kind]
+    side = round(box.side)
+    if rng.random() < 0.5:
+        sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < 0.3:
+        sprite = sprite.rotate(rng.uniform(-18, 18), Image.Resampling.BILINEAR)
+    sprite = sprite.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=None)
+    if rng.random() < 0.3:
+        alpha = sprite.getchannel("A")
+        sprite = ImageEnhance.Brightness(sprite).enhance(rng.uniform(0.8, 1.15))
+        sprite.putalpha(alpha)
+    left, top = round(box.x - side / 2), round(box.y - side / 2)
+    image.paste(sprite, (left, top), sprite)
+    patches.paint(_FIRST_KIND + kind, sprite.getchannel("A"), left, top)
+    patches.centre(box.x, box.y)
+
+
+def make_scene(rng: random.Random, *, questions: int, held_out: bool = False, style: str | None = None) -> Sample:
+    """A scene with about `questions` questions.
+
+    held_out: word them in the ways kept out of training. style: draw all objects in it;
+    None mixes the training styles.
+    """
+    image, ground, plain = background(rng)
+    kinds = _choose_kinds(rng)
+    boxes = place(len(kinds), rng, smallest=26, largest=76, max_overlap=rng.choice((0.0, 0.1, 0.25)))
+    kinds = kinds[: len(boxes)]
+    patches = PatchMap()
+    scene_style = style or (rng.choice(TRAIN_STYLES) if rng.random() < 0.7 else None)
+    for kind, box in zip(kinds, boxes, strict=True):
+        _draw(image, patches, kind, box, scene_style or rng.choice(TRAIN_STYLES), rng)
+    sample = Sample("scenes", image, patches.labels(), patches.centres, style=scene_style or "mixed")
+    _ask(sample, kinds, boxes, ground if plain else None, rng, questions=questions, held_out=held_out)
+    return sample
+
+
+def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None, rng: random.Random, *,
+         questions: int, held_out: bool) -> None:  # fmt: skip
+    counts = Counter(kinds)
+    present = list(counts)
+
+    def draw_present() -> tuple[Noun, int]:
+        kind = rng.choice(present)
+        return _noun(kind), counts[kind]
+
+    def draw_any() -> tuple[Noun, int]:
+        kind = rng.randrange(len(KINDS))
+        return _noun(kind), counts[kind]
+
+    counting = Counting(rng, draw_present, draw_any, held_out=held_out)
+    things = [
+        Thing(_noun(kind) if counts[kind] == 1 else None, KINDS[kind].singular, box)
+        for kind, box in zip(kinds, boxes, strict=True)
+    ]
+    makers = {
+        "existence": (counting.existence, 3),
+        "count": (counting.count, 4),
+        "compare": (counting.compare, 3),
+        "most_of_three": (counting.most_of_three, 1),
+        "sum": (counting.total_of, 3),
+        "difference": (counting.difference, 1.5),
+        "threshold": (counting.threshold, 1),
+        "logic": (counting.both_or_either, 1),
+        "relation": (lambda: relation(things, rng, held_out=held_out), 4),
+        "relation_open": (lambda: relation_open(things, rng, held_out=held_out), 2),
+        "extreme": (lambda: extreme_place(things, rng, held_out=held_out), 1),
+        "bigger": (lambda: bigger(things, rng, held_out=held_out), 1),
+        "most": (lambda: _most(counts, rng, held_out=held_out), 1.5),
+        "total": (lambda: _total(len(kinds), rng, held_out=held_out), 1),
+        "describe": (lambda: _describe(counts, rng, held_out=held_out), 1),
+        "background": (lambda: _background(colour, rng, held_out=held_out), 0.5),
+    }
+    chosen = rng.choices(
+        [maker for maker, _ in makers.values()], [weight for _, weight in makers.values()], k=2 * questions
+    )
+    made = (maker() for maker in chosen)
+    for qa in made:
+        if qa is not None and all(qa.question != other.question for other in sample.qas):
+            sample.qas.append(qa)
+        if len(sample.qas) == questions:
+            break
+
+
+def _most(counts: Counter[int], rng: random.Random, *, held_out: bool) -> QA | None:
+    family = rng.choice(("most", "fewest"))
+    ranked = counts.most_common() if family == "most" else counts.most_common()[::-1]
+    if len(ranked) < 2 or ranked[0][1] == ranked[1][1]:
+        return None
+    answer = KINDS[ranked[0][0]].singular
+    fact = Fact("phrase", canonical(family), answer)
+    return QA("most_fewest", word(family, rng, held_out=held_out), answer, (fact,), held_out=held_out)
+
+
+def _total(number: int, rng: random.Random, *, held_out: bool) -> QA:
+    fact = Fact("count", canonical("total"), str(number))
+    return QA("total", word("total", rng, held_out=held_out), str(number), (fact,), held_out=held_out)
+
+
+def _describe(counts: Counter[int], rng: random.Random, *, held_out: bool) -> QA:
+    """Kinds by falling count, then by name: "three apples, two cars and a dog"."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], KINDS[item[0]].singular))
+    parts = [f"{NUMBERS[count]} {_noun(kind).plural if count > 1 else _noun(kind).singular}" for kind, count in ranked]
+    answer = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    fact = Fact("text", canonical("describe"), answer)
+    return QA("description", word("describe", rng, held_out=held_out), answer, (fact,), held_out=held_out)
+
+
+def _background(colour: str | None, rng: random.Random, *, held_out: bool) -> QA | None:
+    if colour is None:
+        return None
+    fact = Fact("phrase", canonical("background"), colour)
+    return QA("attribute", word("background", rng, held_out=held_out), colour, (fact,), held_out=held_out)

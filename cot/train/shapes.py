@@ -1,0 +1,225 @@
+"""Shapes: colour x form x size on plain ground, with attributes and relations; CLEVR-like in two dimensions.
+
+In: a random generator. Out: a `Sample` with questions and their programs.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from cot.train.canvas import Box, PatchMap, background, jitter, named_colour, place
+from cot.train.counting import Counting, Noun
+from cot.train.labels import CLASSES, FORMS, SHAPE_COLOURS, SIZES
+from cot.train.places import Thing, bigger, extreme_place, relation, relation_open
+from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample
+from cot.train.wording import canonical, word
+
+_SIDES = {"small": (24, 30), "large": (42, 54)}
+_OVERSAMPLE = 2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One drawn shape."""
+
+    size: str
+    colour: str
+    form: str
+    box: Box
+
+    def fits(self, size: str, colour: str, form: str) -> bool:
+        """Whether a description fits; empty parts fit all."""
+        return size in ("", self.size) and colour in ("", self.colour) and form in ("", self.form)
+
+
+def noun(size: str, colour: str, form: str) -> Noun:
+    """What a description is called: "large red circle", "blue shape"."""
+    plural = {"cross": "crosses", "": "shapes"}.get(form, form + "s")
+    prefix = "".join(f"{part} " for part in (size, colour) if part)
+    return Noun(prefix + (form or "shape"), prefix + plural)
+
+
+def _polygon(form: str) -> list[tuple[float, float]]:
+    """Corners in the unit square around (0, 0), -1 to 1."""
+    if form == "square":
+        return [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)]
+    if form == "rectangle":
+        return [(-1, -0.55), (1, -0.55), (1, 0.55), (-1, 0.55)]
+    if form == "triangle":
+        return [(0, -1), (0.98, 0.85), (-0.98, 0.85)]
+    if form == "diamond":
+        return [(0, -1), (0.75, 0), (0, 1), (-0.75, 0)]
+    if form == "cross":
+        w = 0.33
+        return [
+            (-w, -1),
+            (w, -1),
+            (w, -w),
+            (1, -w),
+            (1, w),
+            (w, w),
+            (w, 1),
+            (-w, 1),
+            (-w, w),
+            (-1, w),
+            (-1, -w),
+            (-w, -w),
+        ]
+    radii = [1.0 if i % 2 == 0 else 0.42 for i in range(10)]
+    return [(r * math.sin(i * math.pi / 5), -r * math.cos(i * math.pi / 5)) for i, r in enumerate(radii)]
+
+
+def _mask(form: str, side: int, rng: random.Random) -> Image.Image:
+    big = side * _OVERSAMPLE
+    mask = Image.new("L", (big, big))
+    draw = ImageDraw.Draw(mask)
+    half = big / 2
+    if form == "circle":
+        draw.ellipse((1, 1, big - 2, big - 2), fill=255)
+    else:
+        turn = math.radians(rng.uniform(-12, 12))
+        corners = [
+            (
+                half + half * 0.97 * (x * math.cos(turn) - y * math.sin(turn)),
+                half + half * 0.97 * (x * math.sin(turn) + y * math.cos(turn)),
+            )
+            for x, y in _polygon(form)
+        ]
+        draw.polygon(corners, fill=255)
+    return mask.resize((side, side), Image.Resampling.BOX)
+
+
+def _scatter(rng: random.Random) -> list[Shape]:
+    number = rng.choices(range(1, 11), weights=(2, 4, 5, 6, 7, 7, 6, 5, 4, 3))[0]
+    shapes: list[Shape] = []
+    boxes: list[Box] = []
+    palette = rng.sample(SHAPE_COLOURS, min(len(SHAPE_COLOURS), rng.randint(2, 6)))
+    forms = rng.sample(FORMS, rng.randint(2, 5))
+    for _ in range(number):
+        size = rng.choice(SIZES)
+        low, high = _SIDES[size]
+        found = [box for box in place(1, rng, smallest=low, largest=high, max_overlap=0.0)]
+        for _ in range(30):
+            if found and all(found[0].overlap(other) <= 0.02 for other in boxes):
+                boxes.append(found[0])
+                shapes.append(Shape(size, rng.choice(palette), rng.choice(forms), found[0]))
+                break
+            found = place(1, rng, smallest=low, largest=high, max_overlap=0.0)
+    return shapes
+
+
+def _ground(rng: random.Random) -> Image.Image:
+    """White, light gray, dark, or a pale texture: no colour that a shape could vanish in."""
+    size = (IMAGE_PIXELS, IMAGE_PIXELS)
+    if rng.random() < 0.5:
+        return Image.new("RGB", size, jitter(rng.choice(((250, 250, 250), (225, 225, 222), (70, 70, 78))), rng, 5))
+    while True:
+        image, name, _ = background(rng)
+        if name not in ("black", "gray"):
+            return Image.blend(image, Image.new("RGB", size, (255, 255, 255)), 0.5)
+
+
+def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False) -> Sample:
+    """A picture of shapes with about `questions` questions."""
+    shapes = _scatter(rng)
+    image = _ground(rng)
+    patches = PatchMap()
+    for shape in shapes:
+        side = round(shape.box.side)
+        mask = _mask(shape.form, side, rng)
+        left, top = round(shape.box.x - side / 2), round(shape.box.y - side / 2)
+        image.paste(Image.new("RGB", mask.size, named_colour(shape.colour, rng)), (left, top), mask)
+        patches.paint(CLASSES[f"shape {shape.size} {shape.colour} {shape.form}"], mask, left, top)
+        patches.centre(shape.box.x, shape.box.y)
+    sample = Sample("shapes", image, patches.labels(), patches.centres)
+    _ask(sample, shapes, rng, questions=questions, held_out=held_out)
+    return sample
+
+
+def _description(shape: Shape, rng: random.Random) -> tuple[str, str, str]:
+    parts = rng.choice(((0, 1, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0), (0, 1, 1)))
+    size, colour, form = (
+        value if keep else "" for keep, value in zip(parts, (shape.size, shape.colour, shape.form), strict=True)
+    )
+    return size, colour, form
+
+
+def _unique_name(shape: Shape, shapes: list[Shape], rng: random.Random) -> Noun | None:
+    """A name that only this shape has: form or colour alone where that is enough, else more."""
+    options = [("", "", shape.form), ("", shape.colour, ""), ("", shape.colour, shape.form)]
+    rng.shuffle(options)
+    for option in [*options, (shape.size, "", shape.form), (shape.size, shape.colour, shape.form)]:
+        if sum(other.fits(*option) for other in shapes) == 1:
+            return noun(*option)
+    return None
+
+
+def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: int, held_out: bool) -> None:
+    def present() -> tuple[Noun, int]:
+        description = _description(rng.choice(shapes), rng)
+        return noun(*description), sum(shape.fits(*description) for shape in shapes)
+
+    def any_noun() -> tuple[Noun, int]:
+        description = rng.choice(("", "", rng.choice(SIZES))), rng.choice(SHAPE_COLOURS), rng.choice(("", *FORMS))
+        return noun(*description), sum(shape.fits(*description) for shape in shapes)
+
+    counting = Counting(rng, present, any_noun, held_out=held_out)
+    things = [Thing(_unique_name(shape, shapes, rng), f"{shape.colour} {shape.form}", shape.box) for shape in shapes]
+    makers = {
+        "existence": (counting.existence, 3),
+        "count": (counting.count, 4),
+        "compare": (counting.compare, 2.5),
+        "sum": (counting.total_of, 2),
+        "difference": (counting.difference, 1),
+        "threshold": (counting.threshold, 0.7),
+        "logic": (counting.both_or_either, 1),
+        "relation": (lambda: relation(things, rng, held_out=held_out), 4),
+        "relation_open": (lambda: relation_open(things, rng, held_out=held_out), 1),
+        "extreme": (lambda: extreme_place(things, rng, held_out=held_out), 0.7),
+        "attribute": (lambda: _attribute(shapes, rng, held_out=held_out), 5),
+        "same": (lambda: _same_colour(shapes, rng, held_out=held_out), 1.5),
+        "bigger": (lambda: bigger(things, rng, held_out=held_out), 0.3),
+    }
+    chosen = rng.choices([m for m, _ in makers.values()], [weight for _, weight in makers.values()], k=2 * questions)
+    for maker in chosen:
+        qa = maker()
+        if qa is not None and all(qa.question != other.question for other in sample.qas):
+            sample.qas.append(qa)
+        if len(sample.qas) == questions:
+            break
+    absent = [form for form in FORMS if not any(shape.form == form for shape in shapes)]
+    if absent and rng.random() < 0.3:
+        sample.extra.append(Fact("phrase", canonical("colour", s=rng.choice(absent)), "unknown"))
+
+
+def _attribute(shapes: list[Shape], rng: random.Random, *, held_out: bool) -> QA | None:
+    """What colour is the circle? What shape is the red shape? Is the circle small or large?"""
+    shape = rng.choice(shapes)
+    family, option, answer = rng.choice((
+        ("colour", ("", "", shape.form), shape.colour),
+        ("colour", (shape.size, "", shape.form), shape.colour),
+        ("form", ("", shape.colour, ""), shape.form),
+        ("form", (shape.size, shape.colour, ""), shape.form),
+        ("size", ("", shape.colour, shape.form), shape.size),
+        ("size", ("", "", shape.form), shape.size),
+    ))  # fmt: skip
+    if sum(other.fits(*option) for other in shapes) != 1:
+        return None
+    name = noun(*option).singular
+    fact = Fact("phrase", canonical(family, s=name), answer)
+    return QA("attribute", word(family, rng, held_out=held_out, s=name), answer, (fact,), held_out=held_out)
+
+
+def _same_colour(shapes: list[Shape], rng: random.Random, *, held_out: bool) -> QA | None:
+    """Are the circle and the square the same colour?"""
+    single = [s for s in shapes if sum(other.form == s.form for other in shapes) == 1]
+    if len(single) < 2:
+        return None
+    first, second = rng.sample(single, 2)
+    if first.colour != second.colour and rng.random() < 0.4:
+        return None
+    facts = tuple(Fact("phrase", canonical("colour", s=s.form), s.colour) for s in (first, second))
+    text = word("same_colour", rng, held_out=held_out, s=first.form, s2=second.form)
+    return QA("same_colour", text, "yes" if first.colour == second.colour else "no", facts, "#1 = #2", held_out)
