@@ -21,7 +21,7 @@ class Noun(NamedTuple):
 
     @property
     def article(self) -> str:
-        """ "an apple"; scissors stay as they are."""
+        """With its article: an apple, a car; scissors stay as they are."""
         if self.singular == self.plural and self.singular == "scissors":
             return self.singular
         return ("an " if self.singular[0] in "aeiou" else "a ") + self.singular
@@ -29,7 +29,7 @@ class Noun(NamedTuple):
 
 def slots(*nouns: Noun) -> dict[str, str]:
     """The slots of wordings: {a} {s} {p}, then {a2} {s2} {p2} and so on."""
-    named = {}
+    named: dict[str, str] = {}
     for index, noun in enumerate(nouns, 1):
         number = "" if index == 1 else str(index)
         named |= {f"a{number}": noun.article, f"s{number}": noun.singular, f"p{number}": noun.plural}

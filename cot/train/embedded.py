@@ -6,6 +6,7 @@ Runs on CPU (bfloat16 autocast) or CUDA; stops and resumes at any time, from its
 
 import json
 import math
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,13 +17,13 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
+from cot.errors import DataError
 from cot.train.data import IGNORE, Batches
-from cot.train.labels import CLASSES
-from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save, train_tokenizer
+from cot.train.heads import Heads
+from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
 
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
-MAX_CENTRES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -35,42 +36,17 @@ class Recipe:
     """
 
     size: str = "embedded"
-    minutes: float = 80.0
-    vision_minutes: float = 7.0
+    minutes: float = 60.0
+    vision_minutes: float = 20.0
     batch: int = 16
     learning_rate: float = 1e-3
     vision_factor: float = 0.4
     weight_decay: float = 0.05
-    dense_weight: float = 0.3
+    dense_weight: float = 1.0
     max_text_tokens: int = 208
     workers: int = 2
     compile: bool = False
     seed: int = 0
-
-
-class Heads(torch.nn.Module):
-    """Linear read-outs of patch features: what covers a patch, and how many centres lie in it. Not shipped."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = torch.nn.LayerNorm(width)
-        self.kind = torch.nn.Linear(width, len(CLASSES))
-        self.centre = torch.nn.Linear(width, MAX_CENTRES)
-
-    def loss(self, features: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
-        """Loss, and accuracy on the patches that show something. features: (batch, patches, width)."""
-        hidden = self.norm(features)
-        kinds = self.kind(hidden).float().flatten(0, 1)
-        labels = batch["patches"].flatten()
-        # Most patches are background; averaged with the rest they would drown what is to be learned.
-        each = F.cross_entropy(kinds, labels, ignore_index=IGNORE, reduction="none")
-        shown = labels > 0
-        loss = each[shown].mean() + 0.5 * each[labels == 0].mean()
-        centres = F.cross_entropy(
-            self.centre(hidden).float().flatten(0, 1), batch["centres"].flatten(), ignore_index=IGNORE
-        )
-        accuracy = (kinds.argmax(-1)[shown] == labels[shown]).float().mean().item()
-        return loss + centres, accuracy
 
 
 def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
@@ -94,16 +70,15 @@ def packed_mask(segments: torch.Tensor, prefix: int) -> torch.Tensor:
 class Trainer:
     """The state of a run and its two parts."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, device: str, init: Path | None = None) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         torch.manual_seed(recipe.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "tokenizer.json"
         size = SIZES[recipe.size]
-        if not path.exists():
-            train_tokenizer(size.vocabulary, samples=300 if recipe.size == "tiny" else 6000).save(str(path))
-        self.tokenizer = Tokenizer.from_file(str(path))
+        self.tokenizer = self._load_tokenizer(size, init)
         self.model = build_model(size, self.tokenizer).to(device)
+        if init:
+            self._load_weights(init)
         self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
         self.heads = Heads(size.vision_width).to(device)
         self.state: dict[str, Any] = {"part": "vision", "seconds": 0.0, "steps": 0, "images": 0, "history": []}
@@ -112,6 +87,24 @@ class Trainer:
         if recipe.compile:
             for module in (self.model.model.vision_tower, self.model.model.language_model):
                 module.forward = torch.compile(module.forward)
+
+    def _load_tokenizer(self, size: Size, init: Path | None) -> Tokenizer:
+        path = self.folder / "tokenizer.json"
+        if init and not path.exists():
+            shutil.copy(init / "tokenizer.json", path)
+        if not path.exists():
+            train_tokenizer(size.vocabulary, samples=300 if self.recipe.size == "tiny" else 6000).save(str(path))
+        return Tokenizer.from_file(str(path))
+
+    def _load_weights(self, init: Path) -> None:
+        """Start from a finished checkpoint instead of random weights. Raises DataError if it is of another size."""
+        from transformers import LlavaForConditionalGeneration
+
+        trained = LlavaForConditionalGeneration.from_pretrained(init, dtype=torch.float32, local_files_only=True)
+        try:
+            self.model.load_state_dict(trained.state_dict())
+        except RuntimeError as error:
+            raise DataError(f"{init} is not a checkpoint of size {self.recipe.size!r}; choose its --size") from error
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
@@ -134,7 +127,10 @@ class Trainer:
         self.model.load_state_dict(saved["model"])
         self.heads.load_state_dict(saved["heads"])
         self.optimizer = self._new_optimizer()
+        peaks = [group["peak"] for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(saved["optimizer"])
+        for group, peak in zip(self.optimizer.param_groups, peaks, strict=True):
+            group["peak"] = peak
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
 
     def checkpoint(self) -> None:
@@ -268,8 +264,11 @@ class Trainer:
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def train_embedded(recipe: Recipe, *, work: Path, out: Path, device: str = "cpu") -> None:
-    """Run or resume a training run in `work`; write the checkpoint to `out` when it is done."""
-    trainer = Trainer(recipe, work, device)
+def train_embedded(recipe: Recipe, *, work: Path, out: Path, device: str = "cpu", init: Path | None = None) -> None:
+    """Run or resume a training run in `work`; write the checkpoint to `out` when it is done.
+
+    init: a finished checkpoint to start from. Raises DataError if it does not fit the recipe's size.
+    """
+    trainer = Trainer(recipe, work, device, init)
     trainer.run()
     trainer.export(out)

@@ -47,3 +47,25 @@ def _classes() -> dict[str, int]:
 
 CLASSES: Final = _classes()
 """Name of each class -> index."""
+
+
+def _factors() -> dict[str, list[int]]:
+    """Parts of classes that many classes share; -100 where a class has no such part."""
+    found: dict[str, list[int]] = {name: [] for name in ("size", "colour", "form", "tens", "units")}
+    colours = list(COLOURS)
+    for name in CLASSES:
+        kind, *rest = name.split()
+        row = dict.fromkeys(found, -100)
+        if kind == "shape":
+            size, colour, form = rest
+            row |= {"size": SIZES.index(size), "colour": colours.index(colour), "form": FORMS.index(form)}
+        elif kind == "value":
+            tens, units = divmod(int(rest[0]), 10)
+            row |= {"tens": tens, "units": units}
+        for factor, value in row.items():
+            found[factor].append(value)
+    return found
+
+
+FACTORS: Final = _factors()
+"""Name of a factor -> for each class, which value of it the class has: a red circle is red, 57 has seven units."""

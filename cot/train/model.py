@@ -89,7 +89,7 @@ def build_model(size: Size, tokenizer: Tokenizer) -> Any:
     """A LLaVA of this size with random weights, float32."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-    special = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
+    special: dict[str, Any] = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
     vision = CLIPVisionConfig(
         hidden_size=size.vision_width, intermediate_size=3 * size.vision_width, num_hidden_layers=size.vision_layers,
         num_attention_heads=size.vision_heads, image_size=IMAGE_PIXELS, patch_size=PATCH_PIXELS, hidden_act="gelu",

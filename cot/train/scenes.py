@@ -55,6 +55,22 @@ def _draw(image: Image.Image, patches: PatchMap, kind: int, box: Box, style: str
     patches.centre(box.x, box.y)
 
 
+def draw_objects(
+    image: Image.Image, kinds: list[int], rng: random.Random, *, style: str | None
+) -> tuple[list[int], list[Box], PatchMap]:
+    """Draw objects of these kinds onto an image; those that do not fit are left out.
+
+    style: an art style, or None to mix the training styles. Returns the kinds and places of what was
+    drawn, and what covers each patch.
+    """
+    boxes = place(len(kinds), rng, smallest=26, largest=76, max_overlap=rng.choice((0.0, 0.1, 0.25)))
+    kinds = kinds[: len(boxes)]
+    patches = PatchMap()
+    for kind, box in zip(kinds, boxes, strict=True):
+        _draw(image, patches, kind, box, style or rng.choice(TRAIN_STYLES), rng)
+    return kinds, boxes, patches
+
+
 def make_scene(rng: random.Random, *, questions: int, held_out: bool = False, style: str | None = None) -> Sample:
     """A scene with about `questions` questions.
 
@@ -62,13 +78,8 @@ def make_scene(rng: random.Random, *, questions: int, held_out: bool = False, st
     None mixes the training styles.
     """
     image, ground, plain = background(rng)
-    kinds = _choose_kinds(rng)
-    boxes = place(len(kinds), rng, smallest=26, largest=76, max_overlap=rng.choice((0.0, 0.1, 0.25)))
-    kinds = kinds[: len(boxes)]
-    patches = PatchMap()
     scene_style = style or (rng.choice(TRAIN_STYLES) if rng.random() < 0.7 else None)
-    for kind, box in zip(kinds, boxes, strict=True):
-        _draw(image, patches, kind, box, scene_style or rng.choice(TRAIN_STYLES), rng)
+    kinds, boxes, patches = draw_objects(image, _choose_kinds(rng), rng, style=scene_style)
     sample = Sample("scenes", image, patches.labels(), patches.centres, style=scene_style or "mixed")
     _ask(sample, kinds, boxes, ground if plain else None, rng, questions=questions, held_out=held_out)
     return sample

@@ -100,7 +100,7 @@ def _scatter(rng: random.Random) -> list[Shape]:
     for _ in range(number):
         size = rng.choice(SIZES)
         low, high = _SIDES[size]
-        found = [box for box in place(1, rng, smallest=low, largest=high, max_overlap=0.0)]
+        found = place(1, rng, smallest=low, largest=high, max_overlap=0.0)
         for _ in range(30):
             if found and all(found[0].overlap(other) <= 0.02 for other in boxes):
                 boxes.append(found[0])

@@ -1,0 +1,137 @@
+"""Scores what the planner answered against the ground-truth programs.
+
+In: a case and its outcome. Out: a `Result`; and tables of results.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cot.answer import show_value
+from cot.errors import PlanError
+from cot.planner.expression import evaluate
+from cot.planner.plan import Plan, parse_plan
+from cot.planner.run import Outcome
+from cot.stats import clustered_bootstrap, wilson
+from cot.step import FinalAnswer, SubAnswer, SubQuestion, ToolUse
+from cot.train.sample import QA
+from evals.heldout import Case
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one question went.
+
+    status: correct, wrong, unparsed or errored. planned: whether exactly the needed sub-questions were
+    asked. steps_right, steps: sub-answers that agree with the program, of those that it knows.
+    faithful: whether the answer is what the sub-answers give; None where nothing was computed.
+    """
+
+    image_id: str
+    family: str
+    held_out_wording: bool
+    status: str
+    confidence: float
+    planned: bool | None = None
+    steps_right: int = 0
+    steps: int = 0
+    faithful: bool | None = None
+    fell_back: bool = False
+
+
+def normalise(text: str) -> str:
+    """Lower case, single blanks, no final full stop: answers of the generators need no more."""
+    return " ".join(text.lower().split()).rstrip(".")
+
+
+def score(case: Case, outcome: Outcome) -> Result:
+    """Compare an outcome with the truth."""
+    qa = case.qa
+    if outcome.stop_reason == "error":
+        status = "errored"
+    elif outcome.stop_reason == "unparsed":
+        status = "unparsed"
+    else:
+        status = "correct" if normalise(outcome.answer.text) == normalise(qa.answer) else "wrong"
+    base = Result(case.image_id, qa.family, qa.held_out, status, outcome.answer.confidence)
+    return _with_steps(base, qa, outcome)
+
+
+def _with_steps(base: Result, qa: QA, outcome: Outcome) -> Result:
+    asked = {step.text for step in outcome.steps if isinstance(step, SubQuestion)}
+    if not asked:
+        return base
+    truth = {normalise(fact.asked): normalise(fact.answer) for fact in qa.facts}
+    answers = [step for step in outcome.steps if isinstance(step, SubAnswer)]
+    known = [answer for answer in answers if normalise(answer.asked) in truth]
+    right = sum(normalise(show_value(a.value)) == truth[normalise(a.asked)] for a in known)
+    fell_back = any("directly" in note or "direct question" in note for note in outcome.notes)
+    return Result(
+        base.image_id, base.family, base.held_out_wording, base.status, base.confidence,
+        planned=asked == {fact.text for fact in qa.facts},
+        steps_right=right, steps=len(known), faithful=None if fell_back else _faithful(outcome), fell_back=fell_back,
+    )  # fmt: skip
+
+
+def _faithful(outcome: Outcome) -> bool | None:
+    """Recompute the answer from the sub-answers by the plan's expression."""
+    computed = [step for step in outcome.steps if isinstance(step, ToolUse) and step.name == "calculate"]
+    answers = {step.to: step.value for step in outcome.steps if isinstance(step, SubAnswer)}
+    final = next(step for step in outcome.steps if isinstance(step, FinalAnswer))
+    if not computed:
+        return final.value == answers.get(final.supports[0]) if len(final.supports) == 1 else None
+    plan = _replan(outcome, str(computed[0].arguments["expression"]))
+    if plan is None or plan.expression is None:
+        return False
+    try:
+        return evaluate(plan.expression, answers) == final.value
+    except PlanError:
+        return False
+
+
+def _replan(outcome: Outcome, expression: str) -> Plan | None:
+    lines = [f"{s.id}. [{s.wants}] {s.text}" for s in outcome.steps if isinstance(s, SubQuestion)]
+    try:
+        return parse_plan("\n".join([*lines, f"answer: {expression}"]))
+    except PlanError:
+        return None
+
+
+def table(results: Iterable[Result], *, by: Callable[[Result], str]) -> dict[str, dict[str, Any]]:
+    """Scores by group: n, accuracy with its 95% interval, counts, and what is known of the steps."""
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[by(result)].append(result)
+    return {name: _summary(group) for name, group in sorted(groups.items())}
+
+
+def _summary(group: list[Result]) -> dict[str, Any]:
+    correct = sum(r.status == "correct" for r in group)
+    row: dict[str, Any] = {
+        "n": len(group),
+        "accuracy": round(correct / len(group), 4),
+        "interval": [round(bound, 4) for bound in wilson(correct, len(group))],
+        "counts": {s: sum(r.status == s for r in group) for s in ("correct", "wrong", "unparsed", "errored")},
+    }
+    if planned := [r.planned for r in group if r.planned is not None]:
+        row["plan_accuracy"] = round(sum(planned) / len(planned), 4)
+        row["fell_back"] = sum(r.fell_back for r in group)
+    if steps := sum(r.steps for r in group):
+        row["step_accuracy"] = round(sum(r.steps_right for r in group) / steps, 4)
+    if faithful := [r.faithful for r in group if r.faithful is not None]:
+        row["faithfulness"] = round(sum(faithful) / len(faithful), 4)
+    return row
+
+
+def gain(before: list[Result], after: list[Result]) -> dict[str, Any]:
+    """Paired difference of accuracy, after minus before, with its 95% interval clustered by image."""
+    differences = [
+        float(b.status == "correct") - float(a.status == "correct") for a, b in zip(before, after, strict=True)
+    ]
+    low, high = clustered_bootstrap(differences, [r.image_id for r in before])
+    return {
+        "n": len(before),
+        "difference": round(sum(differences) / len(differences), 4),
+        "interval": [round(low, 4), round(high, 4)],
+    }

@@ -1,0 +1,126 @@
+"""The recipe: what training sees is what inference sees, and a tiny run gives a checkpoint that loads."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cot.cli import app
+from cot.engine.base import Message, Request
+from cot.engine.local import LocalEngine
+from cot.errors import DataError
+from cot.image import from_pixels
+from cot.train.data import IGNORE, Batches, draw, pack, turns
+from cot.train.embedded import Recipe, Trainer, packed_mask, pixels_to_input
+from cot.train.model import PREFIX_TOKENS, build_processor
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    recipe = Recipe(size="tiny", minutes=0.02, vision_minutes=0.02, batch=4, workers=0)
+    trainer = Trainer(recipe, tmp_path_factory.mktemp("work"), "cpu")
+    trainer.run()
+    return trainer
+
+
+def test_packed_turns_are_what_the_processor_makes_of_a_conversation(trainer: Trainer) -> None:
+    processor = build_processor(trainer.tokenizer)
+    rng = random.Random(5)
+    sample = draw(rng)
+    prompt, answer = turns(sample, rng)[0]
+    packed = pack(trainer.tokenizer, [(prompt, answer)], prefix_tokens=PREFIX_TOKENS, max_tokens=500)
+    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+    text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    inputs = processor(text=text, images=sample.image, return_tensors="pt")
+    asked = inputs["input_ids"][0, PREFIX_TOKENS:].tolist()
+    assert packed.ids[: len(asked)] == asked
+    assert packed.positions[0] == PREFIX_TOKENS
+    said = [target for target in packed.targets if target != IGNORE]
+    assert trainer.tokenizer.decode(said, skip_special_tokens=True) == answer
+    pixels = torch.from_numpy(np.array(sample.image).transpose(2, 0, 1))[None]
+    assert torch.allclose(inputs["pixel_values"], pixels_to_input(pixels), atol=1e-5)
+
+
+def test_a_packed_turn_sees_nothing_of_the_others(trainer: Trainer) -> None:
+    batch = next(iter(Batches(trainer.tokenizer, batch=1, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=120)))
+    inner = trainer.model.model.eval()
+
+    def hidden(ids: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            features = trainer._features(batch)
+            special = torch.tensor([trainer.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")])
+            embed = inner.language_model.embed_tokens
+            embeds = torch.cat([embed(special)[None], inner.multi_modal_projector(features), embed(ids)], dim=1)
+            prefix = torch.arange(PREFIX_TOKENS)[None]
+            out: torch.Tensor = inner.language_model(
+                inputs_embeds=embeds, attention_mask=packed_mask(segments, PREFIX_TOKENS).float(),
+                position_ids=torch.cat([prefix, positions], dim=1), use_cache=False,
+            ).last_hidden_state[:, PREFIX_TOKENS:]  # fmt: skip
+            return out
+
+    together = hidden(batch["ids"], batch["segments"], batch["positions"])
+    last = batch["segments"].max()
+    assert last >= 3
+    for segment in (2, int(last)):
+        one = batch["segments"] == segment
+        alone = hidden(batch["ids"][one][None], batch["segments"][one][None], batch["positions"][one][None])
+        assert torch.allclose(together[one], alone[0], atol=1e-4)
+
+
+def test_a_run_resumes_where_it_was(trainer: Trainer) -> None:
+    again = Trainer(trainer.recipe, trainer.folder, "cpu")
+    assert again.state["part"] == "questions"
+    assert again.state["steps"] == trainer.state["steps"] > 0
+    for name, tensor in trainer.model.state_dict().items():
+        assert torch.equal(tensor, again.model.state_dict()[name]), name
+    longer = Trainer(Recipe(size="tiny", minutes=0.05, vision_minutes=0.02, batch=4, workers=0), trainer.folder, "cpu")
+    longer.run()
+    assert longer.state["steps"] > trainer.state["steps"]
+
+
+def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: Path) -> None:
+    trainer.export(tmp_path / "out")
+    recipe = Recipe(size="tiny", workers=0)
+    further = Trainer(recipe, tmp_path / "work", "cpu", tmp_path / "out")
+    for name, tensor in trainer.model.state_dict().items():
+        assert torch.equal(tensor.bfloat16().float(), further.model.state_dict()[name]), name
+    with pytest.raises(DataError, match="--size"):
+        Trainer(Recipe(size="embedded", workers=0), tmp_path / "other", "cpu", tmp_path / "out")
+
+
+def test_steps_lower_the_loss(trainer: Trainer) -> None:
+    batch = next(iter(Batches(trainer.tokenizer, batch=4, seed=3, prefix_tokens=PREFIX_TOKENS, max_tokens=160)))
+    losses = [trainer._step(batch, 0.3)["loss"] for _ in range(12)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+async def test_the_command_writes_a_checkpoint_that_transformers_and_the_engine_load(tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    out = tmp_path / "out"
+    arguments = ["train", "embedded", "--size", "tiny", "--minutes", "0.02", "--vision-minutes", "0.02"]
+    arguments += ["--batch", "2", "--workers", "0", "--work", str(tmp_path / "work"), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "training.json").read_text())["recipe"]["size"] == "tiny"
+    model = AutoModelForImageTextToText.from_pretrained(out)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert AutoProcessor.from_pretrained(out).chat_template
+    image = from_pixels(draw(random.Random(1)).image, source="test")
+    engine = LocalEngine.load(out)
+    request = Request((Message("user", (image, "How many dogs are there?")),), max_tokens=4)
+    first, second = [await engine.complete(request) for _ in range(2)]
+    await engine.close()
+    assert first.candidates == second.candidates
+    assert first.usage.image_tokens == 100
+
+
+def test_an_unknown_size_is_one_clear_error() -> None:
+    result = CliRunner().invoke(app, ["train", "embedded", "--size", "huge", "--out", "x"])
+    assert result.exit_code != 0
+    assert "huge" in str(result.exception)
+    assert "tiny" in str(result.exception)

@@ -1,0 +1,129 @@
+"""The generators: every question's program gives its answer, and what is held out stays out."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from cot.answer import parse_answer, show_value
+from cot.planner.expression import evaluate
+from cot.planner.plan import parse_plan
+from cot.train import data, easyvqa
+from cot.train.artwork import sprites
+from cot.train.charts import make_chart
+from cot.train.kinds import HELD_OUT_STYLE, KINDS, STYLES, TRAIN_STYLES
+from cot.train.labels import CLASSES
+from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
+from cot.train.scenes import make_scene
+from cot.train.shapes import make_shapes
+from cot.train.wording import WORDINGS, is_held_out, word
+
+MAKERS: dict[str, Callable[..., Sample]] = {"scenes": make_scene, "shapes": make_shapes, "charts": make_chart}
+
+
+def computed(qa: QA) -> str:
+    """What the planner would answer if every sub-answer were right."""
+    plan = parse_plan(qa.plan)
+    values = {number: parse_answer(fact.answer, fact.wants) for number, fact in enumerate(qa.facts, 1)}
+    assert plan.expression is not None
+    return show_value(evaluate(plan.expression, values))
+
+
+@pytest.mark.parametrize("domain", MAKERS)
+def test_every_program_gives_its_answer(domain: str) -> None:
+    families = set()
+    for seed in range(60):
+        for held_out in (False, True):
+            for qa in MAKERS[domain](random.Random(seed), questions=10, held_out=held_out).qas:
+                families.add(qa.family)
+                assert computed(qa) == qa.answer, qa
+                assert qa.held_out == held_out
+    assert len(families) >= 8
+
+
+def test_every_program_of_easy_vqa_gives_its_answer() -> None:
+    asked = {pair for pairs in easyvqa.questions("train").values() for pair in pairs}
+    for question, answer in asked:
+        assert computed(easyvqa.program(question, answer)) == answer
+
+
+def test_references_are_filled_in_for_training() -> None:
+    facts = [fact for seed in range(40) for qa in make_chart(random.Random(seed), questions=8).qas for fact in qa.facts]
+    assert any("#1" in fact.text for fact in facts)
+    assert not any("#" in fact.asked for fact in facts)
+
+
+@pytest.mark.parametrize("domain", MAKERS)
+def test_the_same_seed_gives_the_same_sample(domain: str) -> None:
+    first, second = (MAKERS[domain](random.Random(7), questions=5) for _ in range(2))
+    assert np.array_equal(np.asarray(first.image), np.asarray(second.image))
+    assert first.qas == second.qas
+
+
+@pytest.mark.parametrize("domain", MAKERS)
+def test_patches_are_labelled(domain: str) -> None:
+    sample = MAKERS[domain](random.Random(3), questions=1)
+    assert sample.image.size == (IMAGE_PIXELS, IMAGE_PIXELS)
+    assert sample.patches.shape == sample.centres.shape == (GRID, GRID)
+    assert 0 < (sample.patches > 0).sum() < GRID * GRID
+    assert sample.patches.max() < len(CLASSES)
+
+
+def test_a_lone_object_is_labelled_where_it_was_drawn() -> None:
+    for seed in range(200):
+        sample = make_scene(random.Random(seed), questions=8)
+        totals = [qa.answer for qa in sample.qas if qa.family == "total"]
+        if totals == ["1"]:
+            labels = set(np.unique(sample.patches)) - {0}
+            assert len(labels) == 1
+            assert sample.centres.sum() == 1
+            return
+    pytest.fail("no scene with one object in 200")
+
+
+def test_a_tenth_of_the_wordings_never_trains() -> None:
+    for family, wordings in WORDINGS.items():
+        assert len(wordings) >= 10, family
+        assert len(set(wordings)) == len(wordings), family
+    held = {text for texts in WORDINGS.values() for index, text in enumerate(texts) if is_held_out(index)}
+    rng = random.Random(0)
+    slots = {name: name for name in ("a", "s", "p", "a2", "s2", "p2", "p3", "d", "k", "e")}
+    for family in WORDINGS:
+        for _ in range(200):
+            said = word(family, rng, held_out=False, **slots).lower()
+            assert not any(said.endswith(text.format(**slots).lower()) for text in held if text in WORDINGS[family])
+
+
+def test_training_uses_neither_the_held_out_style_nor_held_out_wordings() -> None:
+    assert HELD_OUT_STYLE not in TRAIN_STYLES
+    rng = random.Random(1)
+    for _ in range(150):
+        sample = data.draw(rng)
+        assert sample.style != HELD_OUT_STYLE
+        assert not any(qa.held_out for qa in sample.qas)
+
+
+def test_training_never_reads_the_test_split_of_easy_vqa(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    real = easyvqa.image_path
+
+    def watched(split: easyvqa.Split, number: int) -> object:
+        opened.append(split)
+        return real(split, number)
+
+    monkeypatch.setattr(easyvqa, "image_path", watched)
+    easyvqa.questions.cache_clear()
+    rng = random.Random(2)
+    for _ in range(150):
+        data.draw(rng)
+    assert set(opened) == {"train"}
+    assert easyvqa.questions.cache_info().currsize == 1
+
+
+def test_every_style_draws_every_kind() -> None:
+    assert len(KINDS) >= 80
+    for style in STYLES:
+        for kind, sprite in zip(KINDS, sprites(style), strict=True):
+            share = (np.asarray(sprite.getchannel("A")) > 100).mean()
+            assert share > 0.08, (style, kind.singular)
