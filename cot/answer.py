@@ -31,6 +31,7 @@ SPACES: Final = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 
 PHRASE_PATTERN: Final = f"[^{INVISIBLE}{SPACES}][^{INVISIBLE}]{{0,{MAX_PHRASE_CHARACTERS - 1}}}"
 
+_VISIBLE: Final = re.compile(f"[^{INVISIBLE}{SPACES}]")
 _QUOTES: Final = "*_`\"'\u201c\u201d\u2018\u2019 \t\n"
 _NAMES: Final = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -77,7 +78,7 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
     of it. Raises AnswerError if the text is anything else.
     """
     shown = text.strip()
-    if not shown:
+    if not _VISIBLE.search(shown):
         raise AnswerError(f"got no text; expected {_EXPECTED[wants]}")
     bare = _bare(shown)
     if wants == "choice":
@@ -104,7 +105,7 @@ def parse_free(text: str) -> Value:
     Raises AnswerError if there is no text.
     """
     shown = text.strip()
-    if not shown:
+    if not _VISIBLE.search(shown):
         raise AnswerError("got no text; expected an answer")
     bare = _bare(shown)
     if bare.casefold() == UNKNOWN:

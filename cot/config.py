@@ -92,8 +92,7 @@ def load_settings(
         if not variable.startswith(PREFIX) or not text:
             continue
         if name not in NAMES or variable != PREFIX + name.upper():
-            known = [PREFIX + known.upper() for known in NAMES]
-            _log.warning("warning: environment variable %s is no setting%s", variable, _nearest(variable, known))
+            _log.warning("warning: environment variable %s is no setting%s", variable, _nearest(name, NAMES, PREFIX))
             continue
         values[name], origins[name] = _parsed(name, text, variable), variable
     for name, value in overrides.items():
@@ -141,6 +140,8 @@ def _shipped(name: str) -> Path:
 
 def _read_file(path: Path) -> dict[str, object]:
     try:
+        if path.is_fifo():
+            raise ConfigError(f"{path} is a named pipe; expected a TOML file, or none")
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
@@ -223,7 +224,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
-    """`, did you mean 'max_steps'?`, or nothing."""
+def _nearest(name: str, known: tuple[str, ...], prefix: str = "") -> str:
+    """`, did you mean 'max_steps'?`, or with a prefix `, did you mean 'COT_MAX_STEPS'?`, or nothing."""
     near = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    return f", did you mean {prefix + near[0].upper() if prefix else near[0]!r}?" if near else ""

@@ -59,7 +59,7 @@ def _answer(job: tuple[str, str, str, int, int, int]) -> list[Result]:
         results = []
         for case in cases:
             question = Question(case.qa.question, (from_pixels(case.image, source=case.image_id),))
-            results.append(score(case, await run(strategy, question, engine)))
+            results.append(score(case, await run(strategy, question, engine), strategy))
         await engine.close()
         return results
 

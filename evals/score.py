@@ -6,25 +6,29 @@ In: a case and its outcome. Out: a `Result`; and tables of results.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cot.answer import show_value
 from cot.errors import PlanError
+from cot.planner.decompose import FALL_BACK
 from cot.planner.expression import evaluate
 from cot.planner.plan import Plan, parse_plan
 from cot.planner.run import Outcome
 from cot.stats import clustered_bootstrap, wilson
-from cot.step import FinalAnswer, SubAnswer, SubQuestion, ToolUse
+from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, ToolUse
 from cot.train.sample import QA
 from evals.heldout import Case
+
+STATUSES: Final = ("correct", "wrong", "unknown", "unparsed", "errored")
+"""What a question can come to; `unknown`: the model abstained, or a budget ran out before an answer."""
 
 
 @dataclass(frozen=True)
 class Result:
     """How one question went.
 
-    status: correct, wrong, unparsed or errored. planned: whether exactly the needed sub-questions were
-    asked. steps_right, steps: sub-answers that agree with the program, of those that it knows.
+    status: one of `STATUSES`. planned: whether exactly the needed sub-questions were asked; None for
+    `direct`, which plans nothing. steps_right, steps: sub-answers that agree with the program, of those that it knows.
     faithful: whether the answer is what the sub-answers give; None where nothing was computed.
     """
 
@@ -45,28 +49,28 @@ def normalise(text: str) -> str:
     return " ".join(text.lower().split()).rstrip(".")
 
 
-def score(case: Case, outcome: Outcome) -> Result:
-    """Compare an outcome with the truth."""
+def score(case: Case, outcome: Outcome, strategy: str) -> Result:
+    """Compare what a strategy came to with the truth."""
     qa = case.qa
     if outcome.stop_reason == "error":
         status = "errored"
     elif outcome.stop_reason == "unparsed":
         status = "unparsed"
+    elif outcome.answer.value is None:
+        status = "unknown"
     else:
         status = "correct" if normalise(outcome.answer.text) == normalise(qa.answer) else "wrong"
     base = Result(case.image_id, qa.family, qa.held_out, status, outcome.answer.confidence)
-    return _with_steps(base, qa, outcome)
+    return base if strategy == "direct" else _with_steps(base, qa, outcome)
 
 
 def _with_steps(base: Result, qa: QA, outcome: Outcome) -> Result:
     asked = {step.text for step in outcome.steps if isinstance(step, SubQuestion)}
-    if not asked:
-        return base
     truth = {normalise(fact.asked): normalise(fact.answer) for fact in qa.facts}
     answers = [step for step in outcome.steps if isinstance(step, SubAnswer)]
     known = [answer for answer in answers if normalise(answer.asked) in truth]
     right = sum(normalise(show_value(a.value)) == truth[normalise(a.asked)] for a in known)
-    fell_back = any("directly" in note or "direct question" in note for note in outcome.notes)
+    fell_back = any(isinstance(s, Reasoning) and s.text.startswith(FALL_BACK) for s in outcome.steps)
     return Result(
         base.image_id, base.family, base.held_out_wording, base.status, base.confidence,
         planned=asked == {fact.text for fact in qa.facts},
@@ -112,7 +116,7 @@ def _summary(group: list[Result]) -> dict[str, Any]:
         "n": len(group),
         "accuracy": round(correct / len(group), 4),
         "interval": [round(bound, 4) for bound in wilson(correct, len(group))],
-        "counts": {s: sum(r.status == s for r in group) for s in ("correct", "wrong", "unparsed", "errored")},
+        "counts": {s: sum(r.status == s for r in group) for s in STATUSES},
     }
     if planned := [r.planned for r in group if r.planned is not None]:
         row["plan_accuracy"] = round(sum(planned) / len(planned), 4)

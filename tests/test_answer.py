@@ -202,3 +202,11 @@ def test_shown_values_are_read_back(value):
 )
 def test_computed_values_find_their_choice(value, choices, choice):
     assert match_choice(value, choices) == choice
+
+
+@pytest.mark.parametrize("text", ["\x08", "\u200b\u202e", "\x1b \x00", "\u00a0\ufeff"])
+def test_what_nobody_can_see_is_no_answer(text):
+    with pytest.raises(AnswerError, match="got no text"):
+        parse_free(text)
+    with pytest.raises(AnswerError, match="got no text"):
+        parse_answer(text, "text")

@@ -14,6 +14,9 @@ import cot.cli
 from cot.config import NAMES, Settings, load_settings, prompts_folder, tasks_folder, user_file, weights_folder
 from cot.errors import ConfigError, CotError, ImageError
 
+LONG = "a" * 150 + "..." + "a" * 40
+SPACE = "free some space or check the path"
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -110,9 +113,11 @@ def test_unknown_names_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match="unknown setting 'sead', did you mean 'seed'"):
         load_settings({"sead": 1}, environment={})
     with caplog.at_level(logging.WARNING):
-        assert load_settings({}, environment={"COT_MODLE": "x", "OTHER": "y"})[0] == Settings()
+        assert load_settings({}, environment={"COT_MODLE": "x", "COT_X": "", "OTHER": "y"})[0] == Settings()
+        load_settings({}, environment={"COT_FOO": "x"})
     assert [record.getMessage() for record in caplog.records] == [
-        "warning: environment variable COT_MODLE is no setting, did you mean 'COT_MODEL'?"
+        "warning: environment variable COT_MODLE is no setting, did you mean 'COT_MODEL'?",
+        "warning: environment variable COT_FOO is no setting",
     ]
 
 
@@ -140,6 +145,12 @@ def test_files_that_are_no_toml(folder: Path, data: bytes, reason: str) -> None:
 def test_a_folder_in_place_of_the_file(folder: Path) -> None:
     (folder / "cot.toml").mkdir()
     assert refused().startswith("cot.toml cannot be read: ")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_place_of_the_file_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "cot.toml")
+    assert refused() == "cot.toml is a named pipe; expected a TOML file, or none"
 
 
 def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
@@ -200,6 +211,8 @@ class TestCommandLine:
         [
             (ImageError("no\nimage"), 1, "error: no image\n"),
             (CotError("wrong"), 1, "error: wrong\n"),
+            (CotError("\x1b]0;title\x07\x1b[31mred\u202e\x9b2J"), 1, "error: red\n"),
+            (OSError(36, "too long", "a" * 5000), 1, f"error: the system refused: too long ({LONG!r}); {SPACE}\n"),
             (ConfigError("wrong"), 2, "error: wrong\n"),
             (KeyboardInterrupt(), 130, ""),
         ],
@@ -253,3 +266,32 @@ def test_a_full_disk_is_one_line(root: Path) -> None:
     assert done.stderr.startswith(b"error: the system refused: No space left on device")
     assert done.stderr.count(b"\n") == 1
     assert done.returncode == 1
+
+
+def test_hostile_values_are_shown_as_text(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "cot.toml").write_text(r'model = "\u001b]0;title\u0007\u001b[31mred\u202e"', "utf-8")
+    for arguments in (["config", "show"], ["config", "show", "--json"]):
+        assert cot.cli.main(arguments) == 0
+        shown = capsys.readouterr().out
+        assert "red" in shown
+        assert not set(shown) & set("\x1b\x07\u202e")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("arguments", "code"), [("config show --json", 0), ("ask a.png b.png", 2)])
+def test_closed_streams_are_empty_ones(root: Path, closed: str, arguments: str, code: int) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = ["sh", "-c", f'"$0" -m cot {arguments} {closed}', sys.executable]
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_lacks_characters_gets_escapes(root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", "cot", "ask", "--help"], env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()

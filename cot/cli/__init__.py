@@ -8,8 +8,7 @@ output any more, 2 a wrong command line or setting, 130 interrupted.
 """
 
 import contextlib
-import importlib
-import importlib.util
+import io
 import os
 import sys
 from typing import Annotated
@@ -17,7 +16,7 @@ from typing import Annotated
 import typer
 
 from cot import __version__
-from cot.cli import config
+from cot.cli import ask, config, trace, train
 from cot.errors import CotError
 
 app = typer.Typer(
@@ -45,19 +44,10 @@ def _root(
     """Answer questions about images by reasoning in visible steps."""
 
 
-def _add_verbs() -> None:
-    for name in ("ask", "trace", "train"):
-        if importlib.util.find_spec(f"cot.cli.{name}") is None:
-            continue
-        verb = importlib.import_module(f"cot.cli.{name}")
-        if hasattr(verb, "app"):
-            app.add_typer(verb.app, name=name)
-        else:
-            app.command(name)(getattr(verb, name))
-    app.add_typer(config.app, name="config")
-
-
-_add_verbs()
+app.command("ask")(ask.ask)
+app.add_typer(trace.app, name="trace")
+app.add_typer(train.app, name="train")
+app.add_typer(config.app, name="config")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     arguments: without the program's name; the process's own if None.
     """
+    _make_streams_usable()
     try:
         try:
             app(args=arguments, prog_name="cot")
@@ -82,8 +73,20 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         _discard_output()
-        place = f" ({error.filename})" if error.filename else ""
+        from cot.source import shown
+
+        place = f" ({shown(str(error.filename))})" if error.filename else ""
         return _report(f"the system refused: {error.strerror or error}{place}; free some space or check the path", 1)
+
+
+def _make_streams_usable() -> None:
+    """A stream that was closed on starting is empty, or is written nowhere; stdout escapes what its encoding lacks."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # It takes the place of the closed one, so that no other file is opened there.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _discard_output() -> None:
@@ -97,6 +100,8 @@ def _discard_output() -> None:
 
 
 def _report(message: str, code: int) -> int:
-    """One line on stderr, whatever the message holds."""
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    """One line of plain text on stderr, whatever the message holds."""
+    from cot.trace.plain import plain
+
+    typer.echo(f"error: {plain(message, one_line=True)}", err=True)
     return code

@@ -54,7 +54,7 @@ class Output:
         """The answer, its cost, and the trace."""
         if not self._quiet:
             self._branch("└─ ", outcome.answer)
-            for note in outcome.notes:
+            for note in outcome.notes if outcome.stop_reason == "answered" else outcome.notes[:-1]:
                 self.say(f"note: {note}", "yellow")
             self.say(usage_line(dataclasses.asdict(outcome.usage), outcome.seconds))
             self.say(f"trace: {trace}")
@@ -128,5 +128,4 @@ def _print_answer(answer: FinalAnswer) -> None:
     if sys.stdout.isatty():
         Console(markup=False, highlight=False, emoji=False, soft_wrap=True).print(Text(shown, "bold"))
         return
-    encoding = sys.stdout.encoding or "utf-8"
-    print(shown.encode(encoding, "backslashreplace").decode(encoding))
+    print(shown)

@@ -29,17 +29,19 @@ def show(
     values = settings.model_dump(mode="json")
     if as_json:
         rows = {name: {"value": values[name], "from": origin} for name, origin in origins.items()}
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(rows, indent=2))
         return
 
     from rich.console import Console
     from rich.table import Table
 
+    from cot.trace.plain import plain
+
     table = Table(box=None, pad_edge=False)
     for heading in ("setting", "value", "from"):
         table.add_column(heading, overflow="fold")
     for name, origin in origins.items():
-        table.add_row(name, str(values[name]), origin)
+        table.add_row(name, plain(str(values[name])), plain(origin))
     # A pipe has no width: nothing is wrapped there, so that it can be searched line by line.
     width = None if sys.stdout.isatty() else 10_000
     Console(markup=False, highlight=False, width=width).print(table)

@@ -1,6 +1,7 @@
 """`cot trace`: look at recorded runs."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,4 +36,6 @@ def show(
 
     from cot.trace.show import trace_tree
 
-    Console(markup=False, highlight=False, emoji=False).print(trace_tree(trace))
+    # A pipe has no width: nothing is wrapped there, so that it can be searched line by line.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(markup=False, highlight=False, emoji=False, width=width).print(trace_tree(trace))

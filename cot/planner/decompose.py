@@ -20,6 +20,8 @@ from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, Summary, To
 
 Found = dict[int, SubAnswer]
 MAX_FILLED_IN_CHARACTERS = 80
+FALL_BACK = "The question is asked directly"
+"""How the step that says why begins."""
 
 
 async def decompose(chain: Chain) -> Conclusion:
@@ -39,10 +41,11 @@ async def decompose(chain: Chain) -> Conclusion:
     left = chain.allowance.steps_left
     if 0 < left < needed:
         reason = f"the plan needs {needed} more steps, and the budget has {left}"
-        chain.note(reason)
         conclusion = await _ask_directly(chain, reason)
-        answered = conclusion.stop_reason == "answered"
-        return Conclusion(conclusion.answer, "budget_steps") if answered else conclusion
+        if conclusion.stop_reason != "answered":
+            return conclusion
+        chain.note(reason)
+        return Conclusion(conclusion.answer, "budget_steps")
     found = await _answer_all(chain, plan)
     return await _combine(chain, plan, found)
 
@@ -103,11 +106,11 @@ async def _combine(chain: Chain, plan: Plan, found: Found) -> Conclusion:
         else:
             chain.add(Reasoning(text=f"No choice says {computed.text}, so the model decides."))
             computed = None
-    if computed:
-        return Conclusion(computed, chain.stopped.stop_reason if chain.stopped else "answered")
     if chain.stopped:
         chain.note(str(chain.stopped))
-        return Conclusion(unknown(supports=known), chain.stopped.stop_reason)
+        return Conclusion(computed or unknown(supports=known), chain.stopped.stop_reason)
+    if computed:
+        return Conclusion(computed)
     if obstacle or not known:
         return await _ask_directly(chain, obstacle or "no sub-question was answered")
     return await ask_whole(chain, "decompose/decide", step=DECIDE, supports=known, summary=summary)
@@ -143,7 +146,7 @@ def _summarise(chain: Chain, found: Found) -> str:
 
 
 async def _ask_directly(chain: Chain, reason: str) -> Conclusion:
-    chain.add(Reasoning(text=f"The question is asked directly: {reason}."))
+    chain.add(Reasoning(text=f"{FALL_BACK}: {reason}."))
     return await direct(chain)
 
 

@@ -36,7 +36,8 @@ STRATEGIES: Final[dict[str, Strategy]] = {"direct": direct, "decompose": decompo
 class Outcome:
     """What a question came to.
 
-    seconds: wall clock, loading the model not counted. notes: what a person should know and no step says.
+    seconds: wall clock, loading the model not counted. notes: what a person should know and no step says;
+    the last one tells why the chain stopped, unless it was answered.
     """
 
     answer: FinalAnswer

@@ -5,11 +5,11 @@ fields; what was measured (times, token counts) is in `measured` alone, so that 
 everything else. Nothing here reads or writes files.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cot.step import FinalAnswer, Step, StopReason, Value
+from cot.step import Confidence, FinalAnswer, Step, StopReason, Value
 
 SCHEMA: Final = 1
 """Version of the format, on every line; a reader refuses any other."""
@@ -63,9 +63,9 @@ class RunStarted(_Event):
     images: tuple[TracedImage, ...]
     strategy: str
     seed: int
-    settings: dict[str, Any] = {}
+    settings: dict[str, Value] = {}
     """All settings by name, and the budget."""
-    engine: dict[str, Any] = {}
+    engine: dict[str, Value] = {}
     """Model, revision, number format, quantisation, device and context length."""
     versions: dict[str, str] = {}
     """Versions of cot, Python and what the engine is built on."""
@@ -82,7 +82,7 @@ class Call(_Event):
     prompt: str
     """The text as it was sent, behind the images."""
     prompt_sha256: str
-    constraint: dict[str, Any] | None = None
+    constraint: dict[str, str | tuple[str, ...]] | None = None
     """What the model was held to."""
     max_tokens: int
     raw: str | None = None
@@ -92,7 +92,7 @@ class Call(_Event):
     problem: str | None = None
     """Why there is no value, or no text."""
     finish_reason: str | None = None
-    confidence: float | None = None
+    confidence: Confidence | None = None
     """Exponential of the sum of the log-probabilities."""
     tokens: tuple[tuple[str, float], ...] = ()
     """Generated tokens and their natural log-probabilities, the end token included."""

@@ -4,6 +4,7 @@ In: a run folder, a trace file, or "last". Out: a `Trace` of checked events. The
 anywhere: lines and events are bounded, and each event is validated. Nothing is repaired or guessed.
 """
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import BinaryIO, Final
 from pydantic import TypeAdapter, ValidationError
 
 from cot.errors import TraceError
+from cot.source import shown
 from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken
 from cot.trace.record import TRACE_FILE
 
@@ -63,12 +65,13 @@ def find_trace(name: str, trace_dir: Path) -> Path:
         if not found:
             raise TraceError(f"there is no trace in {trace_dir} yet; make one with: cot ask IMAGE QUESTION")
         return max(found, key=lambda path: (path.parent.name[:15], path.stat().st_mtime_ns))
-    path = Path(name).expanduser()
-    if path.is_dir():
-        path = path / TRACE_FILE
-    if not path.is_file():
-        raise TraceError(f"no trace at {str(path)!r}; expected a run folder, its {TRACE_FILE}, or 'last'")
-    return path
+    # An unknown home folder, or a name that no file can have, is no trace either.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        path = Path(name).expanduser()
+        path = path / TRACE_FILE if path.is_dir() else path
+        if path.is_file():
+            return path
+    raise TraceError(f"no trace at {shown(name)}; expected a run folder, its {TRACE_FILE}, or 'last'")
 
 
 def read_trace(path: Path) -> Trace:

@@ -191,6 +191,13 @@ def test_the_best_so_far_is_an_answer(cot_ask, image):
     assert err.startswith("stopped: budget_steps")
 
 
+def test_why_it_stopped_is_said_once(cot_ask, image):
+    _, _, err = cot_ask(image, QUESTION, "--max-steps", "2")
+    assert err.count("the plan needs 2 more steps") == 2
+    assert "note:" not in err
+    assert "stopped: budget_steps: the plan needs 2 more steps" in err
+
+
 def test_hostile_answers_are_plain(cot_ask, image):
     said = "\x1b[31mred\x1b]0;title\x07 \u202e[bold]x[/bold]\x9b2J"
     code, out, err = cot_ask(image, QUESTION, "--strategy", "direct", script=lambda _: completion(said))

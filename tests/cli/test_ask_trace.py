@@ -55,3 +55,11 @@ def test_no_trace_is_exit_code_1(name, tmp_path, capfd):
     code, out, err = show(capfd, name, "--trace-dir", str(tmp_path))
     assert (code, out) == (1, "")
     assert "no trace" in err
+
+
+def test_a_pipe_gets_whole_lines(tmp_path, capfd):
+    question = "How many? " * 30
+    with Recorder(tmp_path) as recorder:
+        recorder.record(RunStarted(question=question, images=(), strategy="direct", seed=0))
+    _, out, _ = show(capfd, str(recorder.path))
+    assert question.strip() in out

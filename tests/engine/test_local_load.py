@@ -38,7 +38,9 @@ def refusal(model: str | Path, **settings: Any) -> str:
 
 
 def test_not_a_model(tmp_path: Path) -> None:
-    assert "no model folder at /no/such" in refusal("/no/such/folder")
+    assert "no model folder at '/no/such/folder'" in refusal("/no/such/folder")
+    assert "no model folder at '~no-such-user/model'" in refusal("~no-such-user/model")
+    assert len(refusal("a" * 5000)) < 500
     assert "hub id owner/name" in refusal("just-a-name")
     assert "no model folder" in refusal(Path("owner/name"))
     assert "has no config.json" in refusal(tmp_path)
@@ -94,8 +96,14 @@ def test_code_in_a_checkpoint_never_runs(copied: Path, tmp_path: Path) -> None:
     assert not proof.exists()
 
 
-def test_revision_follows_the_weights(copied: Path, llava_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_revision_follows_the_files(copied: Path, llava_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = find_source(llava_folder).revision
+    assert find_source(copied).revision == original
+    settings = copied / "config.json"
+    before = settings.read_text()
+    settings.write_text(before + " ")
+    assert find_source(copied).revision != original
+    settings.write_text(before)
     assert find_source(copied).revision == original
     weights = bytearray((copied / "model.safetensors").read_bytes())
     weights[-1] ^= 1

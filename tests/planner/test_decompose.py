@@ -184,6 +184,13 @@ async def test_too_few_steps_for_the_plan_ask_directly(question, engine):
     assert outcome.notes == ("the plan needs 2 more steps, and the budget has 1",)
 
 
+async def test_the_last_note_says_what_stopped_the_chain(question, engine, completion):
+    cut = completion("a long story", finish="length")
+    outcome = await run("decompose", question(), engine(COMPARE, COUNTS, cut), Budget(max_steps=2))
+    assert outcome.stop_reason == "budget_steps"
+    assert outcome.notes[-1] == "the plan needs 2 more steps, and the budget has 1"
+
+
 async def test_too_few_steps_and_no_answer_is_unparsed(question, engine):
     outcome = await run("decompose", question("Which?", ["a1"]), engine(COMPARE, COUNTS, "c1"), Budget(max_steps=2))
     assert (outcome.answer.value, outcome.stop_reason) == (None, "unparsed")
@@ -221,6 +228,7 @@ async def test_what_is_known_at_the_end_is_still_computed(question, engine):
     answers = {**COUNTS, "How many dogs": EngineError("out of memory")}
     outcome = await run("decompose", question(), engine(plan, answers))
     assert (outcome.answer.value, outcome.stop_reason) == (True, "error")
+    assert "out of memory" in outcome.notes[-1]
     assert "out of memory" in step_of(outcome, SubAnswer)[2].problem
 
 

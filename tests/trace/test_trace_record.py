@@ -168,11 +168,32 @@ def test_traces_are_found(recorded, tmp_path):
     older.mkdir()
     (older / "trace.jsonl").write_bytes(recorded.read_bytes())
     assert find_trace("last", tmp_path) == recorded
-    with pytest.raises(TraceError, match="no trace at"):
-        find_trace(str(tmp_path / "nothing"), tmp_path)
+    for name in (str(tmp_path / "nothing"), "~no-such-user/trace", "a" * 5000, "nul\0byte"):
+        with pytest.raises(TraceError, match="no trace at"):
+            find_trace(name, tmp_path)
     with pytest.raises(TraceError, match="there is no trace in .* yet"):
         find_trace("last", tmp_path / "nowhere")
 
 
 def test_lines_say_their_schema(recorded):
     assert all(json.loads(line)["schema"] == 1 for line in recorded.read_text("ascii").splitlines())
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        (0, {"settings": {"a": [[1]]}}),
+        (0, {"engine": {"a": {"b": 1}}}),
+        (0, {"settings": {"a": float("nan")}}),
+        (1, {"constraint": {"a": [["b"]]}}),
+        (1, {"confidence": 1.5}),
+        (1, {"value": float("inf")}),
+        (3, {"step": {**ANSWER.model_dump(), "value": float("inf")}}),
+    ],
+)
+def test_what_no_run_records_is_refused(recorded, line, changes):
+    lines = recorded.read_text("ascii").splitlines()
+    lines[line] = json.dumps({**json.loads(lines[line]), **changes})
+    recorded.write_text("\n".join(lines))
+    with pytest.raises(TraceError, match=f"line {line + 1}: got an event with a wrong field"):
+        read_trace(recorded)

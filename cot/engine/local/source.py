@@ -4,6 +4,7 @@ In: a folder or `owner/name`. Out: a folder with a config and safetensors weight
 Reads no model. Reaches the network for a hub id only.
 """
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -11,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cot.errors import EngineError
+from cot.source import shown
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 HUB_TIMEOUT_SECONDS = 5.0
 WANTED_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
 UNWANTED_FILES = ["*/*.safetensors", "consolidated*.safetensors"]
 """Second copies of the weights in other layouts, which transformers does not read."""
+
+SETTINGS = ["*.json", "*.jinja"]
+"""Small files that change what a model answers."""
 
 HASHED_WHOLE_BYTES = 256 * 2**20
 SAMPLED_BLOCKS = 64
@@ -27,7 +32,7 @@ INSTEAD = "leave out the model to use the embedded one, or give a local checkpoi
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint on disk. name: as the user gave it. revision: commit or content hash of the weights."""
+    """A checkpoint on disk. name: as the user gave it. revision: commit or content hash of the files."""
 
     name: str
     folder: Path
@@ -41,18 +46,29 @@ def find_source(model: str | Path, *, revision: str | None = None) -> Source:
     revision: branch, tag or commit of a hub id; a folder has none.
     Raises EngineError if there is no such folder or hub id, or it lacks a config or safetensors weights.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = _folder(model)
+    if folder is not None:
         if revision is not None:
             raise EngineError(f"got revision {revision!r} for the folder {model}; only a hub id has revisions: omit it")
         weights = _check_folder(folder)
-        return Source(str(model), folder, _hash_weights(weights), _size(weights))
+        return Source(str(model), folder, _hash_files(folder, weights), _size(weights))
     if isinstance(model, Path) or not HUB_ID.fullmatch(model):
         raise EngineError(
-            f"no model folder at {model}; expected an existing checkpoint folder or a hub id owner/name; or {INSTEAD}"
+            f"no model folder at {shown(str(model))}; expected an existing checkpoint folder or a hub id owner/name; "
+            f"or {INSTEAD}"
         )
     folder = _download(model, revision)
     return Source(model, folder, folder.name, _size(_check_folder(folder)))
+
+
+def _folder(model: str | Path) -> Path | None:
+    """The folder that `model` names, if there is one."""
+    # An unknown home folder, or a name that no folder can have, is no folder either.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            return folder
+    return None
 
 
 def _check_folder(folder: Path) -> list[Path]:
@@ -72,10 +88,15 @@ def _size(weights: list[Path]) -> int:
     return sum(path.stat().st_size for path in weights)
 
 
-def _hash_weights(weights: list[Path]) -> str:
-    """SHA-256 over the weight files; of large ones over evenly spaced blocks, and the result says so."""
+def _hash_files(folder: Path, weights: list[Path]) -> str:
+    """SHA-256 over the weights and what says how to use them: configs, tokenizer, templates.
+
+    Of large weights only evenly spaced blocks are read, and the result says so.
+    """
     whole = _size(weights) <= HASHED_WHOLE_BYTES
     digest = hashlib.sha256()
+    for path in sorted(path for ending in SETTINGS for path in folder.glob(ending) if path.is_file()):
+        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     for path in weights:
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())

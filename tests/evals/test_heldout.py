@@ -1,0 +1,44 @@
+"""The held-out cases: the same every time, and what they claim to be."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from cot.train.wording import WORDINGS
+from evals.embedded import cases_of, controls
+from evals.heldout import PARTS
+
+
+@pytest.mark.parametrize("part", ["scenes", "shapes", "charts", "unseen-style"])
+def test_cases_are_the_same_every_time_and_a_larger_size_only_adds(part: str) -> None:
+    few, many = cases_of(part, 12), cases_of(part, 40)
+    assert len(few) >= 12
+    for one, other in zip(few, many, strict=False):
+        assert one.qa == other.qa
+        assert np.array_equal(np.asarray(one.image), np.asarray(other.image))
+
+
+def test_half_of_the_images_are_asked_in_held_out_wordings() -> None:
+    cases = cases_of("scenes", 60)
+    held = [case for case in cases if case.qa.held_out]
+    assert 0.3 < len(held) / len(cases) < 0.7
+    stems = [text.split("{")[0].lower() for texts in WORDINGS.values() for text in texts[9::10]]
+    assert all(any(stem.strip(" ?.") in case.qa.question.lower() for stem in stems) for case in held)
+
+
+def test_easy_vqa_is_its_whole_official_test_split() -> None:
+    cases = list(islice(PARTS["easy-vqa"](10**9), 40))
+    assert cases[0].image.size == (64, 64)
+    assert {case.qa.family for case in cases} == {"existence", "attribute"}
+    assert sum(1 for _ in PARTS["easy-vqa"](10**9)) == 9673
+
+
+def test_controls_keep_the_questions_and_change_the_images() -> None:
+    own = {case.qa.question + case.image_id: case for case in PARTS["scenes"](300)}
+    for kind in ("blank", "wrong-image"):
+        cases = list(controls(kind))
+        assert len(cases) > 80
+        for case in cases:
+            before = own[case.qa.question + case.image_id]
+            assert not np.array_equal(np.asarray(case.image), np.asarray(before.image))

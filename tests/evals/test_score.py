@@ -1,0 +1,81 @@
+"""Scores of outcomes whose truth is known."""
+
+import pytest
+from PIL import Image
+
+from cot.engine.scripted import ScriptedEngine
+from cot.image import from_pixels
+from cot.planner.run import run
+from cot.question import Question
+from cot.train.sample import QA, Fact
+from evals.embedded import calibration_error
+from evals.heldout import Case
+from evals.score import Result, gain, score, table
+
+APPLES = Fact("count", "How many apples are there?", "3")
+CARS = Fact("count", "How many cars are there?", "2")
+TOTAL = QA("sum", "How many apples and cars are there?", "5", (APPLES, CARS), "#1 + #2")
+
+
+async def scored(replies: list[str], *, strategy: str = "decompose", qa: QA = TOTAL) -> Result:
+    image = Image.new("RGB", (8, 8))
+    question = Question(qa.question, (from_pixels(image, source="test"),))
+    outcome = await run(strategy, question, ScriptedEngine(replies))
+    return score(Case("test/1", image, qa), outcome, strategy)
+
+
+async def test_all_right() -> None:
+    result = await scored([TOTAL.plan, "3", "2"])
+    assert (result.status, result.planned, result.steps_right, result.steps) == ("correct", True, 2, 2)
+    assert result.faithful is True
+    assert not result.fell_back
+
+
+async def test_a_wrong_step_makes_a_wrong_but_faithful_answer() -> None:
+    result = await scored([TOTAL.plan, "3", "4"])
+    assert (result.status, result.steps_right, result.faithful) == ("wrong", 1, True)
+
+
+async def test_a_plan_that_asks_for_something_else() -> None:
+    result = await scored(["1. [count] How many dogs are there?\nanswer: #1", "5"])
+    assert (result.status, result.planned, result.steps) == ("correct", False, 0)
+
+
+async def test_a_fallback_is_told_apart() -> None:
+    result = await scored(["no plan at all", "5"])
+    assert (result.status, result.planned, result.faithful) == ("correct", False, None)
+    assert result.fell_back
+
+
+async def test_abstaining_is_not_wrong() -> None:
+    result = await scored(["unknown"], strategy="direct")
+    assert result.status == "unknown"
+
+
+@pytest.mark.parametrize(("reply", "status"), [("5", "correct"), ("Five.", "wrong"), ("6", "wrong")])
+async def test_direct(reply: str, status: str) -> None:
+    result = await scored([reply], strategy="direct")
+    assert result.status == status
+    assert result.planned is None
+
+
+def test_a_table_has_counts_and_intervals() -> None:
+    results = [Result(f"i{n}", "sum", False, "correct" if n % 4 else "unparsed", 0.9) for n in range(20)]
+    row = table(results, by=lambda r: r.family)["sum"]
+    assert row["n"] == 20
+    assert row["accuracy"] == 0.75
+    assert row["counts"] == {"correct": 15, "wrong": 0, "unknown": 0, "unparsed": 5, "errored": 0}
+    assert row["interval"][0] < 0.75 < row["interval"][1]
+
+
+def test_gain_is_paired() -> None:
+    before = [Result(f"i{n // 2}", "sum", False, "wrong", 0.5) for n in range(20)]
+    after = [Result(f"i{n // 2}", "sum", False, "correct" if n % 2 else "wrong", 0.5) for n in range(20)]
+    assert gain(before, after)["difference"] == 0.5
+
+
+def test_calibration_error() -> None:
+    sure_and_right = [Result("i", "sum", False, "correct", 1.0)] * 10
+    sure_and_wrong = [Result("i", "sum", False, "wrong", 1.0)] * 10
+    assert calibration_error(sure_and_right) == 0.0
+    assert calibration_error(sure_and_right + sure_and_wrong) == 0.5
