@@ -143,9 +143,11 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=[*PARTS, "blank", "wrong-image"], help="which parts")
     parser.add_argument("--limit", type=int, help="cases of each part at most")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, help="JSON file for all figures")
+    parser.add_argument("--out", type=Path, help="JSON file for all figures; parts that are not measured stay in it")
     options = parser.parse_args()
     report: dict[str, Any] = {}
+    if options.out and options.out.exists():
+        report = json.loads(options.out.read_text())
     for part in options.parts:
         report[part] = evaluate_part(options.model, part, limit=options.limit, processes=options.processes)
         show(part, report[part])

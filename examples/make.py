@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cot.train.charts import make_chart
 from cot.train.kinds import KINDS
@@ -35,6 +35,9 @@ def main() -> None:
     """Write all images."""
     for name in SCENES:
         scene(name).save(FOLDER / name)
+    single = Image.new("RGB", (64, 64), (236, 240, 246))
+    ImageDraw.Draw(single).ellipse((14, 18, 46, 50), fill=(52, 96, 214))
+    single.save(FOLDER / "shape.png")
     make_shapes(random.Random("example/shapes/3"), questions=1).image.save(FOLDER / "shapes.png")
     make_chart(random.Random("example/chart/2"), questions=1).image.save(FOLDER / "chart.png")
 

@@ -26,10 +26,10 @@ Turn = tuple[str, str]
 """Prompt and answer."""
 
 DOMAINS: Final[dict[str, tuple[Callable[[random.Random], Sample], float]]] = {
-    "scenes": (lambda rng: make_scene(rng, questions=9), 0.46),
-    "shapes": (lambda rng: make_shapes(rng, questions=9), 0.18),
-    "charts": (lambda rng: make_chart(rng, questions=8), 0.26),
-    "easy-vqa": (lambda rng: make_easyvqa(rng, questions_each=6), 0.1),
+    "scenes": (lambda rng: make_scene(rng, questions=9), 0.55),
+    "shapes": (lambda rng: make_shapes(rng, questions=9), 0.2),
+    "charts": (lambda rng: make_chart(rng, questions=8), 0.12),
+    "easy-vqa": (lambda rng: make_easyvqa(rng, questions_each=6), 0.13),
 }
 """Name -> maker of a training sample, and its share."""
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from cot.errors import DataError
 from cot.train.data import IGNORE, Batches
-from cot.train.heads import Heads
+from cot.train.heads import Heads, alignment_loss, class_tokens
 from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
 
 CHECKPOINT_SECONDS: Final = 240
@@ -31,7 +31,8 @@ class Recipe:
     """Everything that defines a training run.
 
     vision_minutes and minutes: time to spend on patch labels and on questions. learning rates: peak, Muon and AdamW,
-    cosine decay; the vision tower's is `vision_factor` of it in the second part. dense_weight: of the patch
+    cosine decay; the vision tower's is `vision_factor` of it in the second part, that of the decoder's matrices
+    `decoder_factor` times it. dense_weight: of the patch
     loss in the second part. compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     """
 
@@ -41,6 +42,7 @@ class Recipe:
     batch: int = 16
     learning_rate: float = 1e-3
     vision_factor: float = 0.4
+    decoder_factor: float = 5.0
     weight_decay: float = 0.05
     dense_weight: float = 1.0
     max_text_tokens: int = 208
@@ -81,6 +83,7 @@ class Trainer:
             self._load_weights(init)
         self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
         self.heads = Heads(size.vision_width).to(device)
+        self.class_tokens = class_tokens(self.tokenizer).to(device)
         self.state: dict[str, Any] = {"part": "vision", "seconds": 0.0, "steps": 0, "images": 0, "history": []}
         self.optimizers = self._new_optimizers()
         self._resume()
@@ -117,6 +120,8 @@ class Trainer:
                 continue
             inside_tower = parameter.ndim == 2 and "layers" in name
             rate = tower_rate if vision else recipe.learning_rate
+            if inside_tower and not vision:
+                rate *= recipe.decoder_factor
             groups.setdefault((inside_tower, rate), []).append(parameter)
         muon = [{"params": p, "lr": rate, "peak": rate} for (is_matrix, rate), p in groups.items() if is_matrix]
         adam = [{"params": p, "lr": rate, "peak": rate} for (is_matrix, rate), p in groups.items() if not is_matrix]
@@ -258,7 +263,9 @@ class Trainer:
         embed = inner.language_model.embed_tokens
         special = torch.tensor([self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=self.device)
         start = embed(special).expand(len(features), -1, -1)
-        embeds = torch.cat([start, inner.multi_modal_projector(features).to(start.dtype), embed(batch["ids"])], dim=1)
+        seen = inner.multi_modal_projector(features).to(start.dtype)
+        aligned = alignment_loss(seen, embed.weight, self.class_tokens, batch["patches"])
+        embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=self.device).expand(len(features), -1)
         hidden = inner.language_model(
             inputs_embeds=embeds,
@@ -271,8 +278,10 @@ class Trainer:
         targets = batch["targets"][wanted]
         loss = F.cross_entropy(logits, targets)
         right = (logits.argmax(-1) == targets).float().mean().item()
-        figures = {"answer_loss": loss.item(), "token_accuracy": right, "patch_accuracy": accuracy}
-        return loss + self.recipe.dense_weight * dense, figures
+        figures = {
+            "answer_loss": loss.item(), "token_accuracy": right, "patch_accuracy": accuracy, "alignment": aligned.item()
+        }  # fmt: skip
+        return loss + self.recipe.dense_weight * (dense + aligned), figures
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

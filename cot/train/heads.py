@@ -4,10 +4,13 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
 from cot.train.data import IGNORE
+from cot.train.kinds import KINDS
 from cot.train.labels import CLASSES, FACTORS
 
+CLASS_PLURALS: Final = {kind.singular: kind.plural for kind in KINDS} | {"cross": "crosses"}
 MAX_CENTRES: Final = 3
 """Classes of the centre read-out: none, one, or two and more."""
 
@@ -46,3 +49,33 @@ class Heads(torch.nn.Module):
                 loss = loss + 0.3 * F.cross_entropy(head(hidden[having]).float(), wanted[having])
         accuracy = (kinds.argmax(-1)[shown] == labels[shown]).float().mean().item()
         return loss, accuracy
+
+
+def class_tokens(tokenizer: Tokenizer) -> torch.Tensor:
+    """(classes, vocabulary): share of each token in what a class is called, rows sum to 1.
+
+    "kind apple" is " apple" and " apples"; "shape small red circle" is all its words.
+    """
+    shares = torch.zeros(len(CLASSES), tokenizer.get_vocab_size())
+    for name, index in CLASSES.items():
+        words = name.split()[1:] or [name]
+        for word in [*words, *(CLASS_PLURALS.get(word, word) for word in words)]:
+            for token in tokenizer.encode(f" {word}", add_special_tokens=False).ids:
+                shares[index, token] += 1
+    return shares / shares.sum(dim=1, keepdim=True)
+
+
+def alignment_loss(
+    projected: torch.Tensor, embeddings: torch.Tensor, shares: torch.Tensor, patches: torch.Tensor
+) -> torch.Tensor:
+    """How far projected patches are from the decoder's words for what they show: cross-entropy of cosines.
+
+    Where a patch of an apple lies near the embedding of "apple", one rule - look for what is near the word -
+    serves all kinds, and need not be learned for each.
+    projected: (batch, patches, width). embeddings: (vocabulary, width). shares: from `class_tokens`.
+    patches: (batch, patches), class of each.
+    """
+    shown = patches > 0
+    names = F.normalize((shares.to(embeddings.dtype) @ embeddings).float(), dim=-1)
+    seen = F.normalize(projected[shown].float(), dim=-1)
+    return F.cross_entropy(20.0 * seen @ names.T, patches[shown])

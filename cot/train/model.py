@@ -97,7 +97,9 @@ def build_model(size: Size, tokenizer: Tokenizer) -> Any:
     text = LlamaConfig(
         hidden_size=size.text_width, intermediate_size=size.text_mlp, num_hidden_layers=size.text_layers,
         num_attention_heads=size.text_heads, num_key_value_heads=size.text_heads, vocab_size=tokenizer.get_vocab_size(),
-        max_position_embeddings=CONTEXT_TOKENS, bos_token_id=special["<s>"], eos_token_id=special["</s>"],
+        # The default of 0.02 suits widths of thousands; a small decoder would hardly leave it (docs/log.md).
+        initializer_range=size.text_width**-0.5, max_position_embeddings=CONTEXT_TOKENS,
+        bos_token_id=special["<s>"], eos_token_id=special["</s>"],
         pad_token_id=special["<pad>"], tie_word_embeddings=False,
     )  # fmt: skip
     config = LlavaConfig(

@@ -52,7 +52,7 @@ async def test_abstaining_is_not_wrong() -> None:
     assert result.status == "unknown"
 
 
-@pytest.mark.parametrize(("reply", "status"), [("5", "correct"), ("Five.", "wrong"), ("6", "wrong")])
+@pytest.mark.parametrize(("reply", "status"), [("5", "correct"), ("Five.", "correct"), ("6", "wrong")])
 async def test_direct(reply: str, status: str) -> None:
     result = await scored([reply], strategy="direct")
     assert result.status == status

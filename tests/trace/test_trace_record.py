@@ -8,13 +8,13 @@ from PIL import Image
 from cot.errors import TraceError
 from cot.image import from_pixels, load_image
 from cot.step import FinalAnswer, SubQuestion
-from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.read import MAX_LINE_BYTES, find_trace, read_trace
 from cot.trace.record import Recorder
 
 HASH = "0" * 64
 ANSWER = FinalAnswer(text="3", value=3, raw="3", confidence=0.5)
-EVENTS = [
+EVENTS: list[Event] = [
     RunStarted(
         question="How many? 狗\u2028\x1b[31m",
         images=(TracedImage(source="a.png", sha256=HASH, width=8, height=6),),
@@ -118,7 +118,8 @@ def test_a_trace_cut_at_any_byte_is_read_up_to_there(recorded, data):
 def test_no_bytes_break_the_reader(tmp_path, data):
     path = tmp_path / "trace.jsonl"
     path.write_bytes(data)
-    reason, events = "", ()
+    reason = ""
+    events: tuple[Event, ...] = ()
     try:
         events = read_trace(path).events
     except TraceError as error:
