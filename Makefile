@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-IMAGE ?= examples/market.png
-QUESTION ?= Are there more apples than cars?
+IMAGE ?= examples/shape.png
+QUESTION ?= What shape is in the image?
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
