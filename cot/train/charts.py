@@ -4,7 +4,7 @@ In: a random generator. Out: a `Sample` with questions and their programs.
 """
 
 import random
-from functools import cache
+from functools import cache, partial
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -99,12 +99,7 @@ def _ask(sample: Sample, bars: Bars, rng: random.Random, *, questions: int, held
         (_which_value, 1),
         (_describe, 0.7),
     )
-    for maker in rng.choices([m for m, _ in makers], [weight for _, weight in makers], k=2 * questions):
-        qa = maker(bars, rng, held_out)
-        if all(qa.question != other.question for other in sample.qas):
-            sample.qas.append(qa)
-        if len(sample.qas) == questions:
-            break
+    sample.ask([(partial(maker, bars, rng, held_out), weight) for maker, weight in makers], rng, questions=questions)
     if rng.random() < 0.2:
         absent = rng.choice([name for name in WORDS if name not in bars])
         sample.extra.append(Fact("number", canonical("value", s=absent), "unknown"))

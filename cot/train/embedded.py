@@ -212,8 +212,7 @@ class Trainer:
     def _warm_up(self) -> None:
         """Compile outside the time that is counted; the gradients are thrown away."""
         batch = {name: tensor.to(self.device) for name, tensor in next(iter(self._loader())).items()}
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
-            loss, _ = self._vision_loss(batch) if self.state["part"] == "vision" else self._question_loss(batch)
+        loss, _ = self._loss(batch)
         loss.backward()
 
     def _log(self, figures: dict[str, float]) -> None:
@@ -236,8 +235,7 @@ class Trainer:
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group in groups:
             group["lr"] = group["peak"] * scale
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
-            loss, figures = self._vision_loss(batch) if self.state["part"] == "vision" else self._question_loss(batch)
+        loss, figures = self._loss(batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -251,6 +249,11 @@ class Trainer:
         tower = self.model.model.vision_tower
         hidden: torch.Tensor = tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
         return hidden
+
+    def _loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
+        """Loss and figures of the part that is being trained."""
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+            return self._vision_loss(batch) if self.state["part"] == "vision" else self._question_loss(batch)
 
     def _vision_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         loss, accuracy = self.heads.loss(self._features(batch), batch)

@@ -1,5 +1,7 @@
 """What a generator makes: an image, what each patch of it shows, and questions with their programs."""
 
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,6 +55,10 @@ class QA:
         return "\n".join([*lines, f"answer: {self.expression}"])
 
 
+Maker = Callable[[], QA | None]
+"""Makes a question about a sample; None where the one it drew makes no sense there."""
+
+
 @dataclass
 class Sample:
     """One image with everything that is known about it.
@@ -70,3 +76,13 @@ class Sample:
     qas: list[QA] = field(default_factory=list)
     extra: list[Fact] = field(default_factory=list)
     style: str = ""
+
+    def ask(self, makers: Sequence[tuple[Maker, float]], rng: random.Random, *, questions: int) -> None:
+        """Draw up to `questions` distinct questions from weighted makers; twice as many draws may fail."""
+        weights = [weight for _, weight in makers]
+        for maker in rng.choices([maker for maker, _ in makers], weights, k=2 * questions):
+            qa = maker()
+            if qa is not None and all(qa.question != other.question for other in self.qas):
+                self.qas.append(qa)
+            if len(self.qas) == questions:
+                break

@@ -14,7 +14,7 @@ from cot.train.counting import Counting, Noun
 from cot.train.kinds import KINDS, TRAIN_STYLES
 from cot.train.labels import CLASSES
 from cot.train.places import Thing, bigger, extreme_place, relation, relation_open
-from cot.train.sample import QA, Fact, Sample
+from cot.train.sample import QA, Fact, Maker, Sample
 from cot.train.wording import canonical, word
 
 NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
@@ -103,33 +103,25 @@ def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None,
         Thing(_noun(kind) if counts[kind] == 1 else None, KINDS[kind].singular, box)
         for kind, box in zip(kinds, boxes, strict=True)
     ]
-    makers = {
-        "existence": (counting.existence, 3),
-        "count": (counting.count, 4),
-        "compare": (counting.compare, 3),
-        "most_of_three": (counting.most_of_three, 1),
-        "sum": (counting.total_of, 3),
-        "difference": (counting.difference, 1.5),
-        "threshold": (counting.threshold, 1),
-        "logic": (counting.both_or_either, 1),
-        "relation": (lambda: relation(things, rng, held_out=held_out), 4),
-        "relation_open": (lambda: relation_open(things, rng, held_out=held_out), 2),
-        "extreme": (lambda: extreme_place(things, rng, held_out=held_out), 1),
-        "bigger": (lambda: bigger(things, rng, held_out=held_out), 1),
-        "most": (lambda: _most(counts, rng, held_out=held_out), 1.5),
-        "total": (lambda: _total(len(kinds), rng, held_out=held_out), 1),
-        "describe": (lambda: _describe(counts, rng, held_out=held_out), 1),
-        "background": (lambda: _background(colour, rng, held_out=held_out), 0.5),
-    }
-    chosen = rng.choices(
-        [maker for maker, _ in makers.values()], [weight for _, weight in makers.values()], k=2 * questions
-    )
-    made = (maker() for maker in chosen)
-    for qa in made:
-        if qa is not None and all(qa.question != other.question for other in sample.qas):
-            sample.qas.append(qa)
-        if len(sample.qas) == questions:
-            break
+    makers: list[tuple[Maker, float]] = [
+        (counting.existence, 3),
+        (counting.count, 4),
+        (counting.compare, 3),
+        (counting.most_of_three, 1),
+        (counting.total_of, 3),
+        (counting.difference, 1.5),
+        (counting.threshold, 1),
+        (counting.both_or_either, 1),
+        (lambda: relation(things, rng, held_out=held_out), 4),
+        (lambda: relation_open(things, rng, held_out=held_out), 2),
+        (lambda: extreme_place(things, rng, held_out=held_out), 1),
+        (lambda: bigger(things, rng, held_out=held_out), 1),
+        (lambda: _most(counts, rng, held_out=held_out), 1.5),
+        (lambda: _total(len(kinds), rng, held_out=held_out), 1),
+        (lambda: _describe(counts, rng, held_out=held_out), 1),
+        (lambda: _background(colour, rng, held_out=held_out), 0.5),
+    ]
+    sample.ask(makers, rng, questions=questions)
 
 
 def _most(counts: Counter[int], rng: random.Random, *, held_out: bool) -> QA | None:

@@ -13,7 +13,7 @@ from cot.train.canvas import Box, PatchMap, background, jitter, named_colour, pl
 from cot.train.counting import Counting, Noun
 from cot.train.labels import CLASSES, FORMS, SHAPE_COLOURS, SIZES
 from cot.train.places import Thing, bigger, extreme_place, relation, relation_open
-from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample
+from cot.train.sample import IMAGE_PIXELS, QA, Fact, Maker, Sample
 from cot.train.wording import canonical, word
 
 _SIDES = {"small": (24, 30), "large": (42, 54)}
@@ -167,28 +167,22 @@ def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: 
 
     counting = Counting(rng, present, any_noun, held_out=held_out)
     things = [Thing(_unique_name(shape, shapes, rng), f"{shape.colour} {shape.form}", shape.box) for shape in shapes]
-    makers = {
-        "existence": (counting.existence, 3),
-        "count": (counting.count, 4),
-        "compare": (counting.compare, 2.5),
-        "sum": (counting.total_of, 2),
-        "difference": (counting.difference, 1),
-        "threshold": (counting.threshold, 0.7),
-        "logic": (counting.both_or_either, 1),
-        "relation": (lambda: relation(things, rng, held_out=held_out), 4),
-        "relation_open": (lambda: relation_open(things, rng, held_out=held_out), 1),
-        "extreme": (lambda: extreme_place(things, rng, held_out=held_out), 0.7),
-        "attribute": (lambda: _attribute(shapes, rng, held_out=held_out), 5),
-        "same": (lambda: _same_colour(shapes, rng, held_out=held_out), 1.5),
-        "bigger": (lambda: bigger(things, rng, held_out=held_out), 0.3),
-    }
-    chosen = rng.choices([m for m, _ in makers.values()], [weight for _, weight in makers.values()], k=2 * questions)
-    for maker in chosen:
-        qa = maker()
-        if qa is not None and all(qa.question != other.question for other in sample.qas):
-            sample.qas.append(qa)
-        if len(sample.qas) == questions:
-            break
+    makers: list[tuple[Maker, float]] = [
+        (counting.existence, 3),
+        (counting.count, 4),
+        (counting.compare, 2.5),
+        (counting.total_of, 2),
+        (counting.difference, 1),
+        (counting.threshold, 0.7),
+        (counting.both_or_either, 1),
+        (lambda: relation(things, rng, held_out=held_out), 4),
+        (lambda: relation_open(things, rng, held_out=held_out), 1),
+        (lambda: extreme_place(things, rng, held_out=held_out), 0.7),
+        (lambda: _attribute(shapes, rng, held_out=held_out), 5),
+        (lambda: _same_colour(shapes, rng, held_out=held_out), 1.5),
+        (lambda: bigger(things, rng, held_out=held_out), 0.3),
+    ]
+    sample.ask(makers, rng, questions=questions)
     absent = [form for form in FORMS if not any(shape.form == form for shape in shapes)]
     if absent and rng.random() < 0.3:
         sample.extra.append(Fact("phrase", canonical("colour", s=rng.choice(absent)), "unknown"))
