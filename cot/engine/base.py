@@ -51,14 +51,19 @@ Constraint = Choices | Regex | JsonSchema
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen. Temperature 0 is greedy; then the other fields do nothing.
+    """How tokens are chosen. Temperature 0 is greedy; then only the repetition penalty has an effect.
 
     temperature: >= 0. top_p: in (0, 1]. top_k: >= 0, 0 for no limit. seed: >= 0.
+    min_p: in [0, 1), least probability relative to the likeliest token (Nguyen et al. 2024).
+    repetition_penalty: > 0, 1 for none; divides the logits of tokens of the prompt and of the answer so far
+    if positive, multiplies them if negative (Keskar et al. 2019).
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
     seed: int = 0
 
 
