@@ -24,6 +24,8 @@ SIZES: Final = {"easy-vqa": 9673, "scenes": 2400, "shapes": 900, "charts": 900, 
 STEPS_SIZES: Final = {"easy-vqa": 500, "scenes": 2400, "shapes": 900, "charts": 900, "unseen-style": 300}
 """How many cases of each part are asked with `decompose` too: the first ones."""
 CONTROL: Final = 300
+IN_FLIGHT: Final = 32
+"""Questions that a process asks together."""
 
 
 def controls(kind: str) -> Iterator[Case]:
@@ -56,10 +58,14 @@ def _answer(job: tuple[str, str, str, int, int, int]) -> list[Result]:
 
     async def answer_all() -> list[Result]:
         engine = LocalEngine.load(weights_folder() if model == "embedded" else model)
-        results = []
-        for case in cases:
-            question = Question(case.qa.question, (from_pixels(case.image, source=case.image_id),))
-            results.append(score(case, await run(strategy, question, engine), strategy))
+        places = asyncio.Semaphore(IN_FLIGHT)
+
+        async def answer(case: Case) -> Result:
+            async with places:
+                question = Question(case.qa.question, (from_pixels(case.image, source=case.image_id),))
+                return score(case, await run(strategy, question, engine), strategy)
+
+        results = await asyncio.gather(*map(answer, cases))
         await engine.close()
         return results
 

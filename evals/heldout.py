@@ -13,7 +13,7 @@ from typing import Final
 from PIL import Image
 
 from cot.train.charts import make_chart
-from cot.train.easyvqa import image_path, program, questions
+from cot.train.easyvqa import all_questions, image_path, program
 from cot.train.kinds import HELD_OUT_STYLE
 from cot.train.sample import QA, Sample
 from cot.train.scenes import make_scene
@@ -46,7 +46,7 @@ def _generated(part: str, make: Callable[..., Sample], n: int) -> Iterator[Case]
 
 def _easy_vqa(n: int) -> Iterator[Case]:
     count = 0
-    for number, asked in sorted(questions("test").items()):
+    for number, asked in sorted(all_questions("test").items()):
         image = Image.open(image_path("test", number)).convert("RGB")
         for question, answer in asked:
             if count == n:

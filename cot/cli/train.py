@@ -19,7 +19,10 @@ def embedded(
     work: Annotated[Path, typer.Option(help="Folder for what a stopped run resumes from.")] = Path("runs/embedded"),
     init: Annotated[Path | None, typer.Option(help="A finished checkpoint to start from.")] = None,
     minutes: Annotated[float, typer.Option(min=0, help="Time for learning to answer.")] = 60.0,
-    vision_minutes: Annotated[float, typer.Option(min=0, help="Time for learning to see, before that.")] = 20.0,
+    vision_minutes: Annotated[float, typer.Option(min=0, help="Time for learning to see, before that.")] = 40.0,
+    look_up_minutes: Annotated[
+        float, typer.Option(min=0, help="Time for learning what a name refers to, between the two.")
+    ] = 4.0,
     size: Annotated[str, typer.Option(help="embedded, or tiny for a trial.")] = "embedded",
     batch: Annotated[int, typer.Option(min=1, help="Images a step.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 1e-3,
@@ -46,6 +49,7 @@ def embedded(
         size=size,
         minutes=minutes,
         vision_minutes=vision_minutes,
+        look_up_minutes=look_up_minutes,
         batch=batch,
         learning_rate=learning_rate,
         workers=workers,

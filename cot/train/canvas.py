@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cot.train.labels import COLOURS
-from cot.train.sample import GRID, IMAGE_PIXELS, PATCH_PIXELS
+from cot.train.sample import GRID, IMAGE_PIXELS, PATCH_PIXELS, Dense
 
 BACKGROUND_COLOURS: Final = {
     "white": (250, 250, 250),
@@ -91,38 +91,52 @@ class PatchMap:
     """Collects what covers each patch; later things cover earlier ones."""
 
     def __init__(self) -> None:
-        self._labels: NDArray[np.int64] = np.zeros((IMAGE_PIXELS, IMAGE_PIXELS), np.int64)
-        self.centres: NDArray[np.int64] = np.zeros((GRID, GRID), np.int64)
+        self._owners: NDArray[np.int64] = np.zeros((IMAGE_PIXELS, IMAGE_PIXELS), np.int64)
+        self._things: list[tuple[int, float, float, float]] = [(0, 0.0, 0.0, 1.0)]
+        self._centres: NDArray[np.int64] = np.zeros((GRID, GRID), np.int64)
 
-    def paint(self, label: int, mask: Image.Image, left: int, top: int) -> None:
-        """Mark the pixels of `mask` (mode L; above 100 counts) placed at (left, top), which may stand out."""
-        covered = np.asarray(mask) > 100
+    def paint(self, label: int, mask: NDArray[np.bool_], left: int, top: int, *, is_object: bool = True) -> None:
+        """Mark the pixels of a mask (height, width) placed at (left, top), which may stand out.
+
+        is_object: whether it counts as an object, which has a centre.
+        """
+        height, width = mask.shape
+        x, y = left + width / 2, top + height / 2
         y0, x0 = max(top, 0), max(left, 0)
-        y1, x1 = min(top + covered.shape[0], IMAGE_PIXELS), min(left + covered.shape[1], IMAGE_PIXELS)
+        y1, x1 = min(top + height, IMAGE_PIXELS), min(left + width, IMAGE_PIXELS)
         if y1 > y0 and x1 > x0:
-            self._labels[y0:y1, x0:x1][covered[y0 - top : y1 - top, x0 - left : x1 - left]] = label
+            self._owners[y0:y1, x0:x1][mask[y0 - top : y1 - top, x0 - left : x1 - left]] = len(self._things)
+        self._things.append((label, x, y, math.sqrt(max(height * width, 1))))
+        if is_object:
+            row, column = (min(max(int(value) // PATCH_PIXELS, 0), GRID - 1) for value in (y, x))
+            self._centres[row, column] = min(2, self._centres[row, column] + 1)
 
     def rectangle(self, label: int, left: float, top: float, right: float, bottom: float) -> None:
-        """Mark a rectangle, pixels."""
-        self._labels[max(int(top), 0) : int(bottom), max(int(left), 0) : int(right)] = label
+        """Mark a rectangle that is no object, pixels."""
+        mask = np.ones((int(bottom) - int(top), int(right) - int(left)), np.bool_)
+        self.paint(label, mask, int(left), int(top), is_object=False)
 
-    def centre(self, x: float, y: float) -> None:
-        """Count an object's centre, at most two a patch."""
-        row, column = (min(max(int(value) // PATCH_PIXELS, 0), GRID - 1) for value in (y, x))
-        self.centres[row, column] = min(2, self.centres[row, column] + 1)
-
-    def labels(self, *, least: float = 0.15) -> NDArray[np.int64]:
-        """(GRID, GRID): the foreground label with most pixels where it covers at least `least` of the patch, else 0."""
-        present = [label for label in np.flatnonzero(np.bincount(self._labels.ravel())) if label]
-        if not present:
-            return np.zeros((GRID, GRID), np.int64)
+    def dense(self, *, least: float = 0.15) -> Dense:
+        """What each patch shows: the thing with most pixels where it covers at least `least` of the patch."""
+        present = np.flatnonzero(np.bincount(self._owners.ravel(), minlength=2)[1:]) + 1
         shares = [
-            np.add.reduceat(np.add.reduceat(self._labels == label, _EDGES, axis=0, dtype=np.int32), _EDGES, axis=1)
-            for label in present
+            np.add.reduceat(np.add.reduceat(self._owners == owner, _EDGES, axis=0, dtype=np.int32), _EDGES, axis=1)
+            for owner in present
         ]
-        stacked = np.stack(shares)
-        best = np.array(present)[stacked.argmax(axis=0)]
-        return np.where(stacked.max(axis=0) >= least * PATCH_PIXELS**2, best, 0)
+        stacked = np.stack([np.full((GRID, GRID), int(least * PATCH_PIXELS**2) - 1), *shares])
+        owners = np.concatenate([[0], present])[stacked.argmax(axis=0)]
+        label, x, y, side = np.array(self._things).T
+        middles = (np.arange(GRID) + 0.5) * PATCH_PIXELS
+        offsets = np.stack(
+            [
+                (x[owners] - middles[None, :]) / PATCH_PIXELS,
+                (y[owners] - middles[:, None]) / PATCH_PIXELS,
+                np.log2(side[owners] / PATCH_PIXELS),
+            ],
+            axis=-1,
+        )
+        offsets[owners == 0] = 0
+        return Dense(label[owners].astype(np.int64), self._centres, offsets.astype(np.float32))
 
 
 def jitter(colour: tuple[int, int, int], rng: random.Random, amount: int = 10) -> tuple[int, int, int]:

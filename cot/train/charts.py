@@ -80,7 +80,7 @@ def make_chart(rng: random.Random, *, questions: int, held_out: bool = False) ->
     patches = PatchMap()
     ink = (235, 235, 235) if dark else jitter((25, 25, 25), rng, 20)
     (_lying if lying else _upright)(ImageDraw.Draw(image), patches, bars, rng, ink)
-    sample = Sample("charts", image, patches.labels(least=0.2), patches.centres)
+    sample = Sample("charts", image, patches.dense(least=0.2))
     _ask(sample, bars, rng, questions=questions, held_out=held_out)
     return sample
 

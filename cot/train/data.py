@@ -4,34 +4,49 @@ All turns of an image are packed behind one image prefix; each turn sees the pre
 only, at the positions it would have if it were asked alone. So training sees what inference sees.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch.utils.data import IterableDataset, get_worker_info
 
 from cot.prompt import load_template
 from cot.train.charts import make_chart
 from cot.train.easyvqa import make_easyvqa
+from cot.train.kinds import KINDS
+from cot.train.labels import COLOURS, FORMS, SIZES, WORDS
 from cot.train.sample import QA, Fact, Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
 
 IGNORE: Final = -100
+Part = Literal["vision", "look-up", "questions"]
+"""Training learns to see, then to find what a name refers to, then to answer questions."""
 Turn = tuple[str, str]
 """Prompt and answer."""
 
-DOMAINS: Final[dict[str, tuple[Callable[[random.Random], Sample], float]]] = {
-    "scenes": (lambda rng: make_scene(rng, questions=9), 0.55),
-    "shapes": (lambda rng: make_shapes(rng, questions=9), 0.2),
-    "charts": (lambda rng: make_chart(rng, questions=8), 0.12),
-    "easy-vqa": (lambda rng: make_easyvqa(rng, questions_each=6), 0.13),
+
+class Domain(NamedTuple):
+    """A kind of training sample: what makes it, how many questions an image gets, and its share of all images."""
+
+    make: Callable[..., Sample]
+    questions: int
+    share: float
+
+
+DOMAINS: Final = {
+    "scenes": Domain(make_scene, 9, 0.52),
+    "shapes": Domain(make_shapes, 9, 0.2),
+    "charts": Domain(make_chart, 8, 0.18),
+    "easy-vqa": Domain(make_easyvqa, 9, 0.1),
 }
-"""Name -> maker of a training sample, and its share."""
 
 
 def direct_turn(qa: QA) -> Turn:
@@ -66,10 +81,40 @@ def turns(sample: Sample, rng: random.Random, *, plans: float = 0.3) -> list[Tur
     return found
 
 
-def draw(rng: random.Random) -> Sample:
-    """A training sample of a random domain."""
-    makers = list(DOMAINS.values())
-    return rng.choices([maker for maker, _ in makers], [share for _, share in makers])[0](rng)
+LOOK_UP_KINDS, LOOK_UP_BATCHES = 10, 120
+"""With so few kinds a decoder finds out in about so many steps that a name refers to patches (docs/log.md)."""
+LOOK_UP_FAMILIES: Final = frozenset(
+    {"existence", "count", "comparison", "sum", "difference", "threshold", "logic", "attribute"}
+)
+"""Questions whose sub-questions ask about one name."""
+
+
+def draw_look_up(rng: random.Random, *, kinds: int) -> Sample:
+    """A scene of the first `kinds`, or shapes, with the sub-questions that ask about one name."""
+    maker: Callable[..., Sample] = partial(make_scene, kinds=kinds) if rng.random() < 0.7 else make_shapes
+    sample = maker(rng, questions=14)
+    facts = [fact for qa in sample.qas if qa.family in LOOK_UP_FAMILIES for fact in qa.facts]
+    sample.extra, sample.qas = facts, []
+    return sample
+
+
+def draw(rng: random.Random, *, asking: bool = True) -> Sample:
+    """A training sample of a random domain. asking: with questions; without is faster."""
+    (domain,) = rng.choices(list(DOMAINS.values()), [domain.share for domain in DOMAINS.values()])
+    return domain.make(rng, questions=domain.questions if asking else 0)
+
+
+THINGS: Final = (
+    *(word for kind in KINDS for word in (kind.singular, kind.plural)),
+    *FORMS, *(f"{form}s" for form in FORMS), "crosses", "shape", "shapes", "bars", "objects", *WORDS,
+)  # fmt: skip
+"""What things are called: kinds, shapes, the words of charts."""
+
+
+@lru_cache(maxsize=1)
+def name_tokens(tokenizer: Tokenizer) -> frozenset[int]:
+    """Last tokens of what things are called, within a sentence."""
+    return frozenset(tokenizer.encode(f" {word}", add_special_tokens=False).ids[-1] for word in THINGS)
 
 
 @dataclass
@@ -78,6 +123,7 @@ class Packed:
 
     ids: list[int]
     targets: list[int]
+    early: list[int]
     segments: list[int]
     positions: list[int]
 
@@ -85,9 +131,11 @@ class Packed:
 def pack(tokenizer: Tokenizer, conversation: list[Turn], *, prefix_tokens: int, max_tokens: int) -> Packed:
     """Tokenise turns one behind another, until `max_tokens` are full.
 
-    Targets are the next tokens of answers and their end, `IGNORE` elsewhere.
+    Targets are the next tokens of answers and their end, `IGNORE` elsewhere. Early targets: where a question
+    names its last thing, the first token of its answer.
     """
-    packed = Packed([], [], [], [])
+    names = name_tokens(tokenizer)
+    packed = Packed([], [], [], [], [])
     for segment, (prompt, answer) in enumerate(conversation, 1):
         asked = tokenizer.encode(f"{prompt}<|assistant|>", add_special_tokens=False).ids
         said = tokenizer.encode(f"{answer}</s>", add_special_tokens=False).ids
@@ -97,54 +145,95 @@ def pack(tokenizer: Tokenizer, conversation: list[Turn], *, prefix_tokens: int, 
             continue
         packed.ids += (asked + said)[:-1]
         packed.targets += [IGNORE] * (len(asked) - 1) + said
+        named = max((place for place, token in enumerate(asked) if token in names), default=None)
+        packed.early += [said[0] if place == named else IGNORE for place in range(length)]
         packed.segments += [segment] * length
         packed.positions += range(prefix_tokens, prefix_tokens + length)
     return packed
 
 
-class Batches(IterableDataset[dict[str, torch.Tensor]]):
-    """Endless batches of training samples, all of one shape, so that a compiled step serves them all.
+@dataclass(frozen=True)
+class BatchMaker:
+    """Makes batches of training samples, all of one shape, so that a compiled step serves them all.
 
-    Each holds pixels (batch, 3, side, side) uint8, patches and centres (batch, GRID * GRID),
-    ids, targets, segments and positions (batch, max_tokens). Differs from worker to worker and seed to seed.
+    part: of the training, see `PARTS`. max_tokens: of the turns of an image.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, batch: int, seed: int, prefix_tokens: int, max_tokens: int) -> None:
-        self.tokenizer, self.batch, self.seed = tokenizer, batch, seed
-        self.prefix_tokens, self.max_tokens = prefix_tokens, max_tokens
+    part: Part
+    tokenizer: Tokenizer
+    batch: int
+    seed: int
+    prefix_tokens: int
+    max_tokens: int
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        worker = get_worker_info()
-        rng = random.Random(f"{self.seed}/{worker.id if worker else 0}")
-        while True:
-            yield self._collate([draw(rng) for _ in range(self.batch)], rng)
-
-    def _collate(self, samples: list[Sample], rng: random.Random) -> dict[str, torch.Tensor]:
+    def __call__(self, index: int) -> dict[str, NDArray[Any]]:
+        """Batch number `index` of this seed: pixels (batch, 3, side, side) uint8, classes and centres
+        (batch, GRID * GRID), offsets (batch, GRID * GRID, 3),
+        ids, targets, early, segments and positions (batch, max_tokens).
+        """
+        rng = random.Random(f"{self.seed}/{index}")
+        kinds = LOOK_UP_KINDS if index < LOOK_UP_BATCHES else len(KINDS)
+        makers: dict[Part, Callable[[random.Random], Sample]] = {
+            "vision": partial(draw, asking=False),
+            "look-up": partial(draw_look_up, kinds=kinds),
+            "questions": draw,
+        }
+        samples = [makers[self.part](rng) for _ in range(self.batch)]
         packed = [
             pack(self.tokenizer, turns(s, rng), prefix_tokens=self.prefix_tokens, max_tokens=self.max_tokens)
             for s in samples
         ]
 
-        def padded(rows: list[list[int]], value: int) -> torch.Tensor:
-            return torch.tensor([row + [value] * (self.max_tokens - len(row)) for row in rows])
-
-        def stacked(arrays: list[Any]) -> torch.Tensor:
-            return torch.from_numpy(np.stack(arrays))
+        def padded(rows: list[list[int]], value: int) -> NDArray[np.int64]:
+            return np.array([row + [value] * (self.max_tokens - len(row)) for row in rows], np.int64)
 
         return {
-            "pixels": stacked([np.asarray(s.image).transpose(2, 0, 1) for s in samples]),
-            "patches": stacked([s.patches.ravel() for s in samples]),
-            "centres": stacked([s.centres.ravel() for s in samples]),
+            "pixels": np.stack([np.asarray(s.image).transpose(2, 0, 1) for s in samples]),
+            "classes": np.stack([s.dense.classes.ravel() for s in samples]),
+            "centres": np.stack([s.dense.centres.ravel() for s in samples]),
+            "offsets": np.stack([s.dense.offsets.reshape(-1, 3) for s in samples]),
             "ids": padded([one.ids for one in packed], 0),
             "targets": padded([one.targets for one in packed], IGNORE),
+            "early": padded([one.early for one in packed], IGNORE),
             "segments": padded([one.segments for one in packed], 0),
             "positions": padded([one.positions for one in packed], 0),
         }
 
 
+def feed(maker: BatchMaker, *, workers: int, ahead: bool) -> Iterator[dict[str, torch.Tensor]]:
+    """Endless batches, made by `workers` processes (0: this one) a round at a time.
+
+    ahead: make the next round while this one is used. Right where a GPU uses it; on a CPU the two
+    would fight for the cores, and a step that waits for one of its threads is several times slower.
+    The batches do not depend on either setting.
+    """
+
+    def tensors(arrays: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    if not workers:
+        yield from (tensors(maker(index)) for index in itertools.count())
+        return
+    with get_context("spawn").Pool(workers) as pool:
+        rounds = (range(first, first + 4 * workers) for first in itertools.count(0, 4 * workers))
+        made = pool.map_async(maker, next(rounds), chunksize=1)
+        while True:
+            ready = made.get()
+            if ahead:
+                made = pool.map_async(maker, next(rounds), chunksize=1)
+            yield from map(tensors, ready)
+            if not ahead:
+                made = pool.map_async(maker, next(rounds), chunksize=1)
+
+
 def corpus(seed: int, samples: int) -> Iterator[str]:
-    """Text to train a tokenizer on: prompts and answers."""
+    """Text to train a tokenizer on: prompts and answers, and often enough to be one token each, all names alone.
+
+    A name begins an answer without the blank that it has within a question; in pieces it would share nothing with it.
+    """
     rng = random.Random(seed)
+    for _ in range(samples // 10):
+        yield from (*THINGS, *COLOURS, *SIZES)
     for _ in range(samples):
         for prompt, answer in turns(draw(rng), rng, plans=0.2):
             yield prompt

@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from cot.errors import DataError
+from cot.train.canvas import PatchMap
 from cot.train.labels import CLASSES
-from cot.train.sample import GRID, IMAGE_PIXELS, QA, Fact, Sample
+from cot.train.sample import GRID, IMAGE_PIXELS, QA, Dense, Fact, Sample
 
 Split = Literal["train", "test"]
 _FORMS = ("circle", "rectangle", "triangle")
@@ -34,7 +35,7 @@ def data_folder() -> Path:
 
 
 @cache
-def questions(split: Split) -> dict[int, list[tuple[str, str]]]:
+def all_questions(split: Split) -> dict[int, list[tuple[str, str]]]:
     """Image number -> its questions and answers."""
     grouped: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for question, answer, image in json.loads((data_folder() / split / "questions.json").read_text()):
@@ -59,16 +60,15 @@ def program(question: str, answer: str) -> QA:
     return QA("attribute", question, answer, (Fact("phrase", asked, answer),))
 
 
-def make_easyvqa(rng: random.Random, *, questions_each: int, split: Split = "train") -> Sample:
+def make_easyvqa(rng: random.Random, *, questions: int, split: Split = "train") -> Sample:
     """A random image of a split, with some of its questions."""
-    number = rng.choice(list(questions(split)))
-    known = questions(split)[number]
-    chosen = rng.sample(known, min(questions_each, len(known)))
+    number = rng.choice(list(all_questions(split)))
+    known = all_questions(split)[number]
+    chosen = rng.sample(known, min(questions, len(known)))
     image = Image.open(image_path(split, number)).convert("RGB")
     label = _label({answer for _, answer in known})
     image = image.resize((IMAGE_PIXELS, IMAGE_PIXELS), Image.Resampling.BICUBIC)
-    patches, centres = _patches(image, label)
-    return Sample("easy-vqa", image, patches, centres, [program(q, a) for q, a in chosen])
+    return Sample("easy-vqa", image, _dense(image, label), [program(q, a) for q, a in chosen])
 
 
 def _label(answers: set[str]) -> int | None:
@@ -78,15 +78,15 @@ def _label(answers: set[str]) -> int | None:
     return CLASSES[f"shape large {colours[0]} {forms[0]}"]
 
 
-def _patches(image: Image.Image, label: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Patch labels of the only shape, found as what differs from the corner; all -100 (ignore) if it has no name."""
+def _dense(image: Image.Image, label: int | None) -> Dense:
+    """What the patches show of the only shape, found as what differs from the corner; unknown if it has no name."""
     pixels = np.asarray(image).astype(np.int64)
     ground = np.abs(pixels - pixels[2, 2]).sum(axis=2) > 60
-    share = ground.reshape(GRID, -1, GRID, IMAGE_PIXELS // GRID).mean(axis=(1, 3))
-    centres = np.zeros((GRID, GRID), np.int64)
-    if label is None:
-        return np.full((GRID, GRID), -100), np.full((GRID, GRID), -100)
-    if ground.any():
-        row, column = (int(axis.mean()) * GRID // IMAGE_PIXELS for axis in np.nonzero(ground))
-        centres[row, column] = 1
-    return np.where(share > 0.15, label, 0), centres
+    if label is None or not ground.any():
+        unknown = np.full((GRID, GRID), -100)
+        return Dense(unknown, unknown, np.zeros((GRID, GRID, 3), np.float32))
+    rows, columns = np.flatnonzero(ground.any(axis=1)), np.flatnonzero(ground.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    patches = PatchMap()
+    patches.paint(label, ground[top : rows[-1] + 1, left : columns[-1] + 1], left, top)
+    return patches.dense()

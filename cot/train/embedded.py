@@ -1,13 +1,15 @@
-"""Trains the embedded model: first the vision tower on dense patch labels, then everything on questions.
+"""Trains the embedded model: the vision tower on dense patch labels, the decoder on finding names, all on questions.
 
 In: a folder for checkpoints, minutes to spend. Out: a checkpoint folder that transformers loads.
 Runs on CPU (bfloat16 autocast) or CUDA; stops and resumes at any time, from its last checkpoint.
 """
 
+import itertools
 import json
 import math
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,34 +17,36 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch.utils.data import DataLoader
 
 from cot.errors import DataError
-from cot.train.data import IGNORE, Batches
+from cot.train.data import IGNORE, BatchMaker, feed
 from cot.train.heads import Heads, alignment_loss, class_tokens
 from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
 
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
+WARM_UP_STEPS: Final = 50
+VISION_BATCHES: Final = 4
+"""A step on patch labels takes that many batches: it is cheap, and Muon costs the same for any batch."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that defines a training run.
 
-    vision_minutes and minutes: time to spend on patch labels and on questions. learning rates: peak, Muon and AdamW,
-    cosine decay; the vision tower's is `vision_factor` of it in the second part, that of the decoder's matrices
-    `decoder_factor` times it. dense_weight: of the patch
-    loss in the second part. compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
+    vision_minutes, look_up_minutes and minutes: time to spend on patch labels, on finding what a name refers to with
+    the vision tower held still, and on questions. learning_rate: peak, cosine decay; the vision tower's is
+    `vision_factor` of it in the last part. dense_weight: of the patch loss in the last part.
+    compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     """
 
     size: str = "embedded"
     minutes: float = 60.0
-    vision_minutes: float = 20.0
+    vision_minutes: float = 40.0
+    look_up_minutes: float = 4.0
     batch: int = 16
     learning_rate: float = 1e-3
     vision_factor: float = 0.4
-    decoder_factor: float = 5.0
     weight_decay: float = 0.05
     dense_weight: float = 1.0
     max_text_tokens: int = 208
@@ -84,7 +88,9 @@ class Trainer:
         self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
         self.heads = Heads(size.vision_width).to(device)
         self.class_tokens = class_tokens(self.tokenizer).to(device)
-        self.state: dict[str, Any] = {"part": "vision", "seconds": 0.0, "steps": 0, "images": 0, "history": []}
+        self.state: dict[str, Any] = {
+            "part": "vision", "seconds": 0.0, "steps": 0, "steps_before": 0, "images": 0, "history": []
+        }  # fmt: skip
         self.optimizers = self._new_optimizers()
         self._resume()
         if recipe.compile:
@@ -110,26 +116,25 @@ class Trainer:
             raise DataError(f"{init} is not a checkpoint of size {self.recipe.size!r}; choose its --size") from error
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Muon (Jordan et al. 2024) for the matrices inside the towers, AdamW for all else."""
-        recipe = self.recipe
-        tower_rate = recipe.learning_rate * (1.0 if self.state["part"] == "vision" else recipe.vision_factor)
-        groups: dict[tuple[bool, float], list[torch.nn.Parameter]] = {(False, tower_rate): [*self.heads.parameters()]}
-        for name, parameter in self.model.named_parameters():
-            vision = "vision_tower" in name
-            if self.state["part"] == "vision" and not vision:
-                continue
-            inside_tower = parameter.ndim == 2 and "layers" in name
-            rate = tower_rate if vision else recipe.learning_rate
-            if inside_tower and not vision:
-                rate *= recipe.decoder_factor
-            groups.setdefault((inside_tower, rate), []).append(parameter)
-        muon = [{"params": p, "lr": rate, "peak": rate} for (is_matrix, rate), p in groups.items() if is_matrix]
-        adam = [{"params": p, "lr": rate, "peak": rate} for (is_matrix, rate), p in groups.items() if not is_matrix]
+        """Muon (Jordan et al. 2024) for the matrices inside the vision tower, AdamW for all else."""
+        recipe, part = self.recipe, self.state["part"]
+        tower_rate = recipe.learning_rate * {"vision": 1.0, "look-up": 0.0, "questions": recipe.vision_factor}[part]
+        tower = [*self.model.model.vision_tower.named_parameters()]
+        matrices = [p for name, p in tower if p.ndim == 2 and "layers" in name]
+        others = [p for name, p in tower if not (p.ndim == 2 and "layers" in name)] + [*self.heads.parameters()]
+        rest = [p for name, p in self.model.named_parameters() if "vision_tower" not in name]
+        groups = [
+            {"params": others, "lr": tower_rate, "peak": tower_rate},
+            {"params": rest, "lr": recipe.learning_rate, "peak": recipe.learning_rate},
+        ]
         decay = recipe.weight_decay
         return [
-            torch.optim.Muon(muon, lr=recipe.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(adam, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=decay, fused=True),
-        ]
+            torch.optim.Muon(
+                [{"params": matrices, "lr": tower_rate, "peak": tower_rate}],
+                lr=tower_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw",
+            ),
+            torch.optim.AdamW(groups, lr=tower_rate, betas=(0.9, 0.98), weight_decay=decay, fused=True),
+        ]  # fmt: skip
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -159,26 +164,26 @@ class Trainer:
         torch.save(whole, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
 
-    def _loader(self) -> DataLoader[dict[str, torch.Tensor]]:
-        recipe = self.recipe
-        vision = self.state["part"] == "vision"
-        # A resumed run must not see the same samples again.
-        seed = recipe.seed * 1_000_003 + self.state["images"] + vision
-        batches = Batches(
-            self.tokenizer, batch=recipe.batch * (2 if vision else 1), seed=seed,
-            prefix_tokens=PREFIX_TOKENS, max_tokens=8 if vision else recipe.max_text_tokens,
+    def _batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        recipe, part = self.recipe, self.state["part"]
+        maker = BatchMaker(
+            part, self.tokenizer, batch=recipe.batch * (VISION_BATCHES if part == "vision" else 1),
+            # A resumed run must not see the same samples again.
+            seed=recipe.seed * 1_000_003 + self.state["images"] + (part == "vision"),
+            prefix_tokens=PREFIX_TOKENS, max_tokens=0 if part == "vision" else recipe.max_text_tokens,
         )  # fmt: skip
-        return DataLoader(
-            batches, batch_size=None, num_workers=recipe.workers, prefetch_factor=4 if recipe.workers else None
-        )
+        for batch in feed(maker, workers=recipe.workers, ahead=self.device != "cpu"):
+            yield {name: tensor.to(self.device) for name, tensor in batch.items()}
 
     def run(self) -> None:
-        """Train what is left of both parts."""
-        for part, minutes in (("vision", self.recipe.vision_minutes), ("questions", self.recipe.minutes)):
-            if self.state["part"] == part:
-                self._run_part(minutes)
-                if part == "vision":
-                    self.state |= {"part": "questions", "seconds": 0.0}
+        """Train what is left of all parts."""
+        recipe = self.recipe
+        minutes = {"vision": recipe.vision_minutes, "look-up": recipe.look_up_minutes, "questions": recipe.minutes}
+        for part, following in itertools.pairwise([*minutes, None]):
+            if self.state["part"] == part and part:
+                self._run_part(minutes[part])
+                if following:
+                    self.state |= {"part": following, "seconds": 0.0, "steps_before": self.state["steps"]}
                     self.optimizers = self._new_optimizers()
                 self.checkpoint()
 
@@ -189,11 +194,11 @@ class Trainer:
         logged = saved = last = time.monotonic()
         sums: dict[str, float] = {}
         images = count = 0
-        for batch in self._loader():
+        for batch in self._batches():
             progress = self.state["seconds"] / max(minutes * 60, 1e-9)
             if progress >= 1:
                 break
-            figures = self._step({name: tensor.to(self.device) for name, tensor in batch.items()}, progress)
+            figures = self._step(batch, progress)
             now = time.monotonic()
             self.state["seconds"] += now - last
             last = now
@@ -211,8 +216,7 @@ class Trainer:
 
     def _warm_up(self) -> None:
         """Compile outside the time that is counted; the gradients are thrown away."""
-        batch = {name: tensor.to(self.device) for name, tensor in next(iter(self._loader())).items()}
-        loss, _ = self._loss(batch)
+        loss, _ = self._loss(next(self._batches()))
         loss.backward()
 
     def _log(self, figures: dict[str, float]) -> None:
@@ -226,11 +230,7 @@ class Trainer:
         print(json.dumps(entry), flush=True)
 
     def _step(self, batch: dict[str, torch.Tensor], progress: float) -> dict[str, float]:
-        warm = (
-            min(1.0, (self.state["steps"] + 1) / 100)
-            if self.state["part"] == "vision"
-            else min(1.0, progress * 100 + 0.02)
-        )
+        warm = min(1.0, (self.state["steps"] - self.state["steps_before"] + 1) / WARM_UP_STEPS)
         scale = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group in groups:
@@ -247,7 +247,8 @@ class Trainer:
     def _features(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Patch features of the vision tower's last layer, as LLaVA takes them: (batch, patches, width)."""
         tower = self.model.model.vision_tower
-        hidden: torch.Tensor = tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state["part"] != "look-up"):
+            hidden: torch.Tensor = tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
         return hidden
 
     def _loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
@@ -256,18 +257,25 @@ class Trainer:
             return self._vision_loss(batch) if self.state["part"] == "vision" else self._question_loss(batch)
 
     def _vision_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
-        loss, accuracy = self.heads.loss(self._features(batch), batch)
-        return loss, {"patch_accuracy": accuracy}
+        features = self._features(batch)
+        loss, accuracies = self.heads.loss(features, batch)
+        # Words and patches are cheapest to bring together here, and looking up starts from that.
+        aligned = self._alignment(self.model.model.multi_modal_projector(features.detach()), batch)
+        return loss + aligned, {"alignment": aligned.item()} | {n: value.item() for n, value in accuracies.items()}
+
+    def _alignment(self, projected: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        words = self.model.model.language_model.embed_tokens.weight
+        return alignment_loss(projected, words, self.class_tokens, batch["classes"])
 
     def _question_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         inner = self.model.model
         features = self._features(batch)
-        dense, accuracy = self.heads.loss(features, batch)
+        dense, accuracies = self.heads.loss(features, batch)
         embed = inner.language_model.embed_tokens
         special = torch.tensor([self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=self.device)
         start = embed(special).expand(len(features), -1, -1)
         seen = inner.multi_modal_projector(features).to(start.dtype)
-        aligned = alignment_loss(seen, embed.weight, self.class_tokens, batch["patches"])
+        aligned = self._alignment(seen, batch)
         embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=self.device).expand(len(features), -1)
         hidden = inner.language_model(
@@ -280,11 +288,18 @@ class Trainer:
         logits = self.model.lm_head(hidden[wanted]).float()
         targets = batch["targets"][wanted]
         loss = F.cross_entropy(logits, targets)
+        # Without it nothing tells the first hop, from a name to what it names in the image, from chance (docs/log.md).
+        named = batch["early"] != IGNORE
+        early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
         right = (logits.argmax(-1) == targets).float().mean().item()
         figures = {
-            "answer_loss": loss.item(), "token_accuracy": right, "patch_accuracy": accuracy, "alignment": aligned.item()
-        }  # fmt: skip
-        return loss + self.recipe.dense_weight * (dense + aligned), figures
+            "answer_loss": loss.item(),
+            "token_accuracy": right,
+            "alignment": aligned.item(),
+            "early_loss": early.item(),
+        }
+        figures |= {name: value.item() for name, value in accuracies.items()}
+        return loss + early + self.recipe.dense_weight * (dense + aligned), figures
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

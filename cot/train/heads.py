@@ -16,9 +16,10 @@ MAX_CENTRES: Final = 3
 
 
 class Heads(torch.nn.Module):
-    """Linear read-outs of patch features: what covers a patch, its factors, and how many centres lie in it.
+    """Linear read-outs of patch features, one for each part of `cot.train.sample.Dense` and for the factors of classes.
 
-    They teach the vision tower and are not shipped.
+    They teach the vision tower and are not shipped. To say where the middle of its thing is, a patch must
+    tell things of one kind apart, which counting needs.
     """
 
     def __init__(self, width: int) -> None:
@@ -26,42 +27,62 @@ class Heads(torch.nn.Module):
         self.norm = torch.nn.LayerNorm(width)
         self.kind = torch.nn.Linear(width, len(CLASSES))
         self.centre = torch.nn.Linear(width, MAX_CENTRES)
+        self.offset = torch.nn.Linear(width, 3)
         self.factors = torch.nn.ModuleDict(
             {name: torch.nn.Linear(width, max(values) + 1) for name, values in FACTORS.items()}
         )
         for name, values in FACTORS.items():
             self.register_buffer(f"{name}_of", torch.tensor(values), persistent=False)
 
-    def loss(self, features: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
-        """Loss, and accuracy on the patches that show something. features: (batch, patches, width)."""
+    def loss(
+        self, features: torch.Tensor, batch: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss, and accuracies on the patches that show something. features: (batch, patches, width).
+
+        Most patches are background; averaged with the rest they would drown what is to be learned, so
+        every mean is one over the patches that it is about.
+        """
         hidden = self.norm(features).flatten(0, 1)
-        labels, centres = batch["patches"].flatten(), batch["centres"].flatten()
+        labels, centres = batch["classes"].flatten(), batch["centres"].flatten()
+        shown, empty = (labels > 0).float(), (labels == 0).float()
         kinds = self.kind(hidden).float()
-        # Most patches are background; averaged with the rest they would drown what is to be learned.
         each = F.cross_entropy(kinds, labels, ignore_index=IGNORE, reduction="none")
-        shown = labels > 0
-        loss = each[shown].mean() + 0.5 * each[labels == 0].mean()
-        loss = loss + F.cross_entropy(self.centre(hidden).float(), centres, ignore_index=IGNORE)
+        loss = mean_over(each, shown) + 0.5 * mean_over(each, empty)
+        centre = self.centre(hidden).float()
+        each = F.cross_entropy(centre, centres, ignore_index=IGNORE, reduction="none")
+        loss = loss + mean_over(each, shown) + 0.2 * mean_over(each, empty)
+        wrong = F.smooth_l1_loss(self.offset(hidden).float(), batch["offsets"].flatten(0, 1), reduction="none")
+        loss = loss + 0.5 * mean_over(wrong.sum(-1), shown)
         for name, head in self.factors.items():
             wanted = self.get_buffer(f"{name}_of")[labels.clamp(min=0)]
-            having = wanted != IGNORE
-            if having.any():
-                loss = loss + 0.3 * F.cross_entropy(head(hidden[having]).float(), wanted[having])
-        accuracy = (kinds.argmax(-1)[shown] == labels[shown]).float().mean().item()
-        return loss, accuracy
+            each = F.cross_entropy(head(hidden).float(), wanted, ignore_index=IGNORE, reduction="none")
+            loss = loss + 0.3 * mean_over(each, (wanted != IGNORE).float())
+        accuracies = {
+            "patch_accuracy": mean_over((kinds.argmax(-1) == labels).float(), shown),
+            "centre_accuracy": mean_over((centre.argmax(-1) == centres).float(), (centres > 0).float()),
+            "offset_error": mean_over(wrong.detach().sum(-1), shown),
+        }
+        return loss, accuracies
+
+
+def mean_over(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean of values, weighted; 0 where nothing has weight."""
+    return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
 def class_tokens(tokenizer: Tokenizer) -> torch.Tensor:
     """(classes, vocabulary): share of each token in what a class is called, rows sum to 1.
 
-    "kind apple" is " apple" and " apples"; "shape small red circle" is all its words.
+    "kind apple" is "apple" and "apples", with and without a blank before; "shape small red circle" is all its words;
+    "value 57" is "5" and, half as much, "7".
     """
     shares = torch.zeros(len(CLASSES), tokenizer.get_vocab_size())
     for name, index in CLASSES.items():
         words = name.split()[1:] or [name]
-        for word in [*words, *(CLASS_PLURALS.get(word, word) for word in words)]:
-            for token in tokenizer.encode(f" {word}", add_special_tokens=False).ids:
-                shares[index, token] += 1
+        for word in {*words, *(CLASS_PLURALS.get(word, word) for word in words)}:
+            for text in (word, f" {word}") if word.isalpha() else (word,):
+                for place, token in enumerate(tokenizer.encode(text, add_special_tokens=False).ids):
+                    shares[index, token] += 0.5**place
     return shares / shares.sum(dim=1, keepdim=True)
 
 

@@ -24,7 +24,7 @@ HELD_OUT_STYLE: Final = "twemoji"
 STYLES: Final = (*TRAIN_STYLES, HELD_OUT_STYLE)
 
 _TABLE = """
-apple=red-apple banana=banana orange=tangerine lemon=lemon pear=pear peach=peach grape/grapes=grapes
+apple=red-apple banana=banana orange=tangerine lemon=lemon pear=pear peach/peaches=peach grape/grapes=grapes
 strawberry/strawberries=strawberry cherry/cherries=cherries watermelon=watermelon pineapple=pineapple
 tomato/tomatoes=tomato eggplant=eggplant mushroom=mushroom pizza=pizza hamburger=hamburger
 cookie=cookie cake=shortcake donut=doughnut lollipop=lollipop cup=hot-beverage mug=beer-mug

@@ -44,7 +44,7 @@ class Size:
 
 SIZES: Final = {
     "tiny": Size(32, 2, 2, 32, 2, 2, 64, 640),
-    "embedded": Size(256, 6, 4, 256, 5, 4, 768, 1600),
+    "embedded": Size(256, 6, 4, 256, 5, 4, 768, 2048),
 }
 """Sizes by name: `tiny` is for tests, `embedded` is what ships."""
 
@@ -97,7 +97,6 @@ def build_model(size: Size, tokenizer: Tokenizer) -> Any:
     text = LlamaConfig(
         hidden_size=size.text_width, intermediate_size=size.text_mlp, num_hidden_layers=size.text_layers,
         num_attention_heads=size.text_heads, num_key_value_heads=size.text_heads, vocab_size=tokenizer.get_vocab_size(),
-        # The default of 0.02 suits widths of thousands; a small decoder would hardly leave it (docs/log.md).
         initializer_range=size.text_width**-0.5, max_position_embeddings=CONTEXT_TOKENS,
         bos_token_id=special["<s>"], eos_token_id=special["</s>"],
         pad_token_id=special["<pad>"], tie_word_embeddings=False,
@@ -108,10 +107,33 @@ def build_model(size: Size, tokenizer: Tokenizer) -> Any:
         tie_word_embeddings=False,
     )  # fmt: skip
     model = LlavaForConditionalGeneration(config)
+    _start_decoder(model)
     generation = model.generation_config
     generation.bos_token_id, generation.eos_token_id = special["<s>"], special["</s>"]
     generation.pad_token_id, generation.do_sample = special["<pad>"], False
     return model
+
+
+def _start_decoder(model: Any) -> None:
+    """Random weights from which a small decoder learns soon (docs/log.md).
+
+    Queries equal keys and outputs are values transposed, so that a token first looks for what resembles it, such as a
+    patch of what it names, and copies that; what a token is outweighs what a layer adds to it; and the logits start
+    as the transposed embeddings. The default standard
+    deviation of 0.02 suits widths of thousands: a small decoder hardly leaves it.
+    """
+    import torch
+
+    decoder = model.model.language_model
+    with torch.no_grad():
+        for layer in decoder.layers:
+            attention = layer.self_attn
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+            for last in (attention.o_proj, layer.mlp.down_proj):
+                last.weight.mul_((2 * len(decoder.layers)) ** -0.5)
+        decoder.embed_tokens.weight.normal_()
+        model.lm_head.weight.copy_(decoder.embed_tokens.weight / 32)
 
 
 def save(model: Any, processor: Any, folder: Path) -> None:

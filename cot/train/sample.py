@@ -59,20 +59,34 @@ Maker = Callable[[], QA | None]
 """Makes a question about a sample; None where the one it drew makes no sense there."""
 
 
+@dataclass(frozen=True)
+class Dense:
+    """What the patches of an image show, each (GRID, GRID) or (GRID, GRID, 3).
+
+    classes: index into `labels.CLASSES` of the thing that covers most of a patch; 0 is background.
+    centres: how many objects have their centre in a patch, at most 2.
+    offsets: from the middle of a patch to the middle of the thing that covers it, right and down, in patches;
+    and the thing's size, log2 of its side in patches. 0 on background.
+    Where `classes` and `centres` are -100, nothing is known.
+    """
+
+    classes: NDArray[np.int64]
+    centres: NDArray[np.int64]
+    offsets: NDArray[np.float32]
+
+
 @dataclass
 class Sample:
     """One image with everything that is known about it.
 
     image: RGB, `IMAGE_PIXELS` squared.
-    patches: (GRID, GRID), index into `labels.CLASSES` of what covers most of each patch; 0 is background.
-    centres: (GRID, GRID), how many objects have their centre in each patch, at most 2.
+    dense: what each patch of it shows.
     extra: sub-questions that abstain ("unknown"); they are trained and scored as facts only.
     """
 
     domain: str
     image: Image.Image
-    patches: NDArray[np.int64]
-    centres: NDArray[np.int64]
+    dense: Dense
     qas: list[QA] = field(default_factory=list)
     extra: list[Fact] = field(default_factory=list)
     style: str = ""

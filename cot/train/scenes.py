@@ -6,6 +6,7 @@ In: a random generator. Out: a `Sample` with questions and their programs.
 import random
 from collections import Counter
 
+import numpy as np
 from PIL import Image, ImageEnhance
 
 from cot.train.artwork import sprites
@@ -25,11 +26,11 @@ def _noun(index: int) -> Noun:
     return Noun(KINDS[index].singular, KINDS[index].plural)
 
 
-def _choose_kinds(rng: random.Random) -> list[int]:
-    """Kinds of the objects, one entry an object: few kinds that repeat, so that counting matters."""
+def _choose_kinds(rng: random.Random, kinds: int) -> list[int]:
+    """Kinds of the objects, of the first `kinds`, one entry an object: few that repeat, so that counting matters."""
     number = rng.choices(range(1, 13), weights=(3, 4, 5, 6, 7, 8, 8, 8, 7, 6, 5, 4))[0]
     variety = min(number, rng.choices((1, 2, 3, 4, 5, 6), weights=(1, 4, 5, 4, 2, 1))[0])
-    pool = rng.sample(range(len(KINDS)), variety)
+    pool = rng.sample(range(kinds), variety)
     chosen = list(pool)
     weights = [rng.random() ** 2 + 0.05 for _ in pool]
     chosen += rng.choices(pool, weights, k=number - variety)
@@ -51,8 +52,7 @@ def _draw(image: Image.Image, patches: PatchMap, kind: int, box: Box, style: str
         sprite.putalpha(alpha)
     left, top = round(box.x - side / 2), round(box.y - side / 2)
     image.paste(sprite, (left, top), sprite)
-    patches.paint(_FIRST_KIND + kind, sprite.getchannel("A"), left, top)
-    patches.centre(box.x, box.y)
+    patches.paint(_FIRST_KIND + kind, np.asarray(sprite.getchannel("A")) > 100, left, top)
 
 
 def draw_objects(
@@ -71,22 +71,24 @@ def draw_objects(
     return kinds, boxes, patches
 
 
-def make_scene(rng: random.Random, *, questions: int, held_out: bool = False, style: str | None = None) -> Sample:
+def make_scene(
+    rng: random.Random, *, questions: int, held_out: bool = False, style: str | None = None, kinds: int = len(KINDS)
+) -> Sample:
     """A scene with about `questions` questions.
 
     held_out: word them in the ways kept out of training. style: draw all objects in it;
-    None mixes the training styles.
+    None mixes the training styles. kinds: draw and ask about the first so many of `KINDS` only.
     """
     image, ground, plain = background(rng)
     scene_style = style or (rng.choice(TRAIN_STYLES) if rng.random() < 0.7 else None)
-    kinds, boxes, patches = draw_objects(image, _choose_kinds(rng), rng, style=scene_style)
-    sample = Sample("scenes", image, patches.labels(), patches.centres, style=scene_style or "mixed")
-    _ask(sample, kinds, boxes, ground if plain else None, rng, questions=questions, held_out=held_out)
+    drawn, boxes, patches = draw_objects(image, _choose_kinds(rng, kinds), rng, style=scene_style)
+    sample = Sample("scenes", image, patches.dense(), style=scene_style or "mixed")
+    _ask(sample, drawn, boxes, ground if plain else None, rng, questions=questions, held_out=held_out, known=kinds)
     return sample
 
 
 def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None, rng: random.Random, *,
-         questions: int, held_out: bool) -> None:  # fmt: skip
+         questions: int, held_out: bool, known: int) -> None:  # fmt: skip
     counts = Counter(kinds)
     present = list(counts)
 
@@ -95,7 +97,7 @@ def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None,
         return _noun(kind), counts[kind]
 
     def draw_any() -> tuple[Noun, int]:
-        kind = rng.randrange(len(KINDS))
+        kind = rng.randrange(known)
         return _noun(kind), counts[kind]
 
     counting = Counting(rng, draw_present, draw_any, held_out=held_out)

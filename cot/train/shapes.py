@@ -7,6 +7,7 @@ import math
 import random
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from cot.train.canvas import Box, PatchMap, background, jitter, named_colour, place
@@ -131,9 +132,8 @@ def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False) -
         mask = _mask(shape.form, side, rng)
         left, top = round(shape.box.x - side / 2), round(shape.box.y - side / 2)
         image.paste(Image.new("RGB", mask.size, named_colour(shape.colour, rng)), (left, top), mask)
-        patches.paint(CLASSES[f"shape {shape.size} {shape.colour} {shape.form}"], mask, left, top)
-        patches.centre(shape.box.x, shape.box.y)
-    sample = Sample("shapes", image, patches.labels(), patches.centres)
+        patches.paint(CLASSES[f"shape {shape.size} {shape.colour} {shape.form}"], np.asarray(mask) > 100, left, top)
+    sample = Sample("shapes", image, patches.dense())
     _ask(sample, shapes, rng, questions=questions, held_out=held_out)
     return sample
 

@@ -14,14 +14,14 @@ from cot.engine.base import Message, Request
 from cot.engine.local import LocalEngine
 from cot.errors import DataError
 from cot.image import from_pixels
-from cot.train.data import IGNORE, Batches, draw, pack, turns
+from cot.train.data import IGNORE, BatchMaker, draw, feed, pack, turns
 from cot.train.embedded import Recipe, Trainer, packed_mask, pixels_to_input
 from cot.train.model import PREFIX_TOKENS, build_processor
 
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
-    recipe = Recipe(size="tiny", minutes=0.02, vision_minutes=0.02, batch=4, workers=0)
+    recipe = Recipe(size="tiny", minutes=0.02, vision_minutes=0.02, look_up_minutes=0.01, batch=4, workers=0)
     trainer = Trainer(recipe, tmp_path_factory.mktemp("work"), "cpu")
     trainer.run()
     return trainer
@@ -46,7 +46,8 @@ def test_packed_turns_are_what_the_processor_makes_of_a_conversation(trainer: Tr
 
 
 def test_a_packed_turn_sees_nothing_of_the_others(trainer: Trainer) -> None:
-    batch = next(iter(Batches(trainer.tokenizer, batch=1, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=120)))
+    maker = BatchMaker("questions", trainer.tokenizer, batch=1, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=120)
+    batch = next(feed(maker, workers=0, ahead=False))
     inner = trainer.model.model.eval()
 
     def hidden(ids: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -77,7 +78,11 @@ def test_a_run_resumes_where_it_was(trainer: Trainer) -> None:
     assert again.state["steps"] == trainer.state["steps"] > 0
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name]), name
-    longer = Trainer(Recipe(size="tiny", minutes=0.05, vision_minutes=0.02, batch=4, workers=0), trainer.folder, "cpu")
+    longer = Trainer(
+        Recipe(size="tiny", minutes=0.05, vision_minutes=0.02, look_up_minutes=0.01, batch=4, workers=0),
+        trainer.folder,
+        "cpu",
+    )
     longer.run()
     assert longer.state["steps"] > trainer.state["steps"]
 
@@ -93,7 +98,8 @@ def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: 
 
 
 def test_steps_lower_the_loss(trainer: Trainer) -> None:
-    batch = next(iter(Batches(trainer.tokenizer, batch=4, seed=3, prefix_tokens=PREFIX_TOKENS, max_tokens=160)))
+    maker = BatchMaker("questions", trainer.tokenizer, batch=4, seed=3, prefix_tokens=PREFIX_TOKENS, max_tokens=160)
+    batch = next(feed(maker, workers=0, ahead=False))
     losses = [trainer._step(batch, 0.3)["loss"] for _ in range(40)]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -102,7 +108,18 @@ async def test_the_command_writes_a_checkpoint_that_transformers_and_the_engine_
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     out = tmp_path / "out"
-    arguments = ["train", "embedded", "--size", "tiny", "--minutes", "0.02", "--vision-minutes", "0.02"]
+    arguments = [
+        "train",
+        "embedded",
+        "--size",
+        "tiny",
+        "--minutes",
+        "0.02",
+        "--vision-minutes",
+        "0.02",
+        "--look-up-minutes",
+        "0.01",
+    ]
     arguments += ["--batch", "2", "--workers", "0", "--work", str(tmp_path / "work"), "--out", str(out)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -115,7 +132,7 @@ async def test_the_command_writes_a_checkpoint_that_transformers_and_the_engine_
     request = Request((Message("user", (image, "How many dogs are there?")),), max_tokens=4)
     first, second = [await engine.complete(request) for _ in range(2)]
     await engine.close()
-    assert first.candidates == second.candidates
+    assert first.text == second.text
     assert first.usage.image_tokens == 100
 
 
@@ -124,3 +141,34 @@ def test_an_unknown_size_is_one_clear_error() -> None:
     assert result.exit_code != 0
     assert "huge" in str(result.exception)
     assert "tiny" in str(result.exception)
+
+
+def test_batches_do_not_depend_on_who_makes_them(trainer: Trainer) -> None:
+    maker = BatchMaker("look-up", trainer.tokenizer, batch=2, seed=5, prefix_tokens=PREFIX_TOKENS, max_tokens=120)
+    alone, helped = feed(maker, workers=0, ahead=False), feed(maker, workers=1, ahead=True)
+    for _ in range(5):
+        first, second = next(alone), next(helped)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    helped.close()  # type: ignore[attr-defined]
+
+
+def test_early_targets_stand_where_a_question_names_its_last_thing(trainer: Trainer) -> None:
+    packed = pack(
+        trainer.tokenizer, [("How many apples and cars are there?", "7")], prefix_tokens=PREFIX_TOKENS, max_tokens=99
+    )
+    (place,) = [place for place, target in enumerate(packed.early) if target != IGNORE]
+    assert trainer.tokenizer.decode([packed.ids[place]]).strip().endswith("s")
+    assert trainer.tokenizer.decode(packed.ids[: place + 1]) == "How many apples and cars"
+    assert trainer.tokenizer.decode([packed.early[place]]) == "7"
+
+
+def test_learning_to_look_up_leaves_the_vision_tower_alone(trainer: Trainer, tmp_path: Path) -> None:
+    recipe = Recipe(size="tiny", minutes=0, vision_minutes=0, look_up_minutes=0.02, batch=2, workers=0)
+    looking = Trainer(recipe, tmp_path, "cpu")
+    looking.state["part"] = "look-up"
+    looking.optimizers = looking._new_optimizers()
+    before = {name: tensor.clone() for name, tensor in looking.model.state_dict().items()}
+    looking._run_part(recipe.look_up_minutes)
+    changed = {name for name, tensor in looking.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert not any("vision_tower" in name for name in changed)

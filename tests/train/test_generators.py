@@ -43,7 +43,7 @@ def test_every_program_gives_its_answer(domain: str) -> None:
 
 
 def test_every_program_of_easy_vqa_gives_its_answer() -> None:
-    asked = {pair for pairs in easyvqa.questions("train").values() for pair in pairs}
+    asked = {pair for pairs in easyvqa.all_questions("train").values() for pair in pairs}
     for question, answer in asked:
         assert computed(easyvqa.program(question, answer)) == answer
 
@@ -65,9 +65,9 @@ def test_the_same_seed_gives_the_same_sample(domain: str) -> None:
 def test_patches_are_labelled(domain: str) -> None:
     sample = MAKERS[domain](random.Random(3), questions=1)
     assert sample.image.size == (IMAGE_PIXELS, IMAGE_PIXELS)
-    assert sample.patches.shape == sample.centres.shape == (GRID, GRID)
-    assert 0 < (sample.patches > 0).sum() < GRID * GRID
-    assert sample.patches.max() < len(CLASSES)
+    assert sample.dense.classes.shape == sample.dense.centres.shape == (GRID, GRID)
+    assert 0 < (sample.dense.classes > 0).sum() < GRID * GRID
+    assert sample.dense.classes.max() < len(CLASSES)
 
 
 def test_a_lone_object_is_labelled_where_it_was_drawn() -> None:
@@ -75,9 +75,9 @@ def test_a_lone_object_is_labelled_where_it_was_drawn() -> None:
         sample = make_scene(random.Random(seed), questions=8)
         totals = [qa.answer for qa in sample.qas if qa.family == "total"]
         if totals == ["1"]:
-            labels = set(np.unique(sample.patches)) - {0}
+            labels = set(np.unique(sample.dense.classes)) - {0}
             assert len(labels) == 1
-            assert sample.centres.sum() == 1
+            assert sample.dense.centres.sum() == 1
             return
     pytest.fail("no scene with one object in 200")
 
@@ -113,12 +113,12 @@ def test_training_never_reads_the_test_split_of_easy_vqa(monkeypatch: pytest.Mon
         return real(split, number)
 
     monkeypatch.setattr(easyvqa, "image_path", watched)
-    easyvqa.questions.cache_clear()
+    easyvqa.all_questions.cache_clear()
     rng = random.Random(2)
     for _ in range(150):
         data.draw(rng)
     assert set(opened) == {"train"}
-    assert easyvqa.questions.cache_info().currsize == 1
+    assert easyvqa.all_questions.cache_info().currsize == 1
 
 
 def test_every_style_draws_every_kind() -> None:
