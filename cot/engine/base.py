@@ -167,6 +167,7 @@ class EngineInfo:
 
     model: folder, hub id or server model name. revision: commit or content hash of the weights, if known.
     context_tokens: the longest prompt plus answer, 0 if unknown.
+    batching: how requests share the machine, for people; empty if unknown.
     load_seconds: named parts of the loading time, for `--timings`.
     """
 
@@ -176,6 +177,7 @@ class EngineInfo:
     quantization: str
     device: str
     context_tokens: int
+    batching: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     load_seconds: dict[str, float] = field(default_factory=dict)
 

@@ -58,8 +58,8 @@ async def test_json_schema(engine: LocalEngine, ask: Ask) -> None:
         assert candidate.finish_reason == "stop"
 
 
-async def test_second_family(idefics3_folder: Path, ask: Ask) -> None:
-    engine = LocalEngine.load(idefics3_folder, device="cpu")
+async def test_second_family(checkpoint: Callable[[str], Path], ask: Ask) -> None:
+    engine = LocalEngine.load(checkpoint("idefics3"), device="cpu")
     answer = await engine.complete(ask(constraint=Choices(("left", "right"))))
     assert answer.text in ("left", "right")
     await engine.close()

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from cot.engine import Choices, Regex, Request, Sampling
+from cot.engine import Choices, Completion, Regex, Request, Sampling
 from cot.engine.local import LocalEngine
 from cot.errors import EngineError
 
 Ask = Callable[..., Request]
+Alike = Callable[[Completion, Completion], bool]
 
 
 def model_of(engine: LocalEngine) -> Any:
-    assert engine._generator is not None
-    return engine._generator._loaded.model
+    return engine._runner._loaded.model
 
 
 def count_forwards(engine: LocalEngine) -> list[int]:
@@ -26,22 +26,21 @@ def count_forwards(engine: LocalEngine) -> list[int]:
     return passes
 
 
-async def test_many_in_flight(engine: LocalEngine, ask: Ask) -> None:
+async def test_many_in_flight(engine: LocalEngine, ask: Ask, alike: Alike) -> None:
     requests = [ask(f"{index} cats", max_tokens=5) for index in range(20)]
     together = await asyncio.gather(*map(engine.complete, requests))
     for request, answer in zip(requests, together, strict=True):
-        assert (await engine.complete(request)).candidates == answer.candidates
-    assert together[-1].timings.queue_seconds > together[0].timings.queue_seconds
+        assert alike(await engine.complete(request), answer)
 
 
-async def test_one_failure_fails_one_request(engine: LocalEngine, ask: Ask) -> None:
+async def test_one_failure_fails_one_request(engine: LocalEngine, ask: Ask, alike: Alike) -> None:
     requests = [ask(), ask("x " * 600), ask(constraint=Regex("(")), ask()]
     first, long, invalid, last = await asyncio.gather(*map(engine.complete, requests), return_exceptions=True)
     assert isinstance(long, EngineError)
     assert isinstance(invalid, EngineError)
     assert not isinstance(first, BaseException)
     assert not isinstance(last, BaseException)
-    assert first.candidates == last.candidates
+    assert alike(first, last)
 
 
 @pytest.mark.parametrize(
@@ -55,14 +54,14 @@ async def test_one_failure_fails_one_request(engine: LocalEngine, ask: Ask) -> N
         {"stop": ("never",), "sampling": Sampling(1.0, seed=8)},
     ],
 )
-async def test_stream_adds_up(engine: LocalEngine, ask: Ask, settings: dict[str, Any]) -> None:
+async def test_stream_adds_up(engine: LocalEngine, ask: Ask, settings: dict[str, Any], alike: Alike) -> None:
     request = ask(max_tokens=40, **settings)
     deltas = [delta async for delta in engine.stream(request)]
     whole = await engine.complete(request)
     assert "".join(delta.text for delta in deltas) == whole.text
     assert all(delta.completion is None for delta in deltas[:-1])
     assert deltas[-1].completion is not None
-    assert deltas[-1].completion.candidates == whole.candidates
+    assert alike(deltas[-1].completion, whole)
     if whole.text.isprintable():
         assert not any("\ufffd" in delta.text for delta in deltas)
 

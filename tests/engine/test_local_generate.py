@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from cot.engine import Message, Request, Sampling
+from cot.engine import Completion, Message, Regex, Request, Sampling
 from cot.engine.local import LocalEngine
 from cot.errors import EngineError
 from cot.image import LoadedImage
 
 Ask = Callable[..., Request]
+Alike = Callable[[Completion, Completion], bool]
 Picture = Callable[..., LoadedImage]
 
 
@@ -86,9 +87,11 @@ async def test_greedy_equals_plain_generate(engine: LocalEngine, plain: Plain, a
         assert answer.usage.completion_tokens == len(tokens)
 
 
-async def test_second_family_equals_plain_generate(idefics3_folder: Path, ask: Ask, picture: Picture) -> None:
-    engine = LocalEngine.load(idefics3_folder, device="cpu")
-    plain = Plain(idefics3_folder, [2])
+async def test_second_family_equals_plain_generate(
+    checkpoint: Callable[[str], Path], ask: Ask, picture: Picture
+) -> None:
+    engine = LocalEngine.load(checkpoint("idefics3"), device="cpu")
+    plain = Plain(checkpoint("idefics3"), [2])
     request = ask(picture(), "and", picture("blue", width=100), "how many cats", max_tokens=40)
     answer = await engine.complete(request)
     assert [item.token for item in answer.logprobs] == [plain.processor.decode([t]) for t in plain.tokens(request)]
@@ -96,7 +99,8 @@ async def test_second_family_equals_plain_generate(idefics3_folder: Path, ask: A
     await engine.close()
 
 
-async def test_usage_timings_and_info(engine: LocalEngine, conversation_request: Request) -> None:
+async def test_usage_timings_and_info(own_engine: LocalEngine, conversation_request: Request) -> None:
+    engine = own_engine
     answer = await engine.complete(conversation_request)
     assert answer.usage.image_tokens == 12
     assert (answer.usage.calls, answer.usage.batches, answer.usage.cached_tokens) == (1, 1, 0)
@@ -115,16 +119,16 @@ def conversation_request(picture: Picture) -> Request:
     return conversation(picture)
 
 
-async def test_greedy_is_the_same_twice(engine: LocalEngine, ask: Ask) -> None:
+async def test_greedy_is_the_same_twice(engine: LocalEngine, ask: Ask, alike: Alike) -> None:
     first, second = await engine.complete(ask(max_tokens=50)), await engine.complete(ask(max_tokens=50))
-    assert first.candidates == second.candidates
+    assert alike(first, second)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
 async def test_logprobs_are_the_models_before_temperature(
     engine: LocalEngine, plain: Plain, ask: Ask, temperature: float
 ) -> None:
-    ids = {plain.processor.decode([token]): token for token in range(3, len(plain.processor.tokenizer))}
+    ids = {plain.processor.decode([token]): token for token in range(8, len(plain.processor.tokenizer))}
     checked = 0
     for seed in range(20):
         request = ask(max_tokens=10, sampling=Sampling(temperature, seed=seed))
@@ -138,7 +142,7 @@ async def test_logprobs_are_the_models_before_temperature(
     assert checked > 10
 
 
-async def test_samples_depend_on_seed_and_index_only(engine: LocalEngine, ask: Ask) -> None:
+async def test_samples_depend_on_seed_and_index_only(engine: LocalEngine, ask: Ask, alike: Alike) -> None:
     def sampled(seed: int, n: int) -> Request:
         return ask(n=n, max_tokens=20, sampling=Sampling(1.5, top_p=0.95, top_k=100, seed=seed))
 
@@ -147,7 +151,7 @@ async def test_samples_depend_on_seed_and_index_only(engine: LocalEngine, ask: A
     again = await engine.complete(sampled(1, 3))
     alone = await engine.complete(sampled(1, 1))
     other = await engine.complete(sampled(2, 1))
-    assert three.candidates == again.candidates
+    assert alike(three, again)
     assert three.text == alone.text != other.text
     assert len({candidate.text for candidate in three.candidates}) == 3
     assert three.usage.completion_tokens == sum(len(candidate.logprobs) for candidate in three.candidates)
@@ -161,12 +165,12 @@ async def test_sampling_leaves_the_global_generator_alone(engine: LocalEngine, a
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-async def test_narrow_sampling_is_greedy(engine: LocalEngine, ask: Ask) -> None:
+async def test_narrow_sampling_is_greedy(engine: LocalEngine, ask: Ask, alike: Alike) -> None:
     greedy = await engine.complete(ask())
     for sampling in (Sampling(1.0, top_k=1), Sampling(1.0, top_p=1e-6), Sampling(1e-4)):
-        assert (await engine.complete(ask(sampling=sampling))).candidates == greedy.candidates
+        assert alike(await engine.complete(ask(sampling=sampling)), greedy)
     several = await engine.complete(ask(n=3))
-    assert several.candidates == greedy.candidates * 3
+    assert [candidate.text for candidate in several.candidates] == [greedy.text] * 3
 
 
 async def test_every_end_token_ends(engine: LocalEngine, ask: Ask) -> None:
@@ -185,8 +189,8 @@ async def test_every_end_token_ends(engine: LocalEngine, ask: Ask) -> None:
 
 async def test_stop_strings(engine: LocalEngine, ask: Ask) -> None:
     whole = await engine.complete(ask(max_tokens=40))
-    assert "are" in whole.text
-    for stop in (("are",), ("never", "are", ""), (whole.text[3:8],)):
+    end = whole.text[6:8]
+    for stop in ((end,), ("never", end, ""), (whole.text[3:8],)):
         answer = await engine.complete(ask(max_tokens=40, stop=stop))
         assert answer.text == whole.text[: min(whole.text.find(text) for text in stop if text in whole.text and text)]
         assert answer.finish_reason == "stop"
@@ -194,7 +198,7 @@ async def test_stop_strings(engine: LocalEngine, ask: Ask) -> None:
 
 
 async def test_budget_ends_at_the_context(engine: LocalEngine, ask: Ask) -> None:
-    answer = await engine.complete(ask(max_tokens=10_000))
+    answer = await engine.complete(ask(max_tokens=10_000, constraint=Regex("[ -~]{999}")))
     assert answer.finish_reason == "length"
     assert answer.usage.prompt_tokens + answer.usage.completion_tokens == 256
 

@@ -1,55 +1,84 @@
-"""The local engine: one model, one worker thread, any number of requests in flight.
+"""The local engine: one model, one thread that runs it, any number of requests in flight.
 
-In: requests, from one or more event loops. Out: completions and deltas. The worker answers one request at
-a time, in the order in which they came.
+In: requests, from one or more event loops. Out: completions and deltas. A second thread prepares prompts
+and images meanwhile. What is pending runs as one batch (`batch`) where the family allows it, and one
+request after another (`generate`) where it does not.
 """
 
 import asyncio
+import queue
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from cot.engine.base import Completion, Delta, EngineInfo, Request
 from cot.errors import EngineError
 
 if TYPE_CHECKING:
-    from cot.engine.local.generate import Generator
+    from cot.engine.local.batch import Batch
+    from cot.engine.local.generate import OneByOne
+    from cot.engine.local.job import Job
+    from cot.engine.local.load import Loaded
+
+KV_SHARE_OF_FREE = 0.25
+"""Share of free memory that keys and values may take unless something else is asked for."""
+MAX_ROWS = {"cpu": 32, "cuda": 64}
+"""Rows of a batch, by kind of device: on a CPU more rows are not faster."""
+
+
+class _Refused:
+    """Arrives in place of a job that could not be prepared, or that nobody waits for."""
 
 
 class LocalEngine:
     """Answers requests with a model in this process. Made by `LocalEngine.load`."""
 
-    def __init__(self, generator: "Generator", info: EngineInfo):
-        self._generator: Generator | None = generator
-        self._info = info
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cot-engine")
+    def __init__(self, loaded: "Loaded", *, kv_bytes: int | None = None):
+        from cot.engine.local.job import Preparer
+
         self._closing = threading.Event()
+        self._preparer: Preparer | None = Preparer(loaded)
+        self._runner, batching = _runner(loaded, kv_bytes, self._closing.is_set)
+        self._info = replace(loaded.info, batching=batching)
+        self._arrived: queue.SimpleQueue[Job | _Refused | None] = queue.SimpleQueue()
+        self._submitted = 0
+        self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cot-engine-prepare")
+        self._thread = threading.Thread(target=self._serve, name="cot-engine", daemon=True)
+        self._thread.start()
 
     @classmethod
     def load(
-        cls, model: str | Path, *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+        cls,
+        model: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        revision: str | None = None,
+        kv_bytes: int | None = None,
     ) -> "LocalEngine":
         """Load a checkpoint folder, or a hub id (which may download). Takes seconds and blocks.
 
         device: auto, cpu, cuda, cuda:N, mps. dtype: auto, float32, bfloat16, float16.
         revision: branch, tag or commit of a hub id.
+        kv_bytes: memory for keys and values, running and remembered; by default a quarter of what is free.
         Raises EngineError if it cannot be found, loaded or asked.
         """
         from cot.engine.local.load import load
 
-        loaded = load(model, device=device, dtype=dtype, revision=revision)
-        from cot.engine.local.generate import Generator
-
-        return cls(Generator(loaded), loaded.info)
+        return cls(load(model, device=device, dtype=dtype, revision=revision), kv_bytes=kv_bytes)
 
     @property
     def info(self) -> EngineInfo:
         """What answers."""
         return self._info
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory that keys and values take now."""
+        return self._runner.kv_bytes
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request. Cancelling the awaiting task drops it, or stops it at the next token.
@@ -80,12 +109,15 @@ class LocalEngine:
             await asyncio.gather(task, return_exceptions=True)
 
     async def close(self) -> None:
-        """Stop what runs, end the worker thread and free the model. Requests in flight fail with EngineError."""
+        """Stop what runs, end the threads and free the model. Requests in flight fail with EngineError."""
         self._closing.set()
-        await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
-        if self._generator is None:
+        await asyncio.to_thread(self._preparing.shutdown)
+        self._arrived.put(None)
+        await asyncio.to_thread(self._thread.join)
+        if self._preparer is None:
             return
-        self._generator = None
+        self._preparer = None
+        del self._runner
         if self._info.device.startswith("cuda"):
             import torch
 
@@ -95,38 +127,94 @@ class LocalEngine:
         if self._closing.is_set():
             raise self._closed()
         cancelled = threading.Event()
-        submitted = time.perf_counter()
-        work = self._worker.submit(self._work, request, cancelled, submitted, on_text)
+        answer: Future[Completion] = Future()
+        # From here on nobody but the engine ends it: a task that is cancelled only stops waiting.
+        answer.set_running_or_notify_cancel()
+        self._submitted += 1
+        self._preparing.submit(self._prepare, request, answer, cancelled.is_set, on_text)
         try:
-            return await asyncio.wrap_future(work)
+            return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
             cancelled.set()
-            task = asyncio.current_task()
-            if self._closing.is_set() and not (task and task.cancelling()):
-                raise self._closed() from None
             raise
 
-    def _work(
+    def _prepare(
         self,
         request: Request,
-        cancelled: threading.Event,
-        submitted: float,
+        answer: "Future[Completion]",
+        cancelled: Callable[[], bool],
         on_text: Callable[[str], None] | None,
-    ) -> Completion:
-        """Runs in the worker thread."""
-        from cot.engine.local.generate import AbandonedError
+    ) -> None:
+        """Runs in the preparing thread."""
+        job: Job | _Refused = _Refused()
+        if self._closing.is_set() or self._preparer is None:
+            answer.set_exception(self._closed())
+        elif not cancelled():
+            try:
+                job = self._preparer.prepare(request, answer, cancelled=cancelled, on_text=on_text)
+            except EngineError as error:
+                answer.set_exception(error)
+        self._arrived.put(job)
 
-        waited = time.perf_counter() - submitted
-        if self._generator is None:
-            raise self._closed()
+    def _serve(self) -> None:
+        """Runs in the model's thread: take what has arrived, then step, until closed.
+
+        An idle model waits until all that was asked meanwhile is prepared: the same questions asked
+        together then always run as the same batch, and give the same probabilities to the last bit.
+        """
+        arrived = 0
+        idle = True
+        while True:
+            if self._closing.is_set():
+                self._runner.fail(self._closed())
+                idle = True
+            try:
+                job = self._arrived.get(block=idle and (not self._runner.busy or arrived < self._submitted))
+            except queue.Empty:
+                self._step()
+                idle = not self._runner.busy
+                continue
+            if job is None:
+                return
+            arrived += 1
+            if not isinstance(job, _Refused):
+                self._runner.add(job)
+
+    def _step(self) -> None:
         try:
-            completion = self._generator.run(
-                request, cancelled=lambda: cancelled.is_set() or self._closing.is_set(), on_text=on_text
-            )
-        except AbandonedError:
-            # Nobody reads this error, unless the engine was closed under a request.
-            raise self._closed() from None
-        return replace(completion, timings=replace(completion.timings, queue_seconds=waited))
+            self._runner.step()
+        except Exception as error:
+            # The thread must outlive whatever happens, or everyone waits for ever.
+            text = " ".join(str(error).split())[:300]
+            self._runner.fail(EngineError(f"{self._info.model} failed: {type(error).__name__}: {text}"))
 
     def _closed(self) -> EngineError:
         return EngineError(f"the engine for {self._info.model} is closed; load it again")
+
+
+def _runner(
+    loaded: "Loaded", kv_bytes: int | None, closing: Callable[[], bool]
+) -> tuple[Union["Batch", "OneByOne"], str]:
+    """What runs jobs, and a line about it for people."""
+    from cot.engine.local.family import unbatched_reason
+
+    reason = unbatched_reason(loaded.model)
+    if reason:
+        from cot.engine.local.generate import OneByOne
+
+        return OneByOne(loaded, abandoned=closing), f"one at a time: {reason}"
+    from cot.engine.local.batch import Batch
+
+    kind = loaded.model.device.type
+    budget = _free_bytes(kind) * KV_SHARE_OF_FREE if kv_bytes is None else kv_bytes
+    return Batch(loaded, kv_bytes=int(budget), max_rows=MAX_ROWS.get(kind, 32)), "running batch, shared prefixes"
+
+
+def _free_bytes(device: str) -> int:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info()[0]
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -91,7 +91,14 @@ def _describe(source: Source, processor: Any, network: Any, seconds: dict[str, f
 def _load_processor(source: Source) -> Any:
     from transformers import AutoProcessor
 
-    processor: Any = AutoProcessor.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+    try:
+        processor: Any = AutoProcessor.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+    except (ImportError, OSError) as error:
+        if importlib.util.find_spec("torchvision") or "ideo processor" not in str(error):
+            raise
+        from cot.engine.local.image_only import load_image_only
+
+        processor = load_image_only(source.folder)
     if not hasattr(processor, "image_processor"):
         raise EngineError(
             f"{source.name} has no image processor, so it cannot see; expected a vision-language checkpoint "

@@ -3,26 +3,61 @@
 In: messages with text and images. Out: tensors for `generate`, and how many tokens they are.
 """
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cot.engine.base import Message
 from cot.engine.local.load import Loaded
 from cot.errors import EngineError
+from cot.image import LoadedImage
+
+NOT_PIXELS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
 
 
 @dataclass(frozen=True)
 class Prompt:
     """Model inputs of one conversation, on the model's device.
 
-    inputs: keyword arguments of the model; `input_ids` has shape (1, tokens).
+    inputs: keyword arguments of the model; `input_ids` has shape (1, tokens). ids: the same tokens.
+    key: what each token stands for: its id, or its place in an image of this hash.
+    spans: first and last + 1 token of each image; one for all of them where they cannot be told apart.
     """
 
     inputs: dict[str, Any]
-    tokens: int
+    ids: tuple[int, ...]
     image_tokens: int
+    key: tuple[Hashable, ...]
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def tokens(self) -> int:
+        """Length of the prompt."""
+        return len(self.ids)
+
+    @property
+    def pixels(self) -> dict[str, Any]:
+        """The inputs that images are made of."""
+        return {name: value for name, value in self.inputs.items() if name not in NOT_PIXELS}
+
+    @property
+    def pixel_shapes(self) -> Hashable:
+        """What must be equal for the images of two prompts to go into one pass."""
+        return tuple((name, tuple(value.shape[1:])) for name, value in sorted(self.pixels.items()))
+
+    @property
+    def divisible(self) -> bool:
+        """Whether the inputs of single images can be told apart."""
+        return all(len(value) % max(len(self.spans), 1) == 0 for value in self.pixels.values())
+
+    def pixels_after(self, tokens: int) -> dict[str, Any]:
+        """Inputs of the images that are not among the first `tokens` tokens. Empty without any."""
+        seen = sum(end <= tokens for _, end in self.spans)
+        if seen == len(self.spans):
+            return {}
+        return {name: value[len(value) * seen // len(self.spans) :] for name, value in self.pixels.items()}
 
 
 class Prompter:
@@ -49,7 +84,11 @@ class Prompter:
                 f"its context is {limit} including the answer; use less text, or fewer or smaller images"
             )
         moved = inputs.to(self._loaded.model.device, dtype=self._loaded.model.dtype)
-        return Prompt(dict(moved), tokens, image_tokens)
+        images = [part for message in messages for part in message.content if not isinstance(part, str)]
+        listed = tuple(ids[0].tolist())
+        shapes = {name: tuple(value.shape[1:]) for name, value in moved.items() if name not in NOT_PIXELS}
+        key, spans = _content(listed, image_token, images, shapes)
+        return Prompt(dict(moved), listed, image_tokens, key, spans)
 
     def _process(self, turns: list[dict[str, Any]]) -> Any:
         from jinja2 import TemplateError
@@ -72,6 +111,29 @@ class Prompter:
             for part in message.content
         ]
         return {"role": message.role, "content": content}
+
+
+def _content(
+    ids: tuple[int, ...], image_token: int | None, images: Sequence[LoadedImage], shapes: dict[str, Any]
+) -> tuple[tuple[Hashable, ...], tuple[tuple[int, int], ...]]:
+    """Key and spans of a prompt, see `Prompt`. Images of one size take equally many tokens.
+
+    shapes: of the inputs made of them. Some families cut an image that comes alone into more tiles than one in
+    company: it has the same hash, but not the same tokens.
+    """
+    places = [place for place, token in enumerate(ids) if token == image_token]
+    if not places or not images:
+        return ids, ()
+    alike = len({image.pixels.size for image in images}) == 1 and len(places) % len(images) == 0
+    names = [image.sha256 for image in images]
+    hashes = names if alike else [hashlib.sha256("\n".join(names).encode()).hexdigest()]
+    each = len(places) // len(hashes)
+    cut = f"{each} {shapes}"
+    key: list[Hashable] = list(ids)
+    for number, place in enumerate(places):
+        key[place] = (hashes[number // each], number % each, cut)
+    spans = [(places[index * each], places[(index + 1) * each - 1] + 1) for index in range(len(hashes))]
+    return tuple(key), tuple(spans)
 
 
 def _reserved_pattern(loaded: Loaded) -> re.Pattern[str]:

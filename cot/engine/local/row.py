@@ -1,11 +1,11 @@
 """One sample as it grows: choose a token, note its probability, know when to stop.
 
-In: the logits of one position after another. Out: tokens, text and, at the end, a `Candidate`.
-It knows nothing of models, so any decoding loop can drive it.
+In: the logits of one position after another, for many rows together. Out: tokens, text and, at the end,
+a `Candidate`. It knows nothing of models, so any decoding loop can drive it.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ class Row:
         request: Request,
         index: int,
         *,
+        prompt_ids: Sequence[int],
         tokenizer: Any,
         eos_ids: tuple[int, ...],
         constraint: ConstraintState | None = None,
@@ -41,7 +42,9 @@ class Row:
         self._constraint = constraint
         self._on_text = on_text
         self._stop = tuple(stop for stop in request.stop if stop)
-        self._choose = _chooser(request.sampling, index)
+        self._penalty = request.sampling.repetition_penalty
+        self._seen = set(prompt_ids) if self._penalty != 1 else set()
+        self.draw = _drawer(request.sampling, index)
         self._logprobs: list[float] = []
         self._emitted = ""
         self.max_tokens = request.max_tokens
@@ -53,22 +56,37 @@ class Row:
         """No further token is wanted."""
         return self.finish_reason is not None
 
-    def step(self, logits: Tensor) -> int:
-        """Choose and take the next token.
+    def adjust(self, logits: Tensor) -> None:
+        """Penalise what was said, and rule out what the constraint forbids, in place. logits: float, shape (vocab,).
 
-        logits: float, shape (vocab,). Raises EngineError if they are not numbers.
+        Raises EngineError if the constraint leaves no token.
         """
+        if self._seen:
+            ids = torch.tensor([token for token in self._seen if token < len(logits)], device=logits.device)
+            said = logits[ids]
+            logits[ids] = torch.where(said > 0, said / self._penalty, said * self._penalty)
         if self._constraint is not None:
-            allowed = torch.from_numpy(self._constraint.allowed(logits.shape[-1]))
-            logits = logits.masked_fill(~allowed.to(logits.device), -torch.inf)
-        logprobs = torch.log_softmax(logits.float(), dim=-1)
-        if bool(logprobs.max().isnan()):
-            raise EngineError("the model gave logits that are not numbers; load it with dtype float32")
-        token = self._choose(logits)
+            allowed = torch.from_numpy(self._constraint.allowed(len(logits)))
+            logits.masked_fill_(~allowed.to(logits.device), -torch.inf)
+
+    def take(self, token: int, logprob: float) -> None:
+        """Take the next token. Raises EngineError if the constraint refuses it."""
         self.tokens.append(token)
-        self._logprobs.append(float(logprobs[token]))
+        self._logprobs.append(logprob)
+        if self._penalty != 1:
+            self._seen.add(token)
         self._judge(token)
-        return token
+
+    def take_forced(self, vocab_size: int) -> list[int]:
+        """Take the tokens to which the constraint leaves no alternative; returns them."""
+        taken: list[int] = []
+        while self._constraint is not None and not self.done:
+            allowed = self._constraint.allowed(vocab_size)
+            if int(allowed.sum()) != 1:
+                break
+            taken.append(int(allowed.argmax()))
+            self.take(taken[-1], 0.0)
+        return taken
 
     def candidate(self) -> Candidate:
         """The finished sample."""
@@ -120,14 +138,44 @@ class Row:
             self._emitted = text
 
 
-def _chooser(sampling: Sampling, index: int) -> Callable[[Tensor], int]:
-    """A function from masked logits, shape (vocab,), to a token.
+def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> list[list[int] | EngineError]:
+    """Let every row take its next token: the likeliest, or one drawn.
+
+    logits: float, shape (rows, vocab); they are changed. ahead: take what the constraint leaves no choice about, too.
+    Returns for each row the tokens that it took, or why it cannot go on.
+    """
+    results: list[list[int] | EngineError] = [[] for _ in rows]
+    for index, row in enumerate(rows):
+        try:
+            row.adjust(logits[index])
+        except EngineError as error:
+            results[index] = error
+    logprobs = torch.log_softmax(logits, dim=-1)
+    numbers = (~logprobs.amax(dim=-1).isnan()).tolist()
+    likeliest = logits.argmax(dim=-1).tolist()
+    for index, row in enumerate(rows):
+        if isinstance(results[index], EngineError):
+            continue
+        if not numbers[index]:
+            results[index] = EngineError("the model gave logits that are not numbers; load it with dtype float32")
+            continue
+        token = row.draw(logits[index]) if row.draw else likeliest[index]
+        try:
+            row.take(token, float(logprobs[index, token]))
+            results[index] = [token, *(row.take_forced(logits.shape[-1]) if ahead else ())]
+        except EngineError as error:
+            results[index] = error
+    return results
+
+
+def _drawer(sampling: Sampling, index: int) -> Callable[[Tensor], int] | None:
+    """A function that draws a token from logits, shape (vocab,); None for greedy.
 
     Random draws come from a generator of this sample's own, on the CPU: they depend on the seed and the
     sample's index, and on nothing else that runs.
     """
     if sampling.temperature == 0:
-        return lambda logits: int(logits.argmax())
+        return None
     from transformers.generation import logits_process as warp
 
     warpers: list[warp.LogitsProcessor] = [warp.TemperatureLogitsWarper(sampling.temperature)]
@@ -135,13 +183,15 @@ def _chooser(sampling: Sampling, index: int) -> Callable[[Tensor], int]:
         warpers.append(warp.TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
         warpers.append(warp.TopPLogitsWarper(sampling.top_p))
+    if sampling.min_p > 0:
+        warpers.append(warp.MinPLogitsWarper(sampling.min_p))
     digest = hashlib.sha256(f"{sampling.seed}:{index}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
-    def choose(logits: Tensor) -> int:
+    def draw(logits: Tensor) -> int:
         scores = logits.float().cpu()[None]
         for warper in warpers:
             scores = warper(None, scores)
         return int(torch.multinomial(scores.softmax(dim=-1)[0], 1, generator=generator))
 
-    return choose
+    return draw

@@ -1,0 +1,270 @@
+"""The batch: rows of many requests that run together, join when there is room and leave when they are done.
+
+In: prepared jobs. Out: their answers, token for token those of one `generate` call a request. An image is
+encoded once and a shared beginning computed once as long as the prefix tree remembers it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from cot.engine.local.family import Positions, positions
+from cot.engine.local.job import Job, explain
+from cot.engine.local.load import Loaded
+from cot.engine.local.prefixes import PrefixTree
+from cot.engine.local.row import Row, take_next
+from cot.engine.local.slots import Segment, Slots
+from cot.errors import EngineError
+
+MAX_PREFILL_TOKENS = 4096
+"""Prompt tokens of one pass, padding included: more would not be faster, and take more memory."""
+
+
+@dataclass(eq=False)
+class _Running:
+    """A row in its slot.
+
+    length: tokens that the slot holds. pending: tokens that the next pass takes.
+    """
+
+    job: Job
+    row: Row
+    positions: Positions
+    pending: list[int]
+    length: int = 0
+    known: list[Segment] = field(default_factory=list)
+
+    @property
+    def longest(self) -> int:
+        """Tokens at the end, at most."""
+        return self.job.prompt.tokens + self.row.max_tokens
+
+
+class Batch:
+    """Answers jobs with one loaded model. Not safe to call from two threads at once.
+
+    kv_bytes: memory for keys and values, of running rows and remembered prefixes together.
+    """
+
+    def __init__(self, loaded: Loaded, *, kv_bytes: int, max_rows: int):
+        text = loaded.model.config.get_text_config()
+        self._loaded = loaded
+        self._slots = Slots(text.num_hidden_layers)
+        self._tree = PrefixTree(kv_bytes)
+        self._kv_bytes, self._max_rows = kv_bytes, max_rows
+        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        self._token_bytes = 2 * text.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
+        self._waiting: deque[tuple[Job, Row]] = deque()
+        self._running: list[_Running] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step has anything to do."""
+        return bool(self._waiting or self._running)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Memory of keys and values now."""
+        return self._slots.bytes + self._tree.bytes
+
+    def add(self, job: Job) -> None:
+        """Let a job wait for room."""
+        self._waiting.extend((job, row) for row in job.rows)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Let waiting rows join, then take one token, or more where a constraint leaves no choice, for every row."""
+        self._leave()
+        self._join(self._next())
+        if self._running:
+            self._advance(0, {})
+
+    def fail(self, error: EngineError) -> None:
+        """Fail everything that runs or waits."""
+        for job in [job for job, _ in self._waiting] + [one.job for one in self._running]:
+            job.fail(error)
+        self._waiting.clear()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Free the slots of rows that are done or that nobody waits for; the last rows move into the gaps."""
+        for index in range(len(self._running) - 1, -1, -1):
+            one = self._running[index]
+            if one.row.done or one.job.over:
+                last = self._running.pop()
+                if last is not one:
+                    self._slots.move(len(self._running), index, last.length)
+                    self._running[index] = last
+        if not self._running:
+            # The next rows may need other shapes; the memory is better kept for prefixes meanwhile.
+            self._slots.release()
+
+    def _next(self) -> list[_Running]:
+        """Waiting rows for which there is room, in order."""
+        found: list[_Running] = []
+        longest = max((one.longest for one in self._running), default=0)
+        while self._waiting and len(self._running) + len(found) < self._max_rows:
+            job, row = self._waiting[0]
+            if job.over:
+                self._waiting.popleft()
+                continue
+            needed = max(longest, job.prompt.tokens + row.max_tokens)
+            rows = len(self._running) + len(found) + 1
+            if self._slots.capacity(rows, needed) * self._token_bytes > self._kv_bytes:
+                if rows > 1:
+                    break
+                self._refuse(job, needed)
+                continue
+            self._waiting.popleft()
+            longest = needed
+            job.started = job.started or time.perf_counter()
+            prompt = job.prompt
+            found.append(
+                _Running(job, row, positions(self._loaded.model, prompt.inputs["input_ids"], prompt.inputs), [])
+            )
+        used = self._slots.capacity(len(self._running) + len(found), longest) * self._token_bytes
+        self._tree.budget = self._kv_bytes - used
+        self._tree.shrink(self._tree.budget)
+        return found
+
+    def _refuse(self, job: Job, tokens: int) -> None:
+        job.fail(
+            EngineError(
+                f"the request may need {tokens} tokens of keys and values, "
+                f"{tokens * self._token_bytes / 2**20:.1f} MiB; "
+                f"the budget is {self._kv_bytes / 2**20:.1f} MiB: raise it, or allow fewer tokens"
+            )
+        )
+
+    def _join(self, joining: list[_Running]) -> None:
+        """Compute prompts. Rows that need the same unknown image wait for the first of them, then share it."""
+        while joining:
+            seeing: dict[Hashable, list[_Running]] = {}
+            reading, later = [], []
+            shapes: dict[Hashable, Hashable] = {}
+            for one in joining:
+                marker = self._look_up(one)
+                if marker is None:
+                    reading.append(one)
+                elif marker in shapes:
+                    later.append(one)
+                else:
+                    shapes[marker] = one.job.prompt.pixel_shapes
+                    seeing.setdefault(one.job.prompt.pixel_shapes, []).append(one)
+            for group in [*seeing.values(), reading]:
+                for part in _parts(group):
+                    self._prefill(part)
+            joining = later
+
+    def _look_up(self, one: _Running) -> Hashable:
+        """Find what is known of a row's prompt. Returns the first unknown image's key, None if all are known."""
+        prompt = one.job.prompt
+        # The last token is always computed: its logits are wanted.
+        known, segments = self._tree.match(prompt.key[:-1])
+        unseen = [(start, end) for start, end in prompt.spans if end > known]
+        # An image is known as a whole or not at all; what of several cannot be cut apart, neither.
+        if unseen and (known > unseen[0][0] or (len(unseen) < len(prompt.spans) and not prompt.divisible)):
+            first = prompt.spans[0][0] if not prompt.divisible else unseen[0][0]
+            known, segments = self._tree.match(prompt.key[:first])
+            unseen = [(start, end) for start, end in prompt.spans if end > known]
+        one.length, one.known = known, segments
+        one.pending = list(prompt.ids[known:])
+        return prompt.key[unseen[0][0]] if unseen else None
+
+    def _prefill(self, group: list[_Running]) -> None:
+        """Compute what is unknown of some prompts in one pass. If that fails, each alone."""
+        first = len(self._running)
+        lengths = [one.length for one in group]
+        try:
+            self._slots.reserve(first + len(group), max(one.job.prompt.tokens for one in group))
+            for row, one in enumerate(group, first):
+                start = 0
+                for segment in one.known:
+                    self._slots.restore(row, start, segment)
+                    start += segment[0][0].shape[1]
+            self._running.extend(group)
+            pixels = [one.job.prompt.pixels_after(one.length) for one in group]
+            logits = self._forward(first, {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]})
+        except Exception as error:
+            del self._running[first:]
+            if len(group) == 1:
+                group[0].job.fail(explain(error, self._loaded, [group[0].job]))
+                return
+            for one, length in zip(group, lengths, strict=True):
+                one.length, one.pending = length, list(one.job.prompt.ids[length:])
+                self._prefill([one])
+            return
+        for row, one in enumerate(group, first):
+            one.known = []
+            self._tree.insert(one.job.prompt.key, partial(self._slots.copy, row))
+        group[0].job.batches += 1
+        for one, length in zip(group, lengths, strict=True):
+            if one.row is one.job.rows[0]:
+                one.job.cached_tokens = length
+        self._choose(first, logits)
+
+    def _advance(self, first: int, pixels: dict[str, Tensor]) -> None:
+        try:
+            logits = self._forward(first, pixels)
+        except Exception as error:
+            jobs = list({id(one.job): one.job for one in self._running}.values())
+            reason = explain(error, self._loaded, jobs)
+            for job in jobs:
+                job.fail(reason)
+            return
+        self._choose(first, logits)
+
+    def _forward(self, first: int, pixels: dict[str, Tensor]) -> Tensor:
+        """Feed the pending tokens of the rows from `first` on. Returns logits of their last ones, (rows, vocab)."""
+        rows, model = self._running[first:], self._loaded.model
+        counts = [len(one.pending) for one in rows]
+        tokens = max(counts)
+        places = self._slots.open(first, [one.length for one in rows], counts, model.device)
+        ids = torch.tensor([[self._loaded.pad_id] * (tokens - len(one.pending)) + one.pending for one in rows])
+        axes = len(rows[0].positions.prompt)
+        where = torch.zeros(axes, len(rows), tokens, dtype=torch.long)
+        for row, one in enumerate(rows):
+            where[:, row, tokens - len(one.pending) :] = one.positions.of(one.length, one.length + len(one.pending))
+        out = model(
+            input_ids=ids.to(model.device),
+            attention_mask=self._slots.mask(places, model.dtype),
+            position_ids=where.to(model.device) if axes > 1 else where[0].to(model.device),
+            past_key_values=self._slots.cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **pixels,
+        )
+        for one in rows:
+            one.length += len(one.pending)
+            one.pending = []
+        logits: Tensor = out.logits[:, -1].float()
+        return logits
+
+    def _choose(self, first: int, logits: Tensor) -> None:
+        """Let rows take their next tokens, and answer those who are done."""
+        rows = self._running[first:]
+        for one, taken in zip(rows, take_next([one.row for one in rows], logits), strict=True):
+            job = one.job
+            if isinstance(taken, EngineError):
+                job.fail(taken)
+                continue
+            one.pending = taken
+            job.first_token_at = job.first_token_at or time.perf_counter()
+            if one.row.done:
+                job.finish()
+
+
+def _parts(group: list[_Running]) -> list[list[_Running]]:
+    """Cut a group so that no pass takes more than `MAX_PREFILL_TOKENS`; rows of like length go together."""
+    parts: list[list[_Running]] = []
+    for one in sorted(group, key=lambda one: len(one.pending)):
+        if not parts or (len(parts[-1]) + 1) * len(one.pending) > MAX_PREFILL_TOKENS:
+            parts.append([])
+        parts[-1].append(one)
+    return parts

@@ -1,0 +1,114 @@
+"""Keys and values of prompts that were computed before, found again by content: a radix tree.
+
+In: the content of a prompt, token by token, where a token of an image is known by the image's hash.
+Out: keys and values of the longest beginning that is known. The least recently used ends go first.
+"""
+
+import itertools
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+from cot.engine.local.slots import Segment
+
+
+@dataclass(eq=False)
+class _Node:
+    """A stretch of tokens that follows its parent's."""
+
+    key: tuple[Hashable, ...]
+    segment: Segment
+    parent: "_Node | None" = None
+    children: dict[Hashable, "_Node"] = field(default_factory=dict)
+    used: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.nbytes for pair in self.segment for part in pair)
+
+
+class PrefixTree:
+    """Known beginnings of prompts, within a memory budget in bytes."""
+
+    def __init__(self, budget: int):
+        self.budget = budget
+        self.bytes = 0
+        self._root = _Node((), [])
+        self._clock = itertools.count(1)
+
+    def match(self, key: Sequence[Hashable]) -> tuple[int, list[Segment]]:
+        """How many tokens of `key` are known, and their keys and values, stretch by stretch."""
+        now = next(self._clock)
+        node, length = self._root, 0
+        found: list[Segment] = []
+        while (child := node.children.get(key[length]) if length < len(key) else None) is not None:
+            common = _common(child.key, key, length)
+            child.used = now
+            found.append(child.segment if common == len(child.key) else _cut(child.segment, 0, common))
+            length += common
+            if common < len(child.key):
+                break
+            node = child
+        return length, found
+
+    def insert(self, key: Sequence[Hashable], copy: Callable[[int, int], Segment]) -> None:
+        """Remember a prompt. copy: gives keys and values of its tokens from a place to another."""
+        now = next(self._clock)
+        node, length = self._root, 0
+        while (child := node.children.get(key[length]) if length < len(key) else None) is not None:
+            common = _common(child.key, key, length)
+            child.used = now
+            length += common
+            if common < len(child.key):
+                node = self._split(child, common) if length < len(key) else child
+                break
+            node = child
+        if length < len(key):
+            segment = copy(length, len(key))
+            new = _Node(tuple(key[length:]), segment, node, used=now)
+            node.children[key[length]] = new
+            self.bytes += new.bytes
+            self.shrink(self.budget)
+
+    def shrink(self, budget: int) -> None:
+        """Forget what was used longest ago until `budget` bytes are left."""
+        while self.bytes > budget:
+            leaf = min((node for node in self._nodes() if not node.children), key=lambda node: node.used)
+            if leaf.parent is None:
+                return
+            del leaf.parent.children[leaf.key[0]]
+            self.bytes -= leaf.bytes
+
+    def _split(self, node: _Node, length: int) -> _Node:
+        """Cut a node in two; returns the first."""
+        front = _Node(node.key[:length], _cut(node.segment, 0, length, own=True), node.parent, used=node.used)
+        if node.parent is not None:
+            node.parent.children[front.key[0]] = front
+        node.segment = _cut(node.segment, length, len(node.key), own=True)
+        node.key = node.key[length:]
+        node.parent = front
+        front.children[node.key[0]] = node
+        return front
+
+    def _nodes(self) -> list[_Node]:
+        found, todo = [], [self._root]
+        while todo:
+            node = todo.pop()
+            found.append(node)
+            todo.extend(node.children.values())
+        return found
+
+
+def _common(edge: tuple[Hashable, ...], key: Sequence[Hashable], start: int) -> int:
+    """How many tokens an edge has in common with `key` from `start` on."""
+    length = 0
+    for ours, theirs in zip(edge, key[start : start + len(edge)], strict=False):
+        if ours != theirs:
+            break
+        length += 1
+    return length
+
+
+def _cut(segment: Segment, start: int, end: int, *, own: bool = False) -> Segment:
+    """A part of a stretch. own: in memory of its own."""
+    parts = [tuple(part[:, start:end].clone() if own else part[:, start:end] for part in pair) for pair in segment]
+    return [(keys, values) for keys, values in parts]

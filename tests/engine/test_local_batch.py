@@ -1,0 +1,170 @@
+"""The running batch: whatever is shared, the tokens are those of one `generate` call a request."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+
+from cot.engine import Choices, Message, Request, Sampling
+from cot.engine.local import LocalEngine
+from cot.errors import EngineError
+from cot.image import LoadedImage
+
+Ask = Callable[..., Request]
+Picture = Callable[..., LoadedImage]
+Save = Callable[[str], Path]
+
+
+def reference(engine: LocalEngine, request: Request) -> list[str]:
+    """Tokens of one plain `generate` call."""
+    loaded = engine._runner._loaded
+    turns = [
+        {
+            "role": message.role,
+            "content": [
+                {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part.pixels}
+                for part in message.content
+            ],
+        }
+        for message in request.messages
+    ]
+    inputs = loaded.processor.apply_chat_template(
+        turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    ids = loaded.model.generate(
+        **inputs, max_new_tokens=request.max_tokens, do_sample=False, eos_token_id=list(loaded.eos_ids), pad_token_id=0
+    )[0]
+    return [loaded.tokenizer.decode([int(token)]) for token in ids[inputs["input_ids"].shape[1] :]]
+
+
+def tokens(answer: Any) -> list[str]:
+    return [item.token for item in answer.logprobs]
+
+
+def questions(picture: Picture) -> list[Request]:
+    """Several images in flight, several in one question, none; short and long; shared and not."""
+    red, blue, wide = picture(), picture("blue"), picture("green", width=90, height=40)
+    asked: list[tuple[Any, ...]] = [
+        (red, "how many cats"), (red, "how many red cats are there"), (blue, "how many cats"), ("no image",),
+        (red, blue, "yes or no"), (red, "and", wide, "yes"), (wide, "x " * 30), (red, "how many cats"),
+        ("before", red, "how many"), (blue, red, "yes or no"),
+    ]  # fmt: skip
+    single = [Request((Message("user", content),), 4 + 5 * index) for index, content in enumerate(asked)]
+    talk = (Message("user", (red, "one")), Message("assistant", ("two",)), Message("user", (blue, "three")))
+    return [*single, Request(talk, 20), Request(talk[:2] + (Message("user", ("four",)),), 9)]
+
+
+@pytest.mark.parametrize("family", tiny_models.BATCHED)
+async def test_same_tokens_as_generate(family: str, checkpoint: Save, picture: Picture) -> None:
+    engine = LocalEngine.load(checkpoint(family), device="cpu")
+    assert engine.info.batching == "running batch, shared prefixes"
+    requests = questions(picture)
+    expected = [reference(engine, request) for request in requests]
+    for _ in range(2):
+        answers = await asyncio.gather(*map(engine.complete, requests))
+        assert [tokens(answer) for answer in answers] == expected
+    assert sum(answer.usage.cached_tokens for answer in answers) > 0.8 * sum(a.usage.prompt_tokens for a in answers)
+    await engine.close()
+
+
+@pytest.mark.parametrize("family", tiny_models.BATCHED)
+async def test_same_tokens_when_requests_join_midway_and_memory_is_short(
+    family: str, checkpoint: Save, picture: Picture
+) -> None:
+    engine = LocalEngine.load(checkpoint(family), device="cpu", kv_bytes=300_000)
+    requests = questions(picture) * 2
+    expected = [reference(engine, request) for request in requests]
+
+    async def late(index: int, request: Request) -> Any:
+        await asyncio.sleep(0.004 * index)
+        return await engine.complete(request)
+
+    answers = await asyncio.gather(*(late(index, request) for index, request in enumerate(requests)))
+    assert [tokens(answer) for answer in answers] == expected
+    assert 0 < engine.kv_bytes <= 300_000
+    await engine.close()
+
+
+async def test_an_image_is_encoded_once(own_engine: LocalEngine, picture: Picture) -> None:
+    model = own_engine._runner._loaded.model
+    seen: list[int] = []
+    model.model.vision_tower.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    same = [Request((Message("user", (picture(), f"question {index}")),), 5) for index in range(6)]
+    other = Request((Message("user", (picture("blue"), "question")),), 5)
+    answers = await asyncio.gather(*map(own_engine.complete, [*same, other, *same]))
+    assert sum(seen) == 2
+    assert sum(answer.usage.batches for answer in answers) <= 4
+    assert (await own_engine.complete(replace(same[0], max_tokens=3))).usage.cached_tokens > 4
+    assert sum(seen) == 2
+
+
+async def test_samples_share_their_prompt_and_do_not_depend_on_the_company(own_engine: LocalEngine, ask: Ask) -> None:
+    several = ask(n=4, max_tokens=15, sampling=Sampling(1.5, min_p=0.01, repetition_penalty=1.3, seed=3))
+    alone = await own_engine.complete(several)
+    crowd = [ask(f"{index}", max_tokens=10 + index, sampling=Sampling(1.0, seed=index)) for index in range(9)]
+    together, *_ = await asyncio.gather(*map(own_engine.complete, [several, *crowd]))
+    assert [c.text for c in together.candidates] == [c.text for c in alone.candidates]
+    assert len({c.text for c in alone.candidates}) == 4
+
+
+async def test_repetition_penalty_is_that_of_generate(own_engine: LocalEngine, ask: Ask) -> None:
+    request = ask(max_tokens=40, sampling=Sampling(repetition_penalty=1.7))
+    loaded = own_engine._runner._loaded
+    inputs = own_engine._preparer._prompter.prompt(request.messages).inputs
+    ids = loaded.model.generate(
+        **inputs, max_new_tokens=40, do_sample=False, repetition_penalty=1.7, eos_token_id=[2, 4], pad_token_id=0
+    )[0, inputs["input_ids"].shape[1] :]
+    assert tokens(await own_engine.complete(request)) == [loaded.tokenizer.decode([int(token)]) for token in ids]
+
+
+async def test_forced_tokens_need_no_pass(own_engine: LocalEngine, ask: Ask) -> None:
+    passes: list[int] = []
+    own_engine._runner._loaded.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    answer = await own_engine.complete(ask(max_tokens=40, constraint=Choices(("zzzzzzzzqqqqqqqq", "xxxxxxxx"))))
+    assert answer.text in ("zzzzzzzzqqqqqqqq", "xxxxxxxx")
+    assert len(answer.logprobs) >= 8
+    assert len(passes) <= 3
+
+
+async def test_a_request_beyond_the_memory_says_so(checkpoint: Save, ask: Ask) -> None:
+    engine = LocalEngine.load(checkpoint("llava"), device="cpu", kv_bytes=60_000)
+    big, small = await asyncio.gather(
+        engine.complete(ask(max_tokens=200)), engine.complete(ask(max_tokens=5)), return_exceptions=True
+    )
+    assert isinstance(big, EngineError)
+    assert "the budget is 0.1 MiB: raise it" in str(big)
+    assert not isinstance(small, BaseException)
+    await engine.close()
+
+
+async def test_a_guilty_request_fails_alone(own_engine: LocalEngine, picture: Picture) -> None:
+    red = picture()
+    requests = [Request((Message("user", (red, text)),), 6) for text in ("one", "two", "guilty", "four")]
+    first = await own_engine.complete(requests[0])
+    loaded = own_engine._runner._loaded
+    guilty = loaded.tokenizer.encode("guilty", add_special_tokens=False)[0]
+
+    def refuse(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        if (kwargs["input_ids"] == guilty).any() and kwargs["input_ids"].shape[1] > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    loaded.model.register_forward_pre_hook(refuse, with_kwargs=True)
+    answers = await asyncio.gather(*map(own_engine.complete, requests), return_exceptions=True)
+    assert [isinstance(answer, EngineError) for answer in answers] == [False, False, True, False]
+    assert "out of memory" in str(answers[2])
+    assert tokens(answers[0]) == tokens(first)
+
+
+@pytest.mark.parametrize("family", tiny_models.ONE_BY_ONE)
+async def test_other_families_answer_one_at_a_time_and_say_so(family: str, checkpoint: Save, picture: Picture) -> None:
+    engine = LocalEngine.load(checkpoint(family), device="cpu")
+    assert engine.info.batching.startswith("one at a time: ")
+    requests = [one for one in questions(picture) if not isinstance(one.messages[0].content[0], str)][:5]
+    expected = [reference(engine, request) for request in requests]
+    answers = await asyncio.gather(*map(engine.complete, requests))
+    assert [tokens(answer) for answer in answers] == expected
+    await engine.close()
