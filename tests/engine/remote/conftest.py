@@ -171,7 +171,7 @@ class Model:
                 logprobs = self._logprobs(piece) if body.get("logprobs") else None
                 found.append({"index": choice["index"], "delta": {"content": piece}, "logprobs": logprobs})
             found.append({"index": choice["index"], "delta": {}, "finish_reason": self.finish})
-        chunks = [{"choices": [choice], "usage": None} for choice in found]
+        chunks: list[dict[str, Any]] = [{"choices": [choice], "usage": None} for choice in found]
         if body.get("stream_options"):
             chunks.append({"choices": [], "usage": self.usage})
         return chunks

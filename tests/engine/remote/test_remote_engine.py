@@ -108,9 +108,7 @@ async def test_greedy_samples_are_asked_for_once(serve: Serve, model: Any, ask: 
     assert "n" not in server.bodies[0]
 
 
-async def test_what_a_server_refuses_is_left_out_from_then_on(
-    serve: Serve, model: Any, ask: Ask, quick: Quick
-) -> None:
+async def test_what_a_server_refuses_is_left_out_from_then_on(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     server = serve(model(refuses=("logprobs", "seed")))
     engine = await RemoteEngine.connect(server.url, limits=quick())
     for _ in range(2):
@@ -207,7 +205,8 @@ async def test_cancelling_hangs_up(serve: Serve, model: Any, ask: Ask, quick: Qu
 
     def handler(asked: Any, wire: Any) -> None:
         if asked.body is None:
-            return model()(asked, wire)
+            model()(asked, wire)
+            return
         arrived.set()
         wire.head()
         while True:
