@@ -61,10 +61,11 @@ async def discover(http: Http, model: str | None, dialect: Dialect | None) -> Se
 
 async def _cards(http: Http, *, named: bool) -> tuple[_Card, ...]:
     try:
-        data = await http.exchange(f"{http.address.base}/models", read_all)
+        data = await http.exchange(f"{http.address.base}/models", read_all, retries=1 if named else None)
         return _Cards.model_validate_json(data).data or ()
     except RefusedError as error:
-        if not named or error.status not in (404, 405, 501):
+        # Some servers have no list, and that of `transformers serve` needs a hub cache.
+        if not named or (error.status not in (404, 405) and error.status < 500):
             raise
     except ValidationError as error:
         if not named:

@@ -17,7 +17,7 @@ import httpx
 
 import cot
 from cot.engine.remote.address import Address, ApiKey
-from cot.engine.remote.status import PassingError, clean, passes, refusal, retry_after, server_message
+from cot.engine.remote.status import PassingError, RefusedError, clean, passes, refusal, retry_after, server_message
 from cot.errors import EngineError
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Http:
         """Send `body`, or ask without one, and give what `read` makes of the reply.
 
         stream: whether the reply is to come as server-sent events. retries: instead of the limits' own.
-        Raises RefusedError if the server will not, and EngineError for anything else. Time is not bounded
+        Raises RefusedError if the server does not, and EngineError for anything else. Time is not bounded
         here but by `within`.
         """
         request = self._client.build_request(
@@ -112,7 +112,8 @@ class Http:
         try:
             return await self._try(request, read)
         except PassingError as trouble:
-            raise EngineError(f"{trouble} (tried {tries} times)" if tries > 1 else str(trouble)) from trouble
+            line = f"{trouble} (tried {tries} times)" if tries > 1 else str(trouble)
+            raise (RefusedError(line, trouble.status, "") if trouble.status else EngineError(line)) from trouble
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
@@ -187,6 +188,7 @@ class Http:
             said = f"HTTP {status}{message and f': {message}'}"
             return PassingError(
                 f"server {self.address.base} is busy or broken ({said}); expected an answer; try again later",
+                status,
                 retry_after(response.headers.get("Retry-After")),
             )
         return refusal(status, message, self.address, self.key, response.headers.get("Location", ""))

@@ -24,7 +24,7 @@ _TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
 
 class RefusedError(EngineError):
-    """The server will not answer this request, however often it is asked.
+    """The server does not answer this request, however often it was asked.
 
     status: HTTP. message: the server's own words, plain, without the key.
     """
@@ -36,10 +36,14 @@ class RefusedError(EngineError):
 
 
 class PassingError(EngineError):
-    """The same request may succeed later. retry_after_seconds: what the server asked to wait."""
+    """The same request may succeed later.
 
-    def __init__(self, line: str, retry_after_seconds: float | None = None):
+    status: HTTP, 0 if there was no whole reply. retry_after_seconds: what the server asked to wait.
+    """
+
+    def __init__(self, line: str, status: int = 0, retry_after_seconds: float | None = None):
         super().__init__(line)
+        self.status = status
         self.retry_after_seconds = retry_after_seconds
 
 

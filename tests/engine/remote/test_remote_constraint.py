@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.gbnf_to_lark import any_to_lark
 
 from cot.answer import COUNT_PATTERN, NUMBER_PATTERN, PHRASE_PATTERN
 from cot.engine import Choices, Constraint, JsonSchema, Regex, Request, Sampling
@@ -196,9 +198,27 @@ def test_patterns_become_grammars(pattern: str, grammar: str) -> None:
     assert regex_grammar(Regex(pattern)) == f"root ::= {grammar}"
 
 
-@pytest.mark.parametrize("pattern", [NUMBER_PATTERN, PHRASE_PATTERN, PLAN_PATTERN])
-def test_every_pattern_of_the_planner_has_a_grammar(pattern: str) -> None:
-    assert regex_grammar(Regex(pattern))
+PLAN = "1. [count] How many red caf\u00e9 signs?\n2. [yes_no] Is #1 near \u4e2d?\nanswer: #1 > 3"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "yes", "no"),
+    [
+        (NUMBER_PATTERN, ["-12.5%", "unknown", "7"], ["", "1.", "--1", "unknown7"]),
+        (PHRASE_PATTERN, ["a red \U0001f6a9 flag", "x" * 80], ["", " x", "x" * 81, "a\u200bb", "a\nb"]),
+        (PLAN_PATTERN, [PLAN], [PLAN[:-1], PLAN.replace("yes_no", "maybe"), PLAN.replace("#1 near", "#2 near")]),
+        (r"(?:a|)b*[\]^-]\t", ["abb]\t", "-\t", "^\t"], ["b\t", "ab]", "a.\t"]),
+    ],
+)
+def test_another_reader_of_grammars_takes_them_to_mean_the_same(pattern: str, yes: list[str], no: list[str]) -> None:
+    # That reader drops the zero at the start of a code.
+    lark = LLMatcher.grammar_from_lark(any_to_lark(regex_grammar(Regex(pattern)) or "").replace(r"\u61C", r"\u061C"))
+    assert LLMatcher.validate_grammar(lark) == ""
+    vocabulary = LLTokenizer("byte")
+    for text in (*yes, *no):
+        matcher, tokens = LLMatcher(vocabulary, lark, log_level=0), list(text.encode())
+        whole = matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+        assert whole == (text in yes), text
 
 
 @pytest.mark.parametrize(

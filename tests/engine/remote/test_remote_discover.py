@@ -122,6 +122,7 @@ async def test_which_model(serve: Serve, model: Any, quick: Quick) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "problem"),
     [
+        (500, "", "is busy or broken \\(HTTP 500\\)"),
         (404, "", "expected a model it serves and a URL that ends in /v1"),
         (401, "", "expected a valid key; set COT_API_KEY"),
         (200, "<html>", "sent no list of models"),

@@ -13,6 +13,7 @@ from PIL import Image
 
 from cot.engine import Message, Request, Sampling, Usage
 from cot.engine.remote import Limits, RemoteEngine
+from cot.engine.remote.request import ImageUrls
 from cot.errors import EngineError
 from cot.image import LoadedImage
 
@@ -53,6 +54,23 @@ async def test_images_go_as_png_in_their_place_and_always_the_same(
     assert kind == "data:image/png;base64"
     sent = Image.open(io.BytesIO(base64.b64decode(data)))
     assert (sent.size, sent.tobytes()) == (picture.pixels.size, picture.pixels.tobytes())
+
+
+def test_an_image_is_encoded_once_and_forgotten_in_time(picture: LoadedImage) -> None:
+    made: list[str] = []
+
+    class Counting(LoadedImage):
+        def to_png(self) -> bytes:
+            made.append(self.sha256)
+            return b"x" * 300
+
+    one, two, three = (Counting(picture.pixels, sha256=name, source="") for name in ("one", "two", "three"))
+    urls = ImageUrls(max_bytes=1000)
+    assert len({urls.url(image) for image in (one, two, one)}) == 1
+    urls.url(three)
+    urls.url(one)
+    urls.url(two)
+    assert made == ["one", "two", "three", "two"]
 
 
 @pytest.mark.parametrize(
