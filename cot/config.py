@@ -28,6 +28,9 @@ PREFIX = "COT_"
 PROJECT_FILE = "cot.toml"
 """Read from the current folder only, not from the folders above it."""
 
+KEY_VARIABLE = "COT_API_KEY"
+"""The key of a remote server. No setting, since settings are shown and recorded."""
+
 MAX_FILE_BYTES = 2**20
 """A settings file is at most 1 MiB."""
 
@@ -40,7 +43,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
     model: str = Field(default="embedded", min_length=1)
-    """`embedded`, a checkpoint folder, or a Hugging Face model id."""
+    """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
     strategy: str = Field(default="decompose", pattern=r"^[a-z][a-z0-9_]*$", examples=["decompose", "direct"])
     """How a question is answered: a folder of `prompts/`."""
     device: str = Field(
@@ -89,7 +92,7 @@ def load_settings(
             values[name], origins[name] = _checked(name, value, f"{name} in {path}", path.parent), str(path)
     for variable, text in environment.items():
         name = variable.removeprefix(PREFIX).lower()
-        if not variable.startswith(PREFIX) or not text:
+        if not variable.startswith(PREFIX) or not text or variable == KEY_VARIABLE:
             continue
         if name not in NAMES or variable != PREFIX + name.upper():
             _log.warning("warning: environment variable %s is no setting%s", variable, _nearest(name, NAMES, PREFIX))

@@ -32,7 +32,9 @@ def ask(
         list[str] | None,
         typer.Argument(metavar="IMAGE… QUESTION", help="Paths or URLs of images, then the question; - is stdin."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="embedded, a checkpoint folder, or a Hugging Face id.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")
+    ] = None,
     strategy: Annotated[str | None, typer.Option(help="direct or decompose.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
@@ -135,10 +137,14 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
 
 
 def load_engine(settings: "Settings") -> "Engine":
-    """Load the model that the settings name. Raises ConfigError or EngineError."""
+    """Load the model that the settings name, or connect to its server. Raises ConfigError or EngineError."""
     from cot.config import weights_folder
     from cot.engine.local import LocalEngine
 
+    if settings.model.lower().startswith(("http://", "https://")):
+        from cot.engine.remote import RemoteEngine
+
+        return asyncio.run(RemoteEngine.connect(settings.model))
     model = weights_folder() if settings.model == "embedded" else settings.model
     return LocalEngine.load(model, device=settings.device)
 

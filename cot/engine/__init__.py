@@ -1,6 +1,7 @@
 """Engines: what answers a request. The contract and the scripted engine are here; neither loads a model.
 
-`cot.engine.local` runs a model in this process and is imported only when one is wanted.
+`cot.engine.local` runs a model in this process and `cot.engine.remote` asks one on a server; each is imported only
+when it is wanted.
 """
 
 from cot.engine.base import (

@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cot.engine.base import Choices, Constraint, Regex
+from cot.engine.base import Constraint
+from cot.engine.grammar import grammar, one_line, shown
 from cot.errors import EngineError
-
-REGEX_META = frozenset(r"\.+*?()|[]{}^$")
-JSON_WHITESPACE = r"[ ]?"
-"""At most one blank between the parts of a JSON text: unbounded blanks let a weak model never end."""
 
 COMPILED_AT_MOST = 64
 
@@ -45,7 +42,7 @@ class ConstraintState:
         """Take a token that `allowed` allowed; not an end token."""
         self._mask = None
         if not self._matcher.consume_token(token):
-            raise EngineError(f"the constraint refused token {token}: {_one_line(self._matcher.get_error())}")
+            raise EngineError(f"the constraint refused token {token}: {one_line(self._matcher.get_error())}")
 
     @property
     def complete(self) -> bool:
@@ -61,7 +58,7 @@ class ConstraintState:
             self._mask = np.unpackbits(packed, bitorder="little").astype(np.bool_)
             self._mask[[token for token in self._eos_ids if token < len(self._mask)]] = False
             if self._matcher.is_error():
-                raise EngineError(f"the constraint is too complex: {_one_line(self._matcher.get_error())}")
+                raise EngineError(f"the constraint is too complex: {one_line(self._matcher.get_error())}")
         return self._mask
 
 
@@ -87,9 +84,9 @@ class ConstraintCompiler:
             # Some tokenisers start words with a blank that decoding takes off the first one again.
             first_word = self._tokenizer.encode("a", add_special_tokens=False)
             self._lead = " ?" if self._vocabulary.decode_str(first_word).startswith(" ") else ""
-        matcher = LLMatcher(self._vocabulary, _grammar(constraint, self._lead), log_level=0)
+        matcher = LLMatcher(self._vocabulary, grammar(constraint, self._lead), log_level=0)
         if matcher.is_error():
-            raise EngineError(f"invalid constraint {_shown(constraint)}: {_one_line(matcher.get_error())}")
+            raise EngineError(f"invalid constraint {shown(constraint)}: {one_line(matcher.get_error())}")
         return matcher
 
 
@@ -104,37 +101,4 @@ def _read_vocabulary(tokenizer: Any, eos_ids: tuple[int, ...]) -> Any:
         return from_tokenizer(tokenizer, eos_token=[*eos_ids])
     except ValueError as error:
         name = type(tokenizer).__name__
-        raise EngineError(f"constraints need a fast tokenizer, got {name}: {_one_line(str(error))}") from error
-
-
-def _grammar(constraint: Constraint, lead: str) -> str:
-    """lead: pattern of what may come before the text."""
-    from llguidance import LLMatcher
-
-    if isinstance(constraint, Regex):
-        return LLMatcher.grammar_from_regex(f"{lead}(?:{constraint.pattern})" if lead else constraint.pattern)
-    if isinstance(constraint, Choices):
-        if not any(constraint.values):
-            raise EngineError(f"got choices {list(constraint.values)}; expected at least one text that is not empty")
-        return LLMatcher.grammar_from_regex(f"{lead}(?:{'|'.join(_escape(value) for value in constraint.values)})")
-    try:
-        return LLMatcher.grammar_from_json_schema(
-            constraint.schema,
-            overrides={"whitespace_pattern": JSON_WHITESPACE},
-        )
-    except ValueError as error:
-        raise EngineError(f"invalid constraint {_shown(constraint)}: {_one_line(str(error))}") from error
-
-
-def _escape(text: str) -> str:
-    """`text` as a regular expression that matches only it, in Rust's syntax."""
-    return "".join(f"\\{char}" if char in REGEX_META else char for char in text)
-
-
-def _shown(constraint: Constraint) -> str:
-    text = repr(constraint)
-    return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+        raise EngineError(f"constraints need a fast tokenizer, got {name}: {one_line(str(error))}") from error

@@ -1,0 +1,174 @@
+"""One exchange with a server: a request goes out, a checked completion comes back.
+
+In: connections and a `Request`. Out: a `Completion`. What a server does not take is left out the next time;
+what it was not told is checked all the same. It knows neither queues nor other requests.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Final
+
+import httpx
+
+from cot.engine.base import Candidate, Choices, Completion, Constraint, Request, Timings, Usage
+from cot.engine.grammar import shown
+from cot.engine.remote.check import fitting
+from cot.engine.remote.dialect import Server
+from cot.engine.remote.http import Http, read_all
+from cot.engine.remote.reply import Gathered, ReplyError
+from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
+from cot.engine.remote.status import PassingError, RefusedError
+from cot.engine.remote.stream import EventDecoder
+from cot.engine.remote.text import StopGate, cut_at_stop, unwrapped
+from cot.errors import EngineError
+
+OnText = Callable[[str], None]
+
+SECOND_SEED: Final = 2**31
+"""Added to the seed of a random sample that is drawn again."""
+
+REMEMBERED_AT_MOST: Final = 256
+
+
+class Chat:
+    """Asks one server, and remembers what it does not take."""
+
+    def __init__(self, server: Server):
+        self.server = server
+        self._images = ImageUrls()
+        self._without: set[str] = set()
+        self._unheld: dict[Constraint, None] = {}
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What the server was found not to offer."""
+        return (*sorted(self._without), *(("constraint",) if self._unheld else ()))
+
+    async def ask(self, http: Http, request: Request, on_text: OnText | None = None) -> Completion:
+        """Answer a request. on_text: gets the first sample's text; for unconstrained requests only.
+
+        A reply that does not fit its constraint is drawn once more if it was drawn at random, which leaves
+        the samples those of a constrained model. Raises EngineError.
+        """
+        used = Usage()
+        again = request.constraint is not None and request.sampling.temperature > 0
+        for asked in (request, _redrawn(request)) if again else (request,):
+            try:
+                completion = await self._ask_once(http, asked, on_text)
+            except ReplyError as error:
+                raise EngineError(f"server {http.address.base}: {http.key.redact(str(error))}") from error
+            used += completion.usage
+            candidates = tuple(self._held(candidate, request) for candidate in completion.candidates)
+            if all(candidates):
+                return replace(completion, candidates=tuple(filter(None, candidates)), usage=used)
+        odd = next(c.text for c, held in zip(completion.candidates, candidates, strict=True) if held is None)
+        raise EngineError(
+            f"server {http.address.base} answered {http.key.redact(odd)[:80]!r}; expected what fits "
+            f"{shown(request.constraint) if request.constraint else 'the request'}; use a server that can hold answers "
+            "to it (vLLM, SGLang, llama.cpp) or a stronger model"
+        )
+
+    async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
+        begun = time.perf_counter()
+        first: list[float] = []
+
+        def report(text: str) -> None:
+            first.append(time.perf_counter())
+            if on_text:
+                on_text(text)
+
+        gathered = await self._negotiate(http, request, report if on_text else None)
+        prefill = first[0] - begun if first else 0.0
+        candidates = gathered.candidates()
+        if any(candidate.text and not candidate.logprobs for candidate in candidates):
+            self._without.add("logprobs")
+        return Completion(
+            tuple(cut_at_stop(candidate, request.stop) for candidate in candidates),
+            gathered.usage,
+            Timings(prefill_seconds=prefill, decode_seconds=time.perf_counter() - begun - prefill),
+        )
+
+    async def _negotiate(self, http: Http, request: Request, on_text: OnText | None) -> Gathered:
+        """Ask, and ask again without what the server says it does not take."""
+        url = f"{http.address.base}/chat/completions"
+
+        async def read_whole(pieces: AsyncIterator[bytes]) -> Gathered:
+            return Gathered.from_whole(await read_all(pieces), request.n)
+
+        async def read_stream(pieces: AsyncIterator[bytes]) -> Gathered:
+            return await _read_stream(pieces, request, on_text or (lambda _: None), http)
+
+        stream = on_text is not None
+        while True:
+            without = self._without | ({"constraint"} if request.constraint in self._unheld else set())
+            body = await asyncio.to_thread(
+                request_body, request, self.server, self._images, without=without, stream=stream
+            )
+            try:
+                return await http.exchange(url, read_stream if stream else read_whole, body=body, stream=stream)
+            except RefusedError as refused:
+                part = _refused_part(refused, request, without)
+                if part is None:
+                    raise
+                self._forgo(part, request)
+
+    def _forgo(self, part: str, request: Request) -> None:
+        if part != "constraint":
+            self._without.add(part)
+        elif request.constraint:
+            if len(self._unheld) >= REMEMBERED_AT_MOST:
+                self._unheld.clear()
+            self._unheld[request.constraint] = None
+
+    def _held(self, candidate: Candidate, request: Request) -> Candidate | None:
+        """The candidate if it fits the request's constraint, else None."""
+        if request.constraint is None:
+            return candidate
+        if isinstance(request.constraint, Choices) and self.server.dialect in ("openai", "ollama"):
+            candidate = unwrapped(candidate)
+        text = fitting(request.constraint, candidate.text, cut=candidate.finish_reason == "length")
+        return None if text is None else replace(candidate, text=text)
+
+
+def _redrawn(request: Request) -> Request:
+    seed = (request.sampling.seed + SECOND_SEED) % 2**32
+    return replace(request, sampling=replace(request.sampling, seed=seed))
+
+
+async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: OnText, http: Http) -> Gathered:
+    """Read server-sent events up to `[DONE]` or the end. Once text was passed on, no trouble is passing any more."""
+    gathered, decoder = Gathered(request.n), EventDecoder()
+    gate = StopGate(request.stop, on_text)
+    given = False
+    broken: Exception | None = None
+    try:
+        async for piece in pieces:
+            for data in decoder.feed(piece):
+                if data.strip() == "[DONE]":
+                    gate.end()
+                    return gathered
+                if data.strip():
+                    text = gathered.add_chunk(data)
+                    given = given or bool(text)
+                    gate.add(text)
+        for data in decoder.end():
+            if data.strip() not in ("", "[DONE]"):
+                gate.add(gathered.add_chunk(data))
+    except httpx.HTTPError as error:
+        broken = error
+    if broken or not gathered.ended:
+        line = f"server {http.address.base} broke off its answer; expected all of it; ask again, or look at the server"
+        raise (EngineError if given else PassingError)(line) from broken
+    gate.end()
+    return gathered
+
+
+def _refused_part(refused: RefusedError, request: Request, without: set[str]) -> str | None:
+    """Which part that a request can do without the server's refusal names."""
+    if refused.status not in (400, 422, 501):
+        return None
+    message = refused.message.lower()
+    parts = [part for part in OPTIONAL if part not in without and (part != "constraint" or request.constraint)]
+    return next((part for part in parts if any(word in message for word in OPTIONAL[part])), None)

@@ -1,0 +1,68 @@
+"""Connections to one server, for each event loop that asks it, and the turns that requests take.
+
+In: an address, a key, limits. Out: a `Lane`. Connections belong to the loop that opened them, so each loop
+has its own. It sends nothing.
+"""
+
+import asyncio
+import weakref
+from dataclasses import dataclass
+
+import httpx
+
+from cot.engine.remote.address import Address, ApiKey
+from cot.engine.remote.http import Http, Limits
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One loop's connections. turns: as many as requests may run at one time."""
+
+    http: Http
+    turns: asyncio.Semaphore
+
+
+class Connections:
+    """Makes connections and ends them."""
+
+    def __init__(
+        self, address: Address, key: ApiKey, limits: Limits, *, transport: httpx.AsyncBaseTransport | None = None
+    ):
+        """transport: carries all connections, instead of one that httpx makes."""
+        self.address = address
+        self.limits = limits
+        self._key = key
+        self._transport = transport
+        # Reading the certificates takes longer than asking a server nearby.
+        self._tls = httpx.create_ssl_context()
+        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = weakref.WeakKeyDictionary()
+
+    def open(self) -> Http:
+        """New connections, to be closed by whoever asked for them."""
+        shared = _Shared(self._transport) if self._transport else None
+        return Http(self.address, self._key, self.limits, tls=self._tls, transport=shared)
+
+    def lane(self) -> Lane:
+        """The connections of the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._lanes:
+            self._lanes[loop] = Lane(self.open(), asyncio.Semaphore(self.limits.max_concurrency))
+        return self._lanes[loop]
+
+    async def close(self) -> None:
+        """End the connections of the running loop; those of loops that have ended went with them."""
+        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        if lane:
+            await lane.http.close()
+        if self._transport:
+            await self._transport.aclose()
+
+
+class _Shared(httpx.AsyncBaseTransport):
+    """A transport that several clients use, so that none of them may close it."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport):
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._transport.handle_async_request(request)

@@ -1,0 +1,216 @@
+"""Replies -> candidates and usage. A server is not trusted: what does not have the agreed shape is an error.
+
+In: the JSON of a chat completion, or the chunks of a streamed one. Out: a `Draft` of every sample, and `Usage`.
+It holds no reply to a constraint.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cot.engine.base import Candidate, FinishReason, TokenLogprob, Usage
+from cot.errors import EngineError
+from cot.trace.plain import plain
+
+_FINISH: Final[dict[str, FinishReason]] = {
+    "stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length",
+}  # fmt: skip
+
+R = TypeVar("R", bound="_Reply")
+Count = Annotated[int, Field(ge=0, le=10**12)]
+
+
+class ReplyError(EngineError):
+    """A reply that cannot be used. The message does not name the server."""
+
+
+class _Part(BaseModel):
+    """Servers add fields of their own, which do not matter."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Token(_Part):
+    token: str
+    logprob: float = Field(le=0.01, allow_inf_nan=False)
+    """Rounding can lift it above 0."""
+
+
+class _Logprobs(_Part):
+    content: tuple[_Token, ...] | None = None
+
+
+class _Text(_Part):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Details(_Part):
+    cached_tokens: Count | None = None
+    image_tokens: Count | None = None
+
+
+class _Usage(_Part):
+    prompt_tokens: Count
+    completion_tokens: Count = 0
+    prompt_tokens_details: _Details | None = None
+
+    def counted(self) -> Usage:
+        details = self.prompt_tokens_details or _Details()
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=details.cached_tokens or 0,
+            image_tokens=details.image_tokens or 0,
+            completion_tokens=self.completion_tokens,
+            calls=1,
+            batches=1,
+        )
+
+
+class _Choice(_Part):
+    index: Count = 0
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _WholeChoice(_Choice):
+    message: _Text
+
+
+class _ChunkChoice(_Choice):
+    delta: _Text = _Text()
+
+
+class _Reply(_Part):
+    usage: _Usage | None = None
+    error: Any = None
+
+
+class _Whole(_Reply):
+    choices: tuple[_WholeChoice, ...] = ()
+
+
+class _Chunk(_Reply):
+    choices: tuple[_ChunkChoice, ...] = ()
+
+
+@dataclass
+class Draft:
+    """One sample while it arrives. finish: in the server's words."""
+
+    pieces: list[str] = field(default_factory=list)
+    tokens: list[TokenLogprob] = field(default_factory=list)
+    finish: str | None = None
+    refusal: str = ""
+
+    def take(self, choice: _Choice, text: _Text) -> str:
+        """Add what a choice holds, and give its text."""
+        if text.content:
+            self.pieces.append(text.content)
+        self.refusal += text.refusal or ""
+        tokens = (choice.logprobs and choice.logprobs.content) or ()
+        self.tokens += [TokenLogprob(token.token, min(0.0, token.logprob)) for token in tokens]
+        self.finish = choice.finish_reason or self.finish
+        return text.content or ""
+
+    def candidate(self) -> Candidate:
+        """The sample, once it is whole. Raises ReplyError if it has no text or ended for a reason of its own."""
+        text = "".join(self.pieces)
+        if self.refusal and not text:
+            raise ReplyError(
+                f"the model refused to answer: {plain(self.refusal, one_line=True)[:300]}; expected an answer; "
+                "ask differently"
+            )
+        finish = _FINISH.get(self.finish or "")
+        if finish is None:
+            raise ReplyError(
+                f"a reply ended with the reason {(self.finish or '')[:60]!r}; expected 'stop' or 'length'; "
+                "the server withheld or broke off the answer, so ask again or differently"
+            )
+        return Candidate(text, finish, tuple(self.tokens))
+
+
+class Gathered:
+    """The samples of one reply, whole or streamed.
+
+    n: how many were asked for.
+    """
+
+    def __init__(self, n: int):
+        self._drafts: dict[int, Draft] = {}
+        self._n = n
+        self._usage: Usage | None = None
+        self._pieces = 0
+
+    @classmethod
+    def from_whole(cls, data: bytes, n: int) -> Self:
+        """Read a reply that came at once."""
+        whole = _parsed(_Whole, data)
+        gathered = cls(n)
+        for choice in whole.choices:
+            if choice.index in gathered._drafts:
+                raise ReplyError(f"a reply has two samples with the index {choice.index}; expected one of each")
+            draft = gathered._draft(choice.index)
+            draft.take(choice, choice.message)
+            if choice.message.content is None and not draft.refusal and draft.finish != "length":
+                raise ReplyError("a reply has no text; expected choices.0.message.content; is it a chat model?")
+        if whole.usage is None:
+            raise ReplyError("a reply does not say its usage; expected usage.prompt_tokens; is this the API's URL?")
+        gathered._usage = whole.usage.counted()
+        return gathered
+
+    def add_chunk(self, data: str) -> str:
+        """Read a chunk of a streamed reply, and give the first sample's text in it."""
+        chunk = _parsed(_Chunk, data)
+        text = ""
+        for choice in chunk.choices:
+            added = self._draft(choice.index).take(choice, choice.delta)
+            self._pieces += bool(added)
+            text += added if choice.index == 0 else ""
+        if chunk.usage:
+            self._usage = chunk.usage.counted()
+        return text
+
+    @property
+    def ended(self) -> bool:
+        """Whether every sample has said why it ended."""
+        return len(self._drafts) == self._n and all(draft.finish for draft in self._drafts.values())
+
+    @property
+    def usage(self) -> Usage:
+        """As the server counted; where it did not, the tokens that were seen to arrive."""
+        if self._usage is not None:
+            return self._usage
+        seen = sum(len(draft.tokens) for draft in self._drafts.values()) or self._pieces
+        return Usage(completion_tokens=seen, calls=1, batches=1)
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All samples, in the server's order. Raises ReplyError if there are not as many as were asked for."""
+        if len(self._drafts) != self._n:
+            raise ReplyError(
+                f"a reply has {len(self._drafts)} samples; expected {self._n}; ask for one at a time if the server "
+                "gives no more"
+            )
+        return tuple(self._drafts[index].candidate() for index in sorted(self._drafts))
+
+    def _draft(self, index: int) -> Draft:
+        if index >= self._n:
+            raise ReplyError(f"a reply has a sample with the index {index}; expected {self._n} samples, from 0")
+        return self._drafts.setdefault(index, Draft())
+
+
+def _parsed(shape: type[R], data: bytes | str) -> R:
+    try:
+        reply = shape.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        what = plain(f"{place}: {first['msg']}" if place else first["msg"], one_line=True)[:200]
+        raise ReplyError(
+            f"a reply has the wrong shape ({what}); expected an OpenAI chat completion; is this the API's URL?"
+        ) from error
+    if reply.error:
+        said = reply.error.get("message") if isinstance(reply.error, dict) else reply.error
+        raise ReplyError(f"the server failed: {plain(str(said), one_line=True)[:300]}; expected an answer; ask again")
+    return reply

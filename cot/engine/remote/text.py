@@ -1,0 +1,87 @@
+"""What is done to a sample's text once it is here: stop strings, and choices that came wrapped in JSON.
+
+In: text or a candidate. Out: the part of it that is the answer, with the tokens that make it up. Servers
+take stop strings out themselves; those that do not are corrected here.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from cot.engine.base import Candidate, TokenLogprob
+from cot.engine.remote.dialect import unwrap
+
+
+def cut_at_stop(candidate: Candidate, stop: tuple[str, ...]) -> Candidate:
+    """The candidate up to the first stop string in it."""
+    end = _first(candidate.text, stop)
+    if end is None:
+        return candidate
+    return replace(candidate, text=candidate.text[:end], finish_reason="stop", logprobs=_covering(candidate, 0, end))
+
+
+def unwrapped(candidate: Candidate) -> Candidate:
+    """The candidate with the choice that its JSON object holds as text, or as it is.
+
+    Of the tokens those remain that the choice touches; none if they do not spell the text.
+    """
+    text = unwrap(candidate.text)
+    if text == candidate.text:
+        return candidate
+    # Where the choice holds characters that JSON escapes, its place is not known.
+    start = candidate.text.rfind(text)
+    tokens = _covering(candidate, start, start + len(text)) if start >= 0 else ()
+    return replace(candidate, text=text, logprobs=tokens)
+
+
+class StopGate:
+    """Passes text on as it arrives, up to the first stop string; keeps back what may be the start of one."""
+
+    def __init__(self, stop: tuple[str, ...], on_text: Callable[[str], None]):
+        self._stop = stop
+        self._on_text = on_text
+        self._held = ""
+        self._closed = False
+
+    def add(self, text: str) -> None:
+        """Take a piece."""
+        if self._closed:
+            return
+        text = self._held + text
+        end = _first(text, self._stop)
+        self._closed = end is not None
+        keep = _begun(text, self._stop) if end is None else 0
+        passed = text[: len(text) - keep] if end is None else text[:end]
+        self._held = text[len(passed) :]
+        if passed:
+            self._on_text(passed)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if self._held and not self._closed:
+            self._on_text(self._held)
+        self._closed = True
+
+
+def _first(text: str, stop: tuple[str, ...]) -> int | None:
+    places = [place for place in (text.find(string) for string in stop if string) if place >= 0]
+    return min(places, default=None)
+
+
+def _begun(text: str, stop: tuple[str, ...]) -> int:
+    """Length of the longest end of `text` that a stop string begins with."""
+    longest = min(len(text), max(map(len, stop), default=1) - 1)
+    ends = (size for size in range(longest, 0, -1) if any(string.startswith(text[-size:]) for string in stop))
+    return next(ends, 0)
+
+
+def _covering(candidate: Candidate, start: int, end: int) -> tuple[TokenLogprob, ...]:
+    """The tokens that make up text[start:end]; none if the tokens do not spell the text."""
+    if not "".join(token.token for token in candidate.logprobs).startswith(candidate.text):
+        return ()
+    found = []
+    place = 0
+    for token in candidate.logprobs:
+        before, place = place, place + len(token.token)
+        if before < end and place > start:
+            found.append(token)
+    return tuple(found)

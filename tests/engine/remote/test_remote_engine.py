@@ -1,0 +1,275 @@
+"""Asking a server that behaves: what is sent, what comes back, and many requests at one time."""
+
+import asyncio
+import base64
+import io
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from cot.engine import Message, Request, Sampling, Usage
+from cot.engine.remote import Limits, RemoteEngine
+from cot.engine.remote.request import ImageUrls
+from cot.errors import EngineError
+from cot.image import LoadedImage
+
+Ask = Callable[..., Request]
+Serve = Callable[[Any], Any]
+Quick = Callable[..., Limits]
+
+
+async def test_an_answer_and_what_it_cost(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    server = serve(model(owner="vllm", pages={"/version": {"version": "0.12.0"}}))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    answer = await engine.complete(ask())
+    await engine.close()
+    assert answer.text == "two cats"
+    assert answer.finish_reason == "stop"
+    assert [token.token for token in answer.logprobs] == ["two", " ca", "ts"]
+    assert answer.usage == Usage(prompt_tokens=20, cached_tokens=16, completion_tokens=4, calls=1, batches=1)
+    assert answer.timings.decode_seconds > 0
+    info = engine.info
+    assert (info.model, info.device, info.versions) == ("tiny", server.url, {"server": "vllm 0.12.0"})
+
+
+async def test_images_go_as_png_in_their_place_and_always_the_same(
+    serve: Serve, model: Any, picture: LoadedImage, quick: Quick
+) -> None:
+    server = serve(model())
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    messages = (Message("system", ("be brief",)), Message("user", ("look", picture, "how many")))
+    await engine.complete(Request(messages, 5))
+    await engine.complete(Request((Message("user", (picture, "which colour")),), 5))
+    await engine.close()
+    first, second = server.bodies
+    assert first["messages"][0] == {"role": "system", "content": "be brief"}
+    assert [part["type"] for part in first["messages"][1]["content"]] == ["text", "image_url", "text"]
+    url = first["messages"][1]["content"][1]["image_url"]["url"]
+    assert second["messages"][0]["content"][0]["image_url"]["url"] == url
+    kind, _, data = url.partition(",")
+    assert kind == "data:image/png;base64"
+    sent = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert (sent.size, sent.tobytes()) == (picture.pixels.size, picture.pixels.tobytes())
+
+
+def test_an_image_is_encoded_once_and_forgotten_in_time(picture: LoadedImage) -> None:
+    made: list[str] = []
+
+    class Counting(LoadedImage):
+        def to_png(self) -> bytes:
+            made.append(self.sha256)
+            return b"x" * 300
+
+    one, two, three = (Counting(picture.pixels, sha256=name, source="") for name in ("one", "two", "three"))
+    urls = ImageUrls(max_bytes=1000)
+    assert len({urls.url(image) for image in (one, two, one)}) == 1
+    urls.url(three)
+    urls.url(one)
+    urls.url(two)
+    assert made == ["one", "two", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "greedy", "random"),
+    [
+        ("vllm", {"repetition_penalty": 1.0}, {"repetition_penalty": 1.2, "top_k": 5, "min_p": 0.1}),
+        ("sglang", {"repetition_penalty": 1.0}, {"repetition_penalty": 1.2, "top_k": 5, "min_p": 0.1}),
+        ("llamacpp", {"repeat_penalty": 1.0}, {"repeat_penalty": 1.2, "top_k": 5, "min_p": 0.1}),
+        ("someone", {}, {"repetition_penalty": 1.2, "top_k": 5, "min_p": 0.1}),
+    ],
+)
+async def test_sampling_is_said_in_the_servers_words(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, owner: str, greedy: dict[str, Any], random: dict[str, Any]
+) -> None:
+    server = serve(model(owner=owner))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    await engine.complete(ask("hi", stop=("\n",)))
+    sampling = Sampling(0.7, top_p=0.9, top_k=5, min_p=0.1, repetition_penalty=1.2, seed=3)
+    await engine.complete(ask("hi", sampling=sampling))
+    await engine.close()
+    unset = {"model", "messages", "logprobs", "top_logprobs"}
+    first, second = ({name: value for name, value in body.items() if name not in unset} for body in server.bodies)
+    assert first == {"max_tokens": 12, "temperature": 0.0, "stop": ["\n"], **greedy}
+    assert second == {"max_tokens": 12, "temperature": 0.7, "top_p": 0.9, "seed": 3, **random}
+
+
+async def test_ollama_refuses_what_it_would_pass_over(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    server = serve(model(owner="library", pages={"/api/version": {"version": "0.13.0"}}))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    with pytest.raises(EngineError, match="top_k=5 for an Ollama server"):
+        await engine.complete(ask(sampling=Sampling(1.0, top_k=5)))
+    assert (await engine.complete(ask(sampling=Sampling(0.0, top_k=5)))).text == "two cats"
+    await engine.close()
+    assert engine.info.versions["server"] == "ollama 0.13.0"
+
+
+@pytest.mark.parametrize(("owner", "seeds"), [("vllm", [7]), ("llamacpp", [7, 8, 9]), ("library", [7, 8, 9])])
+async def test_samples(serve: Serve, model: Any, ask: Ask, quick: Quick, owner: str, seeds: list[int]) -> None:
+    server = serve(model(owner=owner))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    answer = await engine.complete(ask(n=3, sampling=Sampling(1.0, seed=7)))
+    await engine.close()
+    assert [candidate.text for candidate in answer.candidates] == ["two cats"] * 3
+    assert sorted(body["seed"] for body in server.bodies) == seeds
+    assert answer.usage.calls == len(seeds)
+
+
+async def test_greedy_samples_are_asked_for_once(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    server = serve(model(owner="vllm"))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    assert len((await engine.complete(ask(n=3))).candidates) == 3
+    await engine.close()
+    assert "n" not in server.bodies[0]
+
+
+async def test_what_a_server_refuses_is_left_out_from_then_on(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    server = serve(model(refuses=("logprobs", "seed")))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    for _ in range(2):
+        answer = await engine.complete(ask(sampling=Sampling(1.0)))
+        assert (answer.text, answer.logprobs) == ("two cats", ())
+    await engine.close()
+    assert len(server.bodies) == 4
+    assert not {"logprobs", "seed"} & set(server.bodies[-1])
+    assert engine.info.versions["without"] == "logprobs, seed"
+
+
+async def test_a_server_without_logprobs_is_asked_for_them_once(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    server = serve(model(logprobs=False))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    await engine.complete(ask())
+    await engine.complete(ask())
+    await engine.close()
+    assert ["logprobs" in body for body in server.bodies] == [True, False]
+    assert engine.info.versions["without"] == "logprobs"
+
+
+async def test_the_newer_name_of_the_token_limit(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body and "max_tokens" in asked.body:
+            wire.json({"error": {"message": "Unsupported parameter, use 'max_completion_tokens' instead."}}, 400)
+        else:
+            model()(asked, wire)
+
+    server = serve(handler)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    assert (await engine.complete(ask())).text == "two cats"
+    await engine.close()
+    assert server.bodies[-1]["max_completion_tokens"] == 12
+
+
+async def test_no_more_requests_at_a_time_than_allowed(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    lock, running, most = threading.Lock(), [0], [0]
+
+    def handler(asked: Any, wire: Any) -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        threading.Event().wait(0.03)
+        with lock:
+            running[0] -= 1
+        model()(asked, wire)
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick(max_concurrency=3))
+    answers = await asyncio.gather(*(engine.complete(ask()) for _ in range(9)))
+    await engine.close()
+    assert most == [3]
+    assert max(answer.timings.queue_seconds for answer in answers) > 0.03
+
+
+async def test_one_failure_disturbs_no_other(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body and asked.body["messages"][0]["content"] == "bad":
+            wire.json({"error": {"message": "no"}}, 400)
+        else:
+            model()(asked, wire)
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    results = await asyncio.gather(
+        *(engine.complete(ask(text)) for text in ("good", "bad", "good")), return_exceptions=True
+    )
+    await engine.close()
+    assert [isinstance(result, EngineError) for result in results] == [False, True, False]
+
+
+async def test_closing_ends_what_runs_and_refuses_the_rest(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    arrived = threading.Event()
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body is None:
+            model()(asked, wire)
+        else:
+            arrived.set()
+            threading.Event().wait(0.3)
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    running = asyncio.ensure_future(engine.complete(ask()))
+    await asyncio.to_thread(arrived.wait, 5)
+    await engine.close()
+    with pytest.raises(EngineError, match="is closed"):
+        await running
+    with pytest.raises(EngineError, match="is closed"):
+        await engine.complete(ask())
+
+
+async def test_cancelling_hangs_up(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    arrived = threading.Event()
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body is None:
+            model()(asked, wire)
+            return
+        arrived.set()
+        wire.head()
+        while True:
+            wire.raw(b" ")
+            threading.Event().wait(0.01)
+
+    server = serve(handler)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    running = asyncio.ensure_future(engine.complete(ask()))
+    await asyncio.to_thread(arrived.wait, 5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await asyncio.to_thread(server.gone.wait, 5)
+    await engine.close()
+
+
+def test_one_engine_serves_several_event_loops(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    engine = asyncio.run(RemoteEngine.connect(serve(model()).url, limits=quick()))
+
+    async def once(*, last: bool) -> str:
+        try:
+            return (await engine.complete(ask())).text
+        finally:
+            if last:
+                await engine.close()
+
+    assert [asyncio.run(once(last=last)) for last in (False, True)] == ["two cats"] * 2
+
+
+async def test_a_transport_of_ones_own(model: Any, ask: Ask) -> None:
+    class Counting(httpx.AsyncHTTPTransport):
+        closed = 0
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/models"):
+                return httpx.Response(200, json={"data": [{"id": "tiny"}]})
+            return httpx.Response(200, json=model().reply({}))
+
+        async def aclose(self) -> None:
+            self.closed += 1
+
+    transport = Counting()
+    engine = await RemoteEngine.connect("http://nowhere.invalid", transport=transport)
+    assert (await engine.complete(ask())).text == "two cats"
+    assert transport.closed == 0
+    await engine.close()
+    assert transport.closed == 1

@@ -1,0 +1,290 @@
+"""Servers that fail, lie, or mean harm: every one ends in one clear line, in bounded time and memory."""
+
+import gzip
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from cot.engine import Request
+from cot.engine.remote import Limits, RemoteEngine
+from cot.engine.remote.status import retry_after
+from cot.errors import EngineError
+
+Ask = Callable[..., Request]
+Serve = Callable[[Any], Any]
+Quick = Callable[..., Limits]
+Answer = Callable[[Any], None]
+
+KEY = "sk-very-secret-0123456789"
+
+
+def _chat(model: Any, *answers: Answer) -> Callable[[Any, Any], None]:
+    """A handler that gives these answers to chat completions, the last one for ever, and lists its models."""
+    left = list(answers)
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body is None:
+            model()(asked, wire)
+        else:
+            (left.pop(0) if len(left) > 1 else left[0])(wire)
+
+    return handler
+
+
+async def _fails(server: Any, request: Request, limits: Limits) -> str:
+    """The one line with which a request fails."""
+    engine = await RemoteEngine.connect(server.url, limits=limits)
+    try:
+        with pytest.raises(EngineError) as caught:
+            await engine.complete(request)
+    finally:
+        await engine.close()
+    line = str(caught.value)
+    assert line.isprintable(), "one line, without control characters"
+    assert "expected" in line
+    assert server.url in line
+    return line
+
+
+def _reply(**changed: Any) -> str:
+    choice = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"} | changed.pop("choice", {})
+    return json.dumps({"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}} | changed)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("", "wrong shape"),
+        ("<html><title>Sorry</title></html>", "wrong shape"),
+        ("[1, 2]", "wrong shape"),
+        ("{" * 10_000, "wrong shape"),
+        ('{"object": "chat.completion"}', "usage"),
+        (_reply(choices=[]), "has 0 samples; expected 1"),
+        (_reply(choices=[{"message": {"content": "a"}, "finish_reason": "stop"}] * 2), "two samples with the index 0"),
+        (_reply(choice={"index": 1}), "index 1"),
+        (_reply(choice={"message": None}), "choices.0.message"),
+        (_reply(choice={"message": {"content": None}}), "has no text"),
+        (_reply(choice={"message": {"content": 5}}), "choices.0.message.content"),
+        (_reply(choice={"message": {"content": None, "refusal": "No\x1b[0m!"}}), "refused to answer: No!"),
+        (_reply(choice={"finish_reason": None}), "the reason ''"),
+        (_reply(choice={"finish_reason": "tool_calls"}), "'tool_calls'"),
+        (_reply(choice={"logprobs": {"content": [{"token": "hi", "logprob": float("nan")}]}}), "logprob"),
+        (_reply(choice={"logprobs": {"content": [{"token": "hi", "logprob": 3.5}]}}), "logprob"),
+        (_reply(usage={"prompt_tokens": -1, "completion_tokens": 1}), "usage.prompt_tokens"),
+        (_reply(usage=None), "usage"),
+        ('{"error": {"message": "out of memory"}}', "failed: out of memory"),
+    ],
+)
+async def test_wrong_replies(serve: Serve, model: Any, ask: Ask, quick: Quick, body: str, problem: str) -> None:
+    server = serve(_chat(model, lambda wire: wire.send(body)))
+    assert problem in await _fails(server, ask(), quick())
+
+
+async def test_fewer_samples_than_asked_for(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    from cot.engine import Sampling
+
+    server = serve(_chat(model, lambda wire: wire.send(_reply())))
+    assert "has 1 samples; expected 3" in await _fails(server, ask(n=3, sampling=Sampling(1.0)), quick())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (400, {"error": {"message": "This model's maximum context length is 512 tokens."}}, "longer context"),
+        (400, {"object": "error", "message": "images are not supported"}, "HTTP 400: images are not supported"),
+        (401, {"error": {"message": "no key"}}, "a request without a key (HTTP 401: no key); expected a valid key"),
+        (403, "<html><title>Forbidden</title>", "HTTP 403: Forbidden"),
+        (404, {"error": "model 'x' not found"}, "HTTP 404: model 'x' not found); expected a model it serves"),
+        (418, "short and\r\n\x1b]0;title\x07 st\u202eout", "HTTP 418: short and stout"),
+        (422, {"detail": [{"loc": ["body"], "msg": "Field required"}]}, "Field required"),
+        (501, "", "refused the request (HTTP 501)"),
+        (400, "x" * 10**6, "xxx\u2026"),
+    ],
+)
+async def test_refusals_are_final(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, status: int, body: Any, problem: str
+) -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    server = serve(_chat(model, lambda wire: wire.send(text, status)))
+    line = await _fails(server, ask(), quick())
+    assert problem in line
+    assert len(line) < 700
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
+async def test_passing_trouble_passes(serve: Serve, model: Any, ask: Ask, quick: Quick, status: int) -> None:
+    answers = [lambda wire: wire.send("later", status)] * 2
+    server = serve(_chat(model, *answers, lambda wire: wire.send(_reply())))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    assert (await engine.complete(ask())).text == "hi"
+    await engine.close()
+    assert len(server.bodies) == 3
+    assert server.bodies[0] == server.bodies[2]
+
+
+async def test_trouble_that_stays_is_told(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    server = serve(_chat(model, lambda wire: wire.send('{"error": "loading"}', 503)))
+    assert "(HTTP 503: loading); expected an answer; try again later (tried 3 times)" in await _fails(
+        server, ask(), quick(retries=2)
+    )
+    assert len(server.bodies) == 3
+
+
+async def test_a_server_says_how_long_to_wait(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    def times(value: object, **limits: float) -> tuple[Any, Limits]:
+        busy = serve(_chat(model, lambda w: w.send("", 429, Retry_After=value), lambda w: w.send(_reply())))
+        return busy, quick(**limits)
+
+    for value, limits, least, most in (
+        (0.2, {"longest_wait_seconds": 10.0}, 0.2, 3.0),
+        (3600, {"longest_wait_seconds": 0.05}, 0.05, 3.0),
+        (format_datetime(datetime.now(UTC) + timedelta(hours=1)), {"longest_wait_seconds": 0.05}, 0.05, 3.0),
+    ):
+        server, bounds = times(value, **limits)
+        engine = await RemoteEngine.connect(server.url, limits=bounds)
+        begun = time.perf_counter()
+        await engine.complete(ask())
+        assert least <= time.perf_counter() - begun < most
+        await engine.close()
+
+
+def test_reading_retry_after() -> None:
+    assert retry_after("12") == 12
+    assert retry_after(format_datetime(datetime.now(UTC) - timedelta(hours=1))) == 0
+    assert 3500 < (retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) or 0) <= 3600
+    for odd in (None, "", "soon", "-5", "nan", "1e9", "9" * 400, "Mon, 99 Foo 2026 00:00:00 GMT"):
+        assert retry_after(odd) is None
+
+
+async def test_a_cut_off_reply_is_asked_for_again(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    def cut(wire: Any) -> None:
+        wire.head(Content_Length=5000)
+        wire.raw(b'{"choices": [')
+
+    server = serve(_chat(model, cut, lambda wire: None, lambda wire: wire.send(_reply())))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    assert (await engine.complete(ask())).text == "hi"
+    await engine.close()
+    assert len(server.bodies) == 3
+
+
+def _drip(wire: Any) -> None:
+    wire.head()
+    for _ in range(1000):
+        wire.raw(b" ")
+        threading.Event().wait(0.02)
+
+
+def _silent(wire: Any) -> None:
+    threading.Event().wait(1.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "limits", "problem"),
+    [
+        (_drip, {"timeout_seconds": 0.3}, "did not answer within 0.3 seconds"),
+        (_silent, {"timeout_seconds": 0.3}, "did not answer within 0.3 seconds"),
+        (_silent, {"silence_timeout_seconds": 0.1, "retries": 1}, "ReadTimeout.*tried 2 times"),
+    ],
+)
+async def test_slow_servers(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, answer: Answer, limits: dict[str, float], problem: str
+) -> None:
+    import re
+
+    begun = time.perf_counter()
+    assert re.search(problem, await _fails(serve(_chat(model, answer)), ask(), quick(**limits)))
+    assert time.perf_counter() - begun < 4
+
+
+def _endless(wire: Any) -> None:
+    wire.head()
+    while True:
+        wire.raw(b" " * 2**16)
+
+
+def _endless_stream(wire: Any) -> None:
+    wire.head(Content_Type="text/event-stream")
+    while True:
+        wire.raw(b"data: " + b"x" * 2**16)
+
+
+def _endless_header(wire: Any) -> None:
+    wire.raw(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        wire.raw(b"X-More: " + b"x" * 2**14 + b"\r\n")
+
+
+def _says_huge(wire: Any) -> None:
+    wire.head(Content_Length=10**15)
+
+
+def _bomb(wire: Any) -> None:
+    wire.send(gzip.compress(b" " * 10**7), Content_Encoding="gzip")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (_endless, "more than 100000 bytes"),
+        (_endless_stream, "more than 100000 bytes"),
+        (_says_huge, "more than 100000 bytes"),
+        (_endless_header, "cannot be reached, or broke off"),
+        (_bomb, "compressed reply (gzip)"),
+    ],
+)
+async def test_floods(serve: Serve, model: Any, ask: Ask, quick: Quick, answer: Answer, problem: str) -> None:
+    server = serve(_chat(model, answer))
+    limits = quick(max_reply_bytes=100_000, retries=0)
+    assert problem in await _fails(server, ask(), limits)
+    engine = await RemoteEngine.connect(server.url, limits=limits)
+    with pytest.raises(EngineError) as caught:
+        async for _ in engine.stream(ask()):
+            pass
+    assert problem in str(caught.value)
+    await engine.close()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COT_API_KEY", KEY)
+    thief = serve(model())
+    server = serve(_chat(model, lambda wire: wire.send("", status, Location=f"{thief.url}/chat/completions")))
+    line = await _fails(server, ask(), quick())
+    assert f"points elsewhere (HTTP {status} to {thief.url}" in line
+    assert thief.asked == []
+
+
+async def test_the_key_goes_along_and_shows_nowhere(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COT_API_KEY", KEY)
+    said = json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}"}})
+    server = serve(_chat(model, lambda w: w.send(said, 401), lambda w: w.send(said)))
+    for problem in ("refused the key in COT_API_KEY (HTTP 401: Incorrect API key provided: ***)", "provided: ***"):
+        assert problem in await _fails(server, ask(), quick(retries=0))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    assert {asked.headers["authorization"] for asked in server.asked} == {f"Bearer {KEY}"}
+    shown = f"{engine!r} {vars(engine)} {vars(engine._connections)} {vars(engine._connections.open())} {engine.info}"
+    await engine.close()
+    assert KEY not in shown
+
+
+async def test_nobody_there(ask: Ask, quick: Quick) -> None:
+    with pytest.raises(EngineError, match=r"http://127.0.0.1:9/v1 cannot be reached.*tried 2 times"):
+        await RemoteEngine.connect("http://127.0.0.1:9/v1", limits=quick(retries=1))
+
+
+@pytest.mark.parametrize("changed", [{"timeout_seconds": 0}, {"retries": -1}, {"max_concurrency": 0}])
+def test_limits_are_checked(changed: dict[str, Any]) -> None:
+    with pytest.raises(EngineError, match="expected a number above 0"):
+        Limits(**changed)
