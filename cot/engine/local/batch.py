@@ -187,7 +187,7 @@ class Batch:
                 start = 0
                 for segment in one.known:
                     self._slots.restore(row, start, segment)
-                    start += segment[0][0].shape[1]
+                    start += segment.shape[3]
             self._running.extend(group)
             pixels = [one.job.prompt.pixels_after(one.length) for one in group]
             logits = self._forward(first, {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]})

@@ -16,14 +16,14 @@ class _Node:
     """A stretch of tokens that follows its parent's."""
 
     key: tuple[Hashable, ...]
-    segment: Segment
+    segment: Segment | None
     parent: "_Node | None" = None
     children: dict[Hashable, "_Node"] = field(default_factory=dict)
     used: int = 0
 
     @property
     def bytes(self) -> int:
-        return sum(part.nbytes for pair in self.segment for part in pair)
+        return 0 if self.segment is None else self.segment.nbytes
 
 
 class PrefixTree:
@@ -32,7 +32,7 @@ class PrefixTree:
     def __init__(self, budget: int):
         self.budget = budget
         self.bytes = 0
-        self._root = _Node((), [])
+        self._root = _Node((), None)
         self._clock = itertools.count(1)
 
     def match(self, key: Sequence[Hashable]) -> tuple[int, list[Segment]]:
@@ -43,7 +43,8 @@ class PrefixTree:
         while (child := node.children.get(key[length]) if length < len(key) else None) is not None:
             common = _common(child.key, key, length)
             child.used = now
-            found.append(child.segment if common == len(child.key) else _cut(child.segment, 0, common))
+            if child.segment is not None:
+                found.append(child.segment[:, :, :, :common])
             length += common
             if common < len(child.key):
                 break
@@ -80,10 +81,12 @@ class PrefixTree:
 
     def _split(self, node: _Node, length: int) -> _Node:
         """Cut a node in two; returns the first."""
-        front = _Node(node.key[:length], _cut(node.segment, 0, length, own=True), node.parent, used=node.used)
+        front = _Node(node.key[:length], None, node.parent, used=node.used)
+        if node.segment is not None:
+            # In memory of their own, so that forgetting one of them frees it.
+            front.segment, node.segment = (part.clone() for part in node.segment.tensor_split([length], dim=3))
         if node.parent is not None:
             node.parent.children[front.key[0]] = front
-        node.segment = _cut(node.segment, length, len(node.key), own=True)
         node.key = node.key[length:]
         node.parent = front
         front.children[node.key[0]] = node
@@ -106,9 +109,3 @@ def _common(edge: tuple[Hashable, ...], key: Sequence[Hashable], start: int) -> 
             break
         length += 1
     return length
-
-
-def _cut(segment: Segment, start: int, end: int, *, own: bool = False) -> Segment:
-    """A part of a stretch. own: in memory of its own."""
-    parts = [tuple(part[:, start:end].clone() if own else part[:, start:end] for part in pair) for pair in segment]
-    return [(keys, values) for keys, values in parts]

@@ -11,6 +11,7 @@ from typing import Any
 
 from cot.engine.base import Message
 from cot.engine.local.load import Loaded
+from cot.engine.local.remembering import RememberingImages
 from cot.errors import EngineError
 from cot.image import LoadedImage
 
@@ -65,6 +66,8 @@ class Prompter:
 
     def __init__(self, loaded: Loaded):
         self._loaded = loaded
+        if not isinstance(loaded.processor.image_processor, RememberingImages):
+            loaded.processor.image_processor = RememberingImages(loaded.processor.image_processor)
         self._reserved = _reserved_pattern(loaded)
 
     def prompt(self, messages: Sequence[Message]) -> Prompt:

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-Segment = list[tuple[Tensor, Tensor]]
-"""Keys and values of a stretch of tokens, a pair a layer, each of shape (kv_heads, tokens, head_dim)."""
+Segment = Tensor
+"""Keys and values of a stretch of tokens, shape (layers, 2, kv_heads, tokens, head_dim)."""
 
 LENGTH_STEP = 64
 """Buffers grow by this many tokens at a time, so that they seldom do."""
@@ -89,14 +89,14 @@ class Slots:
 
     def copy(self, row: int, start: int, end: int) -> Segment:
         """Keys and values of a row's tokens from `start` to `end`."""
-        return [(keys[row, :, start:end].clone(), values[row, :, start:end].clone()) for keys, values in self._filled()]
+        return torch.stack([torch.stack([part[row, :, start:end] for part in pair]) for pair in self._filled()])
 
     def restore(self, row: int, start: int, segment: Segment) -> None:
         """Put keys and values into a row from `start` on; `reserve` the room before."""
-        for layer, pair in enumerate(segment):
-            buffers = self._buffer(layer, *(part[None] for part in pair))
-            for buffer, part in zip(buffers, pair, strict=True):
-                buffer[row, :, start : start + part.shape[1]] = part
+        end = start + segment.shape[3]
+        for layer, (keys, values) in enumerate(segment.unbind()):
+            for buffer, part in zip(self._buffer(layer, keys[None], values[None]), (keys, values), strict=True):
+                buffer[row, :, start:end] = part
 
     def move(self, source: int, target: int, length: int) -> None:
         """Let a row take over the slot of another."""
