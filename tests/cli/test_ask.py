@@ -276,6 +276,8 @@ def test_an_interrupt_is_130_with_a_whole_trace(image, tmp_path, root):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Who runs the tests in the background may have interrupts ignored, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr.readline() == "asked\n"
     process.send_signal(signal.SIGINT)
