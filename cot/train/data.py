@@ -81,18 +81,15 @@ def turns(sample: Sample, rng: random.Random, *, plans: float = 0.3) -> list[Tur
     return found
 
 
-LOOK_UP_KINDS, LOOK_UP_BATCHES = 10, 120
+LOOK_UP_KINDS, LOOK_UP_BATCHES = 10, 200
 """With so few kinds a decoder finds out in about so many steps that a name refers to patches (docs/log.md)."""
-LOOK_UP_FAMILIES: Final = frozenset(
-    {"existence", "count", "comparison", "sum", "difference", "threshold", "logic", "attribute"}
-)
+LOOK_UP_FAMILIES: Final = frozenset({"existence", "count", "comparison", "sum", "difference", "threshold", "logic"})
 """Questions whose sub-questions ask about one name."""
 
 
 def draw_look_up(rng: random.Random, *, kinds: int) -> Sample:
-    """A scene of the first `kinds`, or shapes, with the sub-questions that ask about one name."""
-    maker: Callable[..., Sample] = partial(make_scene, kinds=kinds) if rng.random() < 0.7 else make_shapes
-    sample = maker(rng, questions=14)
+    """A scene of the first `kinds`, with the sub-questions that ask about one name."""
+    sample = make_scene(rng, questions=14, kinds=kinds)
     facts = [fact for qa in sample.qas if qa.family in LOOK_UP_FAMILIES for fact in qa.facts]
     sample.extra, sample.qas = facts, []
     return sample
