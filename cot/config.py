@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from cot.errors import ConfigError
+from cot.errors import ConfigError, reason
 from cot.image import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS
 from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS
 
@@ -158,8 +158,7 @@ def _read_file(path: Path) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 at byte {error.start}; expected a TOML file in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not TOML: {reason}; expected lines like: max_steps = 20") from error
+        raise ConfigError(f"{path} is not TOML: {reason(error)}; expected lines like: max_steps = 20") from error
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply; expected lines like: max_steps = 20") from error
     for name in found:

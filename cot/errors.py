@@ -46,3 +46,8 @@ class TraceError(CotError):
 
 class DataError(CotError):
     """Training or evaluation data is missing or malformed."""
+
+
+def reason(error: BaseException, *, most: int = 300) -> str:
+    """What a library's exception says, on one line of at most `most` characters; its type if it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
-from cot.errors import ImageError
+from cot.errors import ImageError, reason
 from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS, read_source, shown
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -221,9 +221,9 @@ def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _damaged(name: str, error: Exception) -> ImageError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
     return ImageError(
-        f"image {shown(name)} is damaged or cut short: {reason}; expected a complete file; copy or export it again"
+        f"image {shown(name)} is damaged or cut short: {reason(error)}; "
+        "expected a complete file; copy or export it again"
     )
 
 

@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cot.config import prompts_folder
-from cot.errors import PromptError
+from cot.errors import PromptError, reason
 
 MAX_TEMPLATE_BYTES: Final = 100_000
 MAX_RENDERED_CHARACTERS: Final = 50_000
@@ -180,7 +180,7 @@ def parse_template(source: str, *, name: str) -> Template:
         where = ".".join(str(part) for part in first["loc"])
         raise PromptError(f"{name}: front matter is not valid: {where}: {first['msg']}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PromptError(f"{name}: front matter is not YAML: {' '.join(str(error).split())}") from error
+        raise PromptError(f"{name}: front matter is not YAML: {reason(error)}") from error
     if matter.name != name:
         raise PromptError(f"{name}: its front matter says name: {matter.name}; expected {name}")
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from cot.errors import ImageError
+from cot.errors import ImageError, reason
 
 DEFAULT_MAX_BYTES = 128 * 2**20
 """Bytes read at most: 128 MiB."""
@@ -187,9 +187,8 @@ def _fetch(url: str, name: str, max_bytes: int, timeout_seconds: float, stop: th
                     break
                 chunks.append(chunk)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(
-            f"image {shown(name)} cannot be downloaded: {without_credentials(reason)}; "
+            f"image {shown(name)} cannot be downloaded: {without_credentials(reason(error))}; "
             "expected an image at this address; check it and the network"
         ) from error
     return b"".join(chunks)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tiny_models
+from chats import processed
 
 from cot.engine import Choices, Message, Request, Sampling
 from cot.engine.local import LocalEngine
@@ -22,19 +23,7 @@ Save = Callable[[str], Path]
 def reference(engine: LocalEngine, request: Request) -> list[str]:
     """Tokens of one plain `generate` call."""
     loaded = engine._runner._loaded
-    turns = [
-        {
-            "role": message.role,
-            "content": [
-                {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part.pixels}
-                for part in message.content
-            ],
-        }
-        for message in request.messages
-    ]
-    inputs = loaded.processor.apply_chat_template(
-        turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-    )
+    inputs = processed(loaded.processor, request)
     ids = loaded.model.generate(
         **inputs, max_new_tokens=request.max_tokens, do_sample=False, eos_token_id=list(loaded.eos_ids), pad_token_id=0
     )[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chats import processed
 
 from cot.engine import Completion, Message, Regex, Request, Sampling
 from cot.engine.local import LocalEngine
@@ -30,19 +31,7 @@ class Plain:
         self.model.generation_config = transformers.GenerationConfig(eos_token_id=eos, pad_token_id=0)
 
     def inputs(self, request: Request) -> Any:
-        turns = [
-            {
-                "role": message.role,
-                "content": [
-                    {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part.pixels}
-                    for part in message.content
-                ],
-            }
-            for message in request.messages
-        ]
-        return self.processor.apply_chat_template(
-            turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-        )
+        return processed(self.processor, request)
 
     def tokens(self, request: Request) -> list[int]:
         inputs = self.inputs(request)

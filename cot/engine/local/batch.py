@@ -35,7 +35,7 @@ class _Running:
     job: Job
     row: Row
     positions: Positions
-    pending: list[int]
+    pending: list[int] = field(default_factory=list)
     length: int = 0
     known: list[Segment] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Batch:
         heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
         head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         self._token_bytes = 2 * text.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
-        self._waiting: deque[tuple[Job, Row]] = deque()
+        self._waiting: deque[_Running] = deque()
         self._running: list[_Running] = []
 
     @property
@@ -75,7 +75,13 @@ class Batch:
 
     def add(self, job: Job) -> None:
         """Let a job wait for room."""
-        self._waiting.extend((job, row) for row in job.rows)
+        inputs = job.prompt.inputs
+        try:
+            where = positions(self._loaded.model, inputs["input_ids"], inputs)
+        except Exception as error:
+            job.fail(explain(error, self._loaded, [job.request]))
+            return
+        self._waiting.extend(_Running(job, row, where) for row in job.rows)
 
     @torch.inference_mode()
     def step(self) -> None:
@@ -83,12 +89,12 @@ class Batch:
         self._leave()
         self._join(self._next())
         if self._running:
-            self._advance(0, {})
+            self._advance()
 
     def fail(self, error: EngineError) -> None:
         """Fail everything that runs or waits."""
-        for job in [job for job, _ in self._waiting] + [one.job for one in self._running]:
-            job.fail(error)
+        for one in [*self._waiting, *self._running]:
+            one.job.fail(error)
         self._waiting.clear()
         self._leave()
 
@@ -110,24 +116,20 @@ class Batch:
         found: list[_Running] = []
         longest = max((one.longest for one in self._running), default=0)
         while self._waiting and len(self._running) + len(found) < self._max_rows:
-            job, row = self._waiting[0]
-            if job.over:
+            one = self._waiting[0]
+            if one.job.over:
                 self._waiting.popleft()
                 continue
-            needed = max(longest, job.prompt.tokens + row.max_tokens)
+            needed = max(longest, one.longest)
             rows = len(self._running) + len(found) + 1
             if self._slots.capacity(rows, needed) * self._token_bytes > self._kv_bytes:
                 if rows > 1:
                     break
-                self._refuse(job, needed)
+                self._refuse(one.job, needed)
                 continue
-            self._waiting.popleft()
             longest = needed
-            job.started = job.started or time.perf_counter()
-            prompt = job.prompt
-            found.append(
-                _Running(job, row, positions(self._loaded.model, prompt.inputs["input_ids"], prompt.inputs), [])
-            )
+            one.job.started = one.job.started or time.perf_counter()
+            found.append(self._waiting.popleft())
         used = self._slots.capacity(len(self._running) + len(found), longest) * self._token_bytes
         self._tree.budget = self._kv_bytes - used
         self._tree.shrink(self._tree.budget)
@@ -147,15 +149,15 @@ class Batch:
         while joining:
             seeing: dict[Hashable, list[_Running]] = {}
             reading, later = [], []
-            shapes: dict[Hashable, Hashable] = {}
+            first_seen: set[Hashable] = set()
             for one in joining:
                 marker = self._look_up(one)
                 if marker is None:
                     reading.append(one)
-                elif marker in shapes:
+                elif marker in first_seen:
                     later.append(one)
                 else:
-                    shapes[marker] = one.job.prompt.pixel_shapes
+                    first_seen.add(marker)
                     seeing.setdefault(one.job.prompt.pixel_shapes, []).append(one)
             for group in [*seeing.values(), reading]:
                 for part in _parts(group):
@@ -194,7 +196,7 @@ class Batch:
         except Exception as error:
             del self._running[first:]
             if len(group) == 1:
-                group[0].job.fail(explain(error, self._loaded, [group[0].job]))
+                group[0].job.fail(explain(error, self._loaded, [group[0].job.request]))
                 return
             for one, length in zip(group, lengths, strict=True):
                 one.length, one.pending = length, list(one.job.prompt.ids[length:])
@@ -209,16 +211,17 @@ class Batch:
                 one.job.cached_tokens = length
         self._choose(first, logits)
 
-    def _advance(self, first: int, pixels: dict[str, Tensor]) -> None:
+    def _advance(self) -> None:
+        """Take a token for every row."""
         try:
-            logits = self._forward(first, pixels)
+            logits = self._forward(0, {})
         except Exception as error:
             jobs = list({id(one.job): one.job for one in self._running}.values())
-            reason = explain(error, self._loaded, jobs)
+            why = explain(error, self._loaded, [job.request for job in jobs])
             for job in jobs:
-                job.fail(reason)
+                job.fail(why)
             return
-        self._choose(first, logits)
+        self._choose(0, logits)
 
     def _forward(self, first: int, pixels: dict[str, Tensor]) -> Tensor:
         """Feed the pending tokens of the rows from `first` on. Returns logits of their last ones, (rows, vocab)."""

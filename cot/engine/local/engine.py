@@ -11,11 +11,13 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from cot.engine.base import Completion, Delta, EngineInfo, Request
-from cot.errors import EngineError
+from cot.engine.streaming import OnText, deltas
+from cot.errors import EngineError, reason
 
 if TYPE_CHECKING:
     from cot.engine.local.batch import Batch
@@ -87,26 +89,12 @@ class LocalEngine:
         """
         return await self._submit(request, None)
 
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one request piece by piece: the first sample's text, then the completion with an empty text.
 
         Raises EngineError. Leaving the loop early stops the generation.
         """
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | None] = asyncio.Queue()
-
-        def put(piece: str | None) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
-        task = asyncio.ensure_future(self._submit(request, put))
-        task.add_done_callback(lambda _: pieces.put_nowait(None))
-        try:
-            while (piece := await pieces.get()) is not None:
-                yield Delta(piece)
-            yield Delta("", await task)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return deltas(partial(self._submit, request))
 
     async def close(self) -> None:
         """Stop what runs, end the threads and free the model. Requests in flight fail with EngineError."""
@@ -123,7 +111,7 @@ class LocalEngine:
 
             torch.cuda.empty_cache()
 
-    async def _submit(self, request: Request, on_text: Callable[[str], None] | None) -> Completion:
+    async def _submit(self, request: Request, on_text: OnText | None) -> Completion:
         if self._closing.is_set():
             raise self._closed()
         cancelled = threading.Event()
@@ -143,7 +131,7 @@ class LocalEngine:
         request: Request,
         answer: "Future[Completion]",
         cancelled: Callable[[], bool],
-        on_text: Callable[[str], None] | None,
+        on_text: OnText | None,
     ) -> None:
         """Runs in the preparing thread."""
         job: Job | _Refused = _Refused()
@@ -185,8 +173,7 @@ class LocalEngine:
             self._runner.step()
         except Exception as error:
             # The thread must outlive whatever happens, or everyone waits for ever.
-            text = " ".join(str(error).split())[:300]
-            self._runner.fail(EngineError(f"{self._info.model} failed: {type(error).__name__}: {text}"))
+            self._runner.fail(EngineError(f"{self._info.model} failed: {type(error).__name__}: {reason(error)}"))
 
     def _closed(self) -> EngineError:
         return EngineError(f"the engine for {self._info.model} is closed; load it again")

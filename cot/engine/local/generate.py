@@ -59,7 +59,7 @@ class OneByOne:
                 self._waiting.appendleft(job)
             return
         except Exception as error:
-            job.fail(explain(error, self._loaded, [job]))
+            job.fail(explain(error, self._loaded, [job.request]))
         job.finish()
 
     def fail(self, error: EngineError) -> None:

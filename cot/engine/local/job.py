@@ -4,7 +4,7 @@ In: a request. Out: its prompt and rows, made once; at the end a `Completion` or
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -13,7 +13,8 @@ from cot.engine.local.constraint import ConstraintCompiler
 from cot.engine.local.load import Loaded
 from cot.engine.local.prompt import Prompt, Prompter
 from cot.engine.local.row import Row
-from cot.errors import EngineError
+from cot.engine.streaming import OnText
+from cot.errors import EngineError, reason
 
 
 @dataclass(eq=False)
@@ -80,7 +81,7 @@ class Preparer:
         answer: "Future[Completion]",
         *,
         cancelled: Callable[[], bool],
-        on_text: Callable[[str], None] | None,
+        on_text: OnText | None,
     ) -> Job:
         """Check a request, render and tokenise its prompt, preprocess its images.
 
@@ -94,15 +95,13 @@ class Preparer:
         except EngineError:
             raise
         except Exception as error:
-            text = " ".join(str(error).split())[:300] or type(error).__name__
-            name = self._loaded.info.model
-            raise EngineError(f"{name} failed on this request: {type(error).__name__}: {text}") from error
+            raise explain(error, self._loaded, [request]) from error
         room = self._loaded.info.context_tokens - prompt.tokens
         for row in rows:
             row.max_tokens = min(request.max_tokens, room) if self._loaded.info.context_tokens else request.max_tokens
         return Job(request, prompt, rows, cancelled, answer, submitted)
 
-    def _rows(self, request: Request, prompt: Prompt, on_text: Callable[[str], None] | None) -> list[Row]:
+    def _rows(self, request: Request, prompt: Prompt, on_text: OnText | None) -> list[Row]:
         """One row a sample. Greedy samples are all the same: one row stands for them."""
         count = request.n if request.sampling.temperature > 0 else 1
         return [
@@ -146,22 +145,22 @@ def _check(request: Request) -> None:
         raise EngineError(f"bad request: got {'; '.join(wrong)}")
 
 
-def explain(error: Exception, loaded: Loaded, jobs: list[Job]) -> EngineError:
-    """One line for whatever a model raised while it answered these jobs."""
+def explain(error: Exception, loaded: Loaded, requests: Sequence[Request]) -> EngineError:
+    """One line for whatever a model raised while it answered these requests."""
     if isinstance(error, EngineError):
         return error
     import torch
 
     name, device = loaded.info.model, loaded.info.device
-    text = " ".join(str(error).split())[:300] or type(error).__name__
+    text = reason(error)
     if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in text:
         if device.startswith("cuda"):
             torch.cuda.empty_cache()
         images = sum(
-            not isinstance(part, str) for job in jobs for turn in job.request.messages for part in turn.content
+            not isinstance(part, str) for request in requests for turn in request.messages for part in turn.content
         )
-        samples = sum(len(job.rows) for job in jobs)
-        tokens = max(job.request.max_tokens for job in jobs)
+        samples = sum(request.n for request in requests)
+        tokens = max((request.max_tokens for request in requests), default=0)
         return EngineError(
             f"out of memory on {device} for {images} images, {samples} samples and {tokens} tokens; use fewer or "
             f"smaller images, fewer samples, or a smaller model ({text})"

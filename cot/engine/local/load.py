@@ -17,7 +17,7 @@ from typing import Any
 
 from cot.engine.base import EngineInfo
 from cot.engine.local.source import Source, find_source
-from cot.errors import EngineError
+from cot.errors import EngineError, reason
 
 DTYPES = ("float32", "bfloat16", "float16")
 FLOAT32_MAX_BYTES = 2 * 2**30
@@ -220,8 +220,7 @@ def _clear_errors(source: Source, part: str) -> Iterator[None]:
     except EngineError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        raise EngineError(f"cannot load the {part} of {source.name}: {text}") from error
+        raise EngineError(f"cannot load the {part} of {source.name}: {reason(error)}") from error
 
 
 @contextmanager

@@ -4,8 +4,9 @@ In: the content of a prompt, token by token, where a token of an image is known 
 Out: keys and values of the longest beginning that is known. The least recently used ends go first.
 """
 
+import heapq
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cot.engine.local.slots import Segment
@@ -37,47 +38,49 @@ class PrefixTree:
 
     def match(self, key: Sequence[Hashable]) -> tuple[int, list[Segment]]:
         """How many tokens of `key` are known, and their keys and values, stretch by stretch."""
-        now = next(self._clock)
-        node, length = self._root, 0
-        found: list[Segment] = []
-        while (child := node.children.get(key[length]) if length < len(key) else None) is not None:
-            common = _common(child.key, key, length)
-            child.used = now
-            if child.segment is not None:
-                found.append(child.segment[:, :, :, :common])
-            length += common
-            if common < len(child.key):
-                break
-            node = child
-        return length, found
+        way = list(self._walk(key))
+        segments = [node.segment[:, :, :, :common] for node, common in way if node.segment is not None]
+        return sum(common for _, common in way), segments
 
     def insert(self, key: Sequence[Hashable], copy: Callable[[int, int], Segment]) -> None:
         """Remember a prompt. copy: gives keys and values of its tokens from a place to another."""
-        now = next(self._clock)
-        node, length = self._root, 0
-        while (child := node.children.get(key[length]) if length < len(key) else None) is not None:
-            common = _common(child.key, key, length)
-            child.used = now
-            length += common
-            if common < len(child.key):
-                node = self._split(child, common) if length < len(key) else child
-                break
-            node = child
-        if length < len(key):
-            segment = copy(length, len(key))
-            new = _Node(tuple(key[length:]), segment, node, used=now)
-            node.children[key[length]] = new
-            self.bytes += new.bytes
-            self.shrink(self.budget)
+        way = [(self._root, 0), *self._walk(key)]
+        node, common = way[-1]
+        length = sum(common for _, common in way)
+        if length == len(key):
+            return
+        if common < len(node.key):
+            node = self._split(node, common)
+        new = _Node(tuple(key[length:]), copy(length, len(key)), node, used=next(self._clock))
+        node.children[key[length]] = new
+        self.bytes += new.bytes
+        self.shrink(self.budget)
 
     def shrink(self, budget: int) -> None:
         """Forget what was used longest ago until `budget` bytes are left."""
-        while self.bytes > budget:
-            leaf = min((node for node in self._nodes() if not node.children), key=lambda node: node.used)
-            if leaf.parent is None:
-                return
-            del leaf.parent.children[leaf.key[0]]
-            self.bytes -= leaf.bytes
+        if self.bytes <= budget:
+            return
+        ends = [(node.used, id(node), node) for node in self._nodes() if node.parent and not node.children]
+        heapq.heapify(ends)
+        while self.bytes > budget and ends:
+            *_, end = heapq.heappop(ends)
+            self.bytes -= end.bytes
+            parent = end.parent
+            if parent is not None:
+                del parent.children[end.key[0]]
+                if parent.parent and not parent.children:
+                    heapq.heappush(ends, (parent.used, id(parent), parent))
+
+    def _walk(self, key: Sequence[Hashable]) -> Iterator[tuple[_Node, int]]:
+        """The nodes along `key` and how many of each one's tokens agree with it: all but for the last one's."""
+        now = next(self._clock)
+        node, length, common = self._root, 0, 0
+        while common == len(node.key) and length < len(key) and key[length] in node.children:
+            node = node.children[key[length]]
+            node.used = now
+            common = _common(node.key, key, length)
+            length += common
+            yield node, common
 
     def _split(self, node: _Node, length: int) -> _Node:
         """Cut a node in two; returns the first."""

@@ -25,6 +25,7 @@ class Prompt:
     inputs: keyword arguments of the model; `input_ids` has shape (1, tokens). ids: the same tokens.
     key: what each token stands for: its id, or its place in an image of this hash.
     spans: first and last + 1 token of each image; one for all of them where they cannot be told apart.
+    pixel_shapes: what must be equal for the images of two prompts to go into one pass.
     """
 
     inputs: dict[str, Any]
@@ -32,6 +33,7 @@ class Prompt:
     image_tokens: int
     key: tuple[Hashable, ...]
     spans: tuple[tuple[int, int], ...]
+    pixel_shapes: Hashable
 
     @property
     def tokens(self) -> int:
@@ -42,11 +44,6 @@ class Prompt:
     def pixels(self) -> dict[str, Any]:
         """The inputs that images are made of."""
         return {name: value for name, value in self.inputs.items() if name not in NOT_PIXELS}
-
-    @property
-    def pixel_shapes(self) -> Hashable:
-        """What must be equal for the images of two prompts to go into one pass."""
-        return tuple((name, tuple(value.shape[1:])) for name, value in sorted(self.pixels.items()))
 
     @property
     def divisible(self) -> bool:
@@ -89,9 +86,11 @@ class Prompter:
         moved = inputs.to(self._loaded.model.device, dtype=self._loaded.model.dtype)
         images = [part for message in messages for part in message.content if not isinstance(part, str)]
         listed = tuple(ids[0].tolist())
-        shapes = {name: tuple(value.shape[1:]) for name, value in moved.items() if name not in NOT_PIXELS}
+        shapes = tuple(
+            (name, tuple(value.shape[1:])) for name, value in sorted(moved.items()) if name not in NOT_PIXELS
+        )
         key, spans = _content(listed, image_token, images, shapes)
-        return Prompt(dict(moved), listed, image_tokens, key, spans)
+        return Prompt(dict(moved), listed, image_tokens, key, spans, shapes)
 
     def _process(self, turns: list[dict[str, Any]]) -> Any:
         from jinja2 import TemplateError
@@ -117,7 +116,7 @@ class Prompter:
 
 
 def _content(
-    ids: tuple[int, ...], image_token: int | None, images: Sequence[LoadedImage], shapes: dict[str, Any]
+    ids: tuple[int, ...], image_token: int | None, images: Sequence[LoadedImage], shapes: Hashable
 ) -> tuple[tuple[Hashable, ...], tuple[tuple[int, int], ...]]:
     """Key and spans of a prompt, see `Prompt`. Images of one size take equally many tokens.
 

@@ -6,7 +6,7 @@ what it was not told is checked all the same. It knows neither queues nor other 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
@@ -22,9 +22,8 @@ from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
 from cot.engine.remote.status import PassingError, RefusedError
 from cot.engine.remote.stream import EventDecoder
 from cot.engine.remote.text import StopGate, cut_at_stop, unwrapped
+from cot.engine.streaming import OnText
 from cot.errors import EngineError
-
-OnText = Callable[[str], None]
 
 SECOND_SEED: Final = 2**31
 """Added to the seed of a random sample that is drawn again."""

@@ -11,18 +11,20 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal
 
 import httpx
 
 from cot.engine.base import Completion, Delta, EngineInfo, Request, Usage
 from cot.engine.remote.address import parse_address, read_key
-from cot.engine.remote.chat import Chat, OnText
+from cot.engine.remote.chat import Chat
 from cot.engine.remote.check import check_constraint
 from cot.engine.remote.connections import Connections
 from cot.engine.remote.dialect import DIALECTS, Dialect, Server
 from cot.engine.remote.discover import discover
 from cot.engine.remote.http import Limits
+from cot.engine.streaming import OnText, deltas
 from cot.errors import EngineError
 from cot.trace.plain import plain
 
@@ -102,21 +104,12 @@ class RemoteEngine:
         """
         return await self._submit(request, None)
 
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one request piece by piece: the first sample's text, then the completion with an empty text.
 
         Raises EngineError. Leaving the loop early ends the connection.
         """
-        pieces: asyncio.Queue[str | None] = asyncio.Queue()
-        task = asyncio.ensure_future(self._submit(request, pieces.put_nowait))
-        task.add_done_callback(lambda _: pieces.put_nowait(None))
-        try:
-            while (piece := await pieces.get()) is not None:
-                yield Delta(piece)
-            yield Delta("", await task)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return deltas(partial(self._submit, request))
 
     async def close(self) -> None:
         """End all connections. Requests in flight fail with EngineError."""
