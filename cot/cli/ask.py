@@ -96,6 +96,8 @@ def split_arguments(arguments: list[str], *, stdin_is_terminal: bool) -> tuple[l
         images, text = arguments, None
         if stdin_is_terminal or "-" in images:
             raise UsageError(f"the question is missing: {last!r} looks like an image; expected for example: {_EXAMPLE}")
+    elif _looks_like_image(last) and any(" " in image and not _looks_like_image(image) for image in images):
+        raise UsageError(f"the question comes after the images, but {last!r} is last; expected for example: {_EXAMPLE}")
     if not images:
         raise UsageError(f"no image was given, only {last!r}; expected for example: {_EXAMPLE}")
     if images.count("-") + (text is None) > 1:

@@ -132,6 +132,7 @@ def test_an_image_may_be_piped(cot_ask, image, tmp_path):
         (["How many?"], b"", False, "no image was given"),
         (["-"], b"", False, "no image was given"),
         (["red.png"], b"", True, "the question is missing: 'red.png' looks like an image"),
+        (["How many dogs?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
         (["red.png", "other.jpg"], b"", True, "the question is missing: 'other.jpg' looks like an image"),
         (["red.png", "-"], b"", True, "stdin is a terminal"),
         (["red.png"], b" \n", False, "the question is empty"),
