@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cot.train.labels import COLOURS
+from cot.train.labels import COLOURS, FACETS
 from cot.train.sample import GRID, IMAGE_PIXELS, PATCH_PIXELS, Dense
 
 BACKGROUND_COLOURS: Final = {
@@ -26,6 +27,8 @@ BACKGROUND_COLOURS: Final = {
 """Plain backgrounds that questions may ask about, RGB."""
 
 
+Facets = Mapping[str, int]
+"""Values of some of `labels.FACETS`, by name."""
 _EDGES: Final = np.arange(0, IMAGE_PIXELS, PATCH_PIXELS)
 
 
@@ -48,7 +51,7 @@ class Box:
 def place(count: int, rng: random.Random, *, smallest: float, largest: float, max_overlap: float) -> list[Box]:
     """Boxes of random size that overlap little; fewer than `count` where they do not fit."""
     boxes: list[Box] = []
-    roomy = min(largest, 1.05 * IMAGE_PIXELS / math.sqrt(count + 0.5))
+    roomy = min(largest, 0.98 * IMAGE_PIXELS / math.sqrt(count + 0.5))
     for _ in range(count):
         for _ in range(40):
             side = rng.uniform(smallest, max(roomy, smallest + 1))
@@ -92,13 +95,15 @@ class PatchMap:
 
     def __init__(self) -> None:
         self._owners: NDArray[np.int64] = np.zeros((IMAGE_PIXELS, IMAGE_PIXELS), np.int64)
-        self._things: list[tuple[int, float, float, float]] = [(0, 0.0, 0.0, 1.0)]
-        self._centres: NDArray[np.int64] = np.zeros((GRID, GRID), np.int64)
+        self._things: list[tuple[int, float, float, float, bool]] = [(0, 0.0, 0.0, 1.0, False)]
+        self._facets: list[list[int]] = [[-100] * len(FACETS)]
 
-    def paint(self, label: int, mask: NDArray[np.bool_], left: int, top: int, *, is_object: bool = True) -> None:
+    def paint(
+        self, label: int, mask: NDArray[np.bool_], left: int, top: int, facets: Facets, *, is_object: bool = True
+    ) -> None:
         """Mark the pixels of a mask (height, width) placed at (left, top), which may stand out.
 
-        is_object: whether it counts as an object, which has a centre.
+        facets: what it tells of the image, see `labels.FACETS`. is_object: whether it counts as an object.
         """
         height, width = mask.shape
         x, y = left + width / 2, top + height / 2
@@ -106,15 +111,13 @@ class PatchMap:
         y1, x1 = min(top + height, IMAGE_PIXELS), min(left + width, IMAGE_PIXELS)
         if y1 > y0 and x1 > x0:
             self._owners[y0:y1, x0:x1][mask[y0 - top : y1 - top, x0 - left : x1 - left]] = len(self._things)
-        self._things.append((label, x, y, math.sqrt(max(height * width, 1))))
-        if is_object:
-            row, column = (min(max(int(value) // PATCH_PIXELS, 0), GRID - 1) for value in (y, x))
-            self._centres[row, column] = min(2, self._centres[row, column] + 1)
+        self._things.append((label, x, y, math.sqrt(max(height * width, 1)), is_object))
+        self._facets.append([facets.get(name, -100) for name in FACETS])
 
-    def rectangle(self, label: int, left: float, top: float, right: float, bottom: float) -> None:
+    def rectangle(self, label: int, left: float, top: float, right: float, bottom: float, facets: Facets) -> None:
         """Mark a rectangle that is no object, pixels."""
         mask = np.ones((int(bottom) - int(top), int(right) - int(left)), np.bool_)
-        self.paint(label, mask, int(left), int(top), is_object=False)
+        self.paint(label, mask, int(left), int(top), facets, is_object=False)
 
     def dense(self, *, least: float = 0.15) -> Dense:
         """What each patch shows: the thing with most pixels where it covers at least `least` of the patch."""
@@ -125,18 +128,30 @@ class PatchMap:
         ]
         stacked = np.stack([np.full((GRID, GRID), int(least * PATCH_PIXELS**2) - 1), *shares])
         owners = np.concatenate([[0], present])[stacked.argmax(axis=0)]
-        label, x, y, side = np.array(self._things).T
+        label, x, y, side, is_object = np.array(self._things).T
         middles = (np.arange(GRID) + 0.5) * PATCH_PIXELS
         offsets = np.stack(
             [
                 (x[owners] - middles[None, :]) / PATCH_PIXELS,
                 (y[owners] - middles[:, None]) / PATCH_PIXELS,
                 np.log2(side[owners] / PATCH_PIXELS),
+                x[owners] / PATCH_PIXELS - GRID / 2,
+                y[owners] / PATCH_PIXELS - GRID / 2,
             ],
             axis=-1,
         )
         offsets[owners == 0] = 0
-        return Dense(label[owners].astype(np.int64), self._centres, offsets.astype(np.float32))
+        facets = np.array(self._facets)[owners]
+        # An object whose middle is covered by others is shared by the patches that still show it.
+        near = np.maximum(1 - np.abs(offsets[..., :2]), 1e-3).prod(axis=-1) * is_object[owners]
+        whole = np.bincount(owners.ravel(), near.ravel(), minlength=len(self._things))[owners]
+        shares = np.divide(near, whole, out=np.zeros_like(near), where=whole > 0)
+        return Dense(label[owners].astype(np.int64), shares.astype(np.float32), offsets.astype(np.float32), facets)
+
+
+def rank(value: int, values: Sequence[int]) -> int:
+    """The facet `rank` of one of `values`: 2 for the largest, 0 for the smallest, else 1; 1 where all are equal."""
+    return 1 if min(values) == max(values) else 2 * (value == max(values)) + (min(values) < value < max(values))
 
 
 def jitter(colour: tuple[int, int, int], rng: random.Random, amount: int = 10) -> tuple[int, int, int]:

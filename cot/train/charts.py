@@ -8,7 +8,7 @@ from functools import cache, partial
 
 from PIL import Image, ImageDraw, ImageFont
 
-from cot.train.canvas import PatchMap, jitter, named_colour
+from cot.train.canvas import Facets, PatchMap, jitter, named_colour, rank
 from cot.train.counting import yes_no
 from cot.train.labels import CLASSES, COLOURS, MAX_VALUE, WORDS
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample
@@ -23,9 +23,15 @@ def _font(pixels: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _text(draw: ImageDraw.ImageDraw, patches: PatchMap, text: str, name: str, x: float, y: float, *,
-          size: int, fill: tuple[int, int, int], anchor: str) -> None:  # fmt: skip
+          size: int, fill: tuple[int, int, int], anchor: str, facets: Facets) -> None:  # fmt: skip
     draw.text((x, y), text, fill=fill, font=_font(size), anchor=anchor)
-    patches.rectangle(CLASSES[name], *draw.textbbox((x, y), text, font=_font(size), anchor=anchor))
+    patches.rectangle(CLASSES[name], *draw.textbbox((x, y), text, font=_font(size), anchor=anchor), facets)
+
+
+def _facets(value: int, bars: Bars) -> Facets:
+    """What the label of a bar says of the chart."""
+    tens, units = divmod(value, 10)
+    return {"tens": tens, "units": units, "rank": rank(value, [*bars.values()]), "total": len(bars)}
 
 
 def _upright(
@@ -43,9 +49,10 @@ def _upright(
         draw.rectangle(
             (middle - width, y, middle + width, bottom), fill=named_colour(same or rng.choice(list(COLOURS)), rng)
         )
-        patches.rectangle(CLASSES["bar"], middle - width, y, middle + width, bottom)
-        _text(draw, patches, str(value), f"value {value}", middle, y - 2, size=14, fill=ink, anchor="mb")
-        _text(draw, patches, label, f"word {label}", middle, bottom + 4, size=size, fill=ink, anchor="mt")
+        patches.rectangle(CLASSES["bar"], middle - width, y, middle + width, bottom, {})
+        _text(draw, patches, str(value), f"value {value}", middle, y - 2, size=14, fill=ink, anchor="mb", facets={})
+        _text(draw, patches, label, f"word {label}", middle, bottom + 4, size=size, fill=ink, anchor="mt",
+              facets=_facets(value, bars))  # fmt: skip
 
 
 def _lying(
@@ -62,9 +69,10 @@ def _lying(
         draw.rectangle(
             (left, middle - width, x, middle + width), fill=named_colour(same or rng.choice(list(COLOURS)), rng)
         )
-        patches.rectangle(CLASSES["bar"], left, middle - width, x, middle + width)
-        _text(draw, patches, str(value), f"value {value}", x + 3, middle, size=14, fill=ink, anchor="lm")
-        _text(draw, patches, label, f"word {label}", left - 4, middle, size=rng.randint(13, 14), fill=ink, anchor="rm")
+        patches.rectangle(CLASSES["bar"], left, middle - width, x, middle + width, {})
+        _text(draw, patches, str(value), f"value {value}", x + 3, middle, size=14, fill=ink, anchor="lm", facets={})
+        _text(draw, patches, label, f"word {label}", left - 4, middle, size=rng.randint(13, 14), fill=ink, anchor="rm",
+              facets=_facets(value, bars))  # fmt: skip
 
 
 def make_chart(rng: random.Random, *, questions: int, held_out: bool = False) -> Sample:

@@ -7,10 +7,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from cot.train.labels import MAX_COUNT
 from cot.train.sample import QA, Fact
 from cot.train.wording import canonical, word
-
-MAX_COUNT = 12
 
 
 class Noun(NamedTuple):

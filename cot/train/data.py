@@ -22,9 +22,9 @@ from cot.train.charts import make_chart
 from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
 from cot.train.labels import COLOURS, FORMS, SIZES, WORDS
-from cot.train.sample import QA, Fact, Sample
+from cot.train.sample import GRID, QA, Fact, Sample
 from cot.train.scenes import make_scene
-from cot.train.shapes import make_shapes
+from cot.train.shapes import make_shapes, noun
 
 IGNORE: Final = -100
 Part = Literal["vision", "look-up", "questions"]
@@ -34,18 +34,22 @@ Turn = tuple[str, str]
 
 
 class Domain(NamedTuple):
-    """A kind of training sample: what makes it, how many questions an image gets, and its share of all images."""
+    """A kind of training sample: what makes it, how many questions an image gets, and its share of all images.
+
+    seen: share while learning to see, where charts and single shapes are soon known and scenes take long.
+    """
 
     make: Callable[..., Sample]
     questions: int
     share: float
+    seen: float
 
 
 DOMAINS: Final = {
-    "scenes": Domain(make_scene, 9, 0.52),
-    "shapes": Domain(make_shapes, 9, 0.2),
-    "charts": Domain(make_chart, 8, 0.18),
-    "easy-vqa": Domain(make_easyvqa, 9, 0.1),
+    "scenes": Domain(make_scene, 9, 0.52, 0.62),
+    "shapes": Domain(make_shapes, 9, 0.2, 0.24),
+    "charts": Domain(make_chart, 8, 0.18, 0.09),
+    "easy-vqa": Domain(make_easyvqa, 9, 0.1, 0.05),
 }
 
 
@@ -97,13 +101,14 @@ def draw_look_up(rng: random.Random, *, kinds: int) -> Sample:
 
 def draw(rng: random.Random, *, asking: bool = True) -> Sample:
     """A training sample of a random domain. asking: with questions; without is faster."""
-    (domain,) = rng.choices(list(DOMAINS.values()), [domain.share for domain in DOMAINS.values()])
+    shares = [domain.share if asking else domain.seen for domain in DOMAINS.values()]
+    (domain,) = rng.choices(list(DOMAINS.values()), shares)
     return domain.make(rng, questions=domain.questions if asking else 0)
 
 
 THINGS: Final = (
     *(word for kind in KINDS for word in (kind.singular, kind.plural)),
-    *FORMS, *(f"{form}s" for form in FORMS), "crosses", "shape", "shapes", "bars", "objects", *WORDS,
+    *(word for form in (*FORMS, "") for word in noun("", "", form)), "bars", "objects", *WORDS,
 )  # fmt: skip
 """What things are called: kinds, shapes, the words of charts."""
 
@@ -153,7 +158,7 @@ def pack(tokenizer: Tokenizer, conversation: list[Turn], *, prefix_tokens: int, 
 class BatchMaker:
     """Makes batches of training samples, all of one shape, so that a compiled step serves them all.
 
-    part: of the training, see `PARTS`. max_tokens: of the turns of an image.
+    part: of the training, see `Part`. max_tokens: of the turns of an image.
     """
 
     part: Part
@@ -164,9 +169,10 @@ class BatchMaker:
     max_tokens: int
 
     def __call__(self, index: int) -> dict[str, NDArray[Any]]:
-        """Batch number `index` of this seed: pixels (batch, 3, side, side) uint8, classes and centres
-        (batch, GRID * GRID), offsets (batch, GRID * GRID, 3),
-        ids, targets, early, segments and positions (batch, max_tokens).
+        """Batch number `index` of this seed.
+
+        pixels (batch, 3, side, side) uint8; classes and shares (batch, GRID * GRID); offsets and facets
+        (batch, GRID * GRID, values); ids, targets, early, segments and positions (batch, max_tokens).
         """
         rng = random.Random(f"{self.seed}/{index}")
         kinds = LOOK_UP_KINDS if index < LOOK_UP_BATCHES else len(KINDS)
@@ -187,8 +193,9 @@ class BatchMaker:
         return {
             "pixels": np.stack([np.asarray(s.image).transpose(2, 0, 1) for s in samples]),
             "classes": np.stack([s.dense.classes.ravel() for s in samples]),
-            "centres": np.stack([s.dense.centres.ravel() for s in samples]),
-            "offsets": np.stack([s.dense.offsets.reshape(-1, 3) for s in samples]),
+            "shares": np.stack([s.dense.shares.ravel() for s in samples]),
+            "offsets": np.stack([s.dense.offsets.reshape(GRID * GRID, -1) for s in samples]),
+            "facets": np.stack([s.dense.facets.reshape(GRID * GRID, -1) for s in samples]),
             "ids": padded([one.ids for one in packed], 0),
             "targets": padded([one.targets for one in packed], IGNORE),
             "early": padded([one.early for one in packed], IGNORE),

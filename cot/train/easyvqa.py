@@ -17,7 +17,7 @@ from PIL import Image
 
 from cot.errors import DataError
 from cot.train.canvas import PatchMap
-from cot.train.labels import CLASSES
+from cot.train.labels import CLASSES, FACETS
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Dense, Fact, Sample
 
 Split = Literal["train", "test"]
@@ -83,10 +83,12 @@ def _dense(image: Image.Image, label: int | None) -> Dense:
     pixels = np.asarray(image).astype(np.int64)
     ground = np.abs(pixels - pixels[2, 2]).sum(axis=2) > 60
     if label is None or not ground.any():
-        unknown = np.full((GRID, GRID), -100)
-        return Dense(unknown, unknown, np.zeros((GRID, GRID, 3), np.float32))
+        unknown = np.full((GRID, GRID, 1), -100)
+        nothing = np.zeros((GRID, GRID, 5), np.float32)
+        return Dense(unknown[..., 0], nothing[..., 0], nothing, unknown.repeat(len(FACETS), axis=2))
     rows, columns = np.flatnonzero(ground.any(axis=1)), np.flatnonzero(ground.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     patches = PatchMap()
-    patches.paint(label, ground[top : rows[-1] + 1, left : columns[-1] + 1], left, top)
+    alone = dict.fromkeys(("same", "form", "colour", "size_form", "size_colour", "exact", "total"), 1)
+    patches.paint(label, ground[top : rows[-1] + 1, left : columns[-1] + 1], left, top, alone)
     return patches.dense()

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from cot.errors import DataError
 from cot.train.data import IGNORE, BatchMaker, feed
-from cot.train.heads import Heads, alignment_loss, class_tokens
+from cot.train.heads import Heads, alignment_loss, class_tokens, digit_tokens, first_digits
 from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
 
 CHECKPOINT_SECONDS: Final = 240
@@ -34,9 +34,8 @@ VISION_BATCHES: Final = 4
 class Recipe:
     """Everything that defines a training run.
 
-    vision_minutes, look_up_minutes and minutes: time to spend on patch labels, on finding what a name refers to with
-    the vision tower held still, and on questions. learning_rate: peak, cosine decay; the vision tower's is
-    `vision_factor` of it in the last part. dense_weight: of the patch loss in the last part.
+    vision_minutes, look_up_minutes and minutes: time to spend on patch labels, and then, with the vision tower held
+    still, on finding what a name refers to and on questions. learning_rate: peak; cosine decay, but for the look-up.
     compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     """
 
@@ -46,9 +45,7 @@ class Recipe:
     look_up_minutes: float = 4.0
     batch: int = 16
     learning_rate: float = 1e-3
-    vision_factor: float = 0.4
     weight_decay: float = 0.05
-    dense_weight: float = 1.0
     max_text_tokens: int = 208
     workers: int = 2
     compile: bool = False
@@ -74,7 +71,7 @@ def packed_mask(segments: torch.Tensor, prefix: int) -> torch.Tensor:
 
 
 class Trainer:
-    """The state of a run and its two parts."""
+    """The state of a run, which has three parts: see `cot.train.data.Part`."""
 
     def __init__(self, recipe: Recipe, folder: Path, device: str, init: Path | None = None) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
@@ -88,6 +85,7 @@ class Trainer:
         self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
         self.heads = Heads(size.vision_width).to(device)
         self.class_tokens = class_tokens(self.tokenizer).to(device)
+        self.digit_tokens = digit_tokens(self.tokenizer).to(device)
         self.state: dict[str, Any] = {
             "part": "vision", "seconds": 0.0, "steps": 0, "steps_before": 0, "images": 0, "history": []
         }  # fmt: skip
@@ -117,24 +115,18 @@ class Trainer:
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
         """Muon (Jordan et al. 2024) for the matrices inside the vision tower, AdamW for all else."""
-        recipe, part = self.recipe, self.state["part"]
-        tower_rate = recipe.learning_rate * {"vision": 1.0, "look-up": 0.0, "questions": recipe.vision_factor}[part]
-        tower = [*self.model.model.vision_tower.named_parameters()]
-        matrices = [p for name, p in tower if p.ndim == 2 and "layers" in name]
-        others = [p for name, p in tower if not (p.ndim == 2 and "layers" in name)] + [*self.heads.parameters()]
-        rest = [p for name, p in self.model.named_parameters() if "vision_tower" not in name]
-        groups = [
-            {"params": others, "lr": tower_rate, "peak": tower_rate},
-            {"params": rest, "lr": recipe.learning_rate, "peak": recipe.learning_rate},
-        ]
-        decay = recipe.weight_decay
-        return [
-            torch.optim.Muon(
-                [{"params": matrices, "lr": tower_rate, "peak": tower_rate}],
-                lr=tower_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw",
-            ),
-            torch.optim.AdamW(groups, lr=tower_rate, betas=(0.9, 0.98), weight_decay=decay, fused=True),
-        ]  # fmt: skip
+        rate, decay = self.recipe.learning_rate, self.recipe.weight_decay
+        matrices: list[torch.nn.Parameter] = []
+        others = [*self.heads.parameters()]
+        for name, parameter in self.model.named_parameters():
+            if "vision_tower" not in name:
+                others.append(parameter)
+            elif self.state["part"] == "vision":
+                (matrices if parameter.ndim == 2 and "layers" in name else others).append(parameter)
+        adamw = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True)
+        if not matrices:
+            return [adamw]
+        return [adamw, torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")]
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -146,10 +138,7 @@ class Trainer:
         self.heads.load_state_dict(saved["heads"])
         self.optimizers = self._new_optimizers()
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            peaks = [group["peak"] for group in optimizer.param_groups]
             optimizer.load_state_dict(state)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["peak"] = peak
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
 
     def checkpoint(self) -> None:
@@ -231,10 +220,11 @@ class Trainer:
 
     def _step(self, batch: dict[str, torch.Tensor], progress: float) -> dict[str, float]:
         warm = min(1.0, (self.state["steps"] - self.state["steps_before"] + 1) / WARM_UP_STEPS)
-        scale = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+        # The look-up is short and its end is no goal of its own: a rate that falls would only cut it shorter.
+        falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group in groups:
-            group["lr"] = group["peak"] * scale
+            group["lr"] = self.recipe.learning_rate * warm * (1.0 if self.state["part"] == "look-up" else falling)
         loss, figures = self._loss(batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -247,7 +237,7 @@ class Trainer:
     def _features(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Patch features of the vision tower's last layer, as LLaVA takes them: (batch, patches, width)."""
         tower = self.model.model.vision_tower
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state["part"] != "look-up"):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state["part"] == "vision"):
             hidden: torch.Tensor = tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
         return hidden
 
@@ -265,12 +255,13 @@ class Trainer:
 
     def _alignment(self, projected: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         words = self.model.model.language_model.embed_tokens.weight
-        return alignment_loss(projected, words, self.class_tokens, batch["classes"])
+        shown = torch.where(batch["classes"] > 0, batch["classes"], IGNORE)
+        named = alignment_loss(projected, words, self.class_tokens, shown)
+        return named + 0.5 * alignment_loss(projected, words, self.digit_tokens, first_digits(batch["facets"]))
 
     def _question_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         inner = self.model.model
         features = self._features(batch)
-        dense, accuracies = self.heads.loss(features, batch)
         embed = inner.language_model.embed_tokens
         special = torch.tensor([self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=self.device)
         start = embed(special).expand(len(features), -1, -1)
@@ -298,8 +289,7 @@ class Trainer:
             "alignment": aligned.item(),
             "early_loss": early.item(),
         }
-        figures |= {name: value.item() for name, value in accuracies.items()}
-        return loss + early + self.recipe.dense_weight * (dense + aligned), figures
+        return loss + early + aligned, figures
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

@@ -8,11 +8,10 @@ from tokenizers import Tokenizer
 
 from cot.train.data import IGNORE
 from cot.train.kinds import KINDS
-from cot.train.labels import CLASSES, FACTORS
+from cot.train.labels import CLASSES, FACETS, FACTORS, FORMS
+from cot.train.shapes import noun
 
-CLASS_PLURALS: Final = {kind.singular: kind.plural for kind in KINDS} | {"cross": "crosses"}
-MAX_CENTRES: Final = 3
-"""Classes of the centre read-out: none, one, or two and more."""
+PLURALS: Final = dict([*((kind.singular, kind.plural) for kind in KINDS), *(noun("", "", form) for form in FORMS)])
 
 
 class Heads(torch.nn.Module):
@@ -26,8 +25,9 @@ class Heads(torch.nn.Module):
         super().__init__()
         self.norm = torch.nn.LayerNorm(width)
         self.kind = torch.nn.Linear(width, len(CLASSES))
-        self.centre = torch.nn.Linear(width, MAX_CENTRES)
-        self.offset = torch.nn.Linear(width, 3)
+        self.share = torch.nn.Linear(width, 1)
+        self.offset = torch.nn.Linear(width, 5)
+        self.facets = torch.nn.Linear(width, sum(FACETS.values()))
         self.factors = torch.nn.ModuleDict(
             {name: torch.nn.Linear(width, max(values) + 1) for name, values in FACTORS.items()}
         )
@@ -43,24 +43,33 @@ class Heads(torch.nn.Module):
         every mean is one over the patches that it is about.
         """
         hidden = self.norm(features).flatten(0, 1)
-        labels, centres = batch["classes"].flatten(), batch["centres"].flatten()
+        labels = batch["classes"].flatten()
         shown, empty = (labels > 0).float(), (labels == 0).float()
         kinds = self.kind(hidden).float()
         each = F.cross_entropy(kinds, labels, ignore_index=IGNORE, reduction="none")
         loss = mean_over(each, shown) + 0.5 * mean_over(each, empty)
-        centre = self.centre(hidden).float()
-        each = F.cross_entropy(centre, centres, ignore_index=IGNORE, reduction="none")
-        loss = loss + mean_over(each, shown) + 0.2 * mean_over(each, empty)
-        wrong = F.smooth_l1_loss(self.offset(hidden).float(), batch["offsets"].flatten(0, 1), reduction="none")
-        loss = loss + 0.5 * mean_over(wrong.sum(-1), shown)
+        share, shares = self.share(hidden).float().squeeze(-1), batch["shares"].flatten()
+        each = F.binary_cross_entropy_with_logits(share, shares, reduction="none")
+        loss = loss + 2 * mean_over(each, shown) + 0.2 * mean_over(each, empty)
+        # Counting needs the middle of a thing to a tenth of a patch: squares of such small errors would teach nothing.
+        offset, offsets = self.offset(hidden).float(), batch["offsets"].flatten(0, 1)
+        loss = loss + mean_over(F.smooth_l1_loss(offset, offsets, beta=0.1, reduction="none").sum(-1), shown)
         for name, head in self.factors.items():
             wanted = self.get_buffer(f"{name}_of")[labels.clamp(min=0)]
             each = F.cross_entropy(head(hidden).float(), wanted, ignore_index=IGNORE, reduction="none")
             loss = loss + 0.3 * mean_over(each, (wanted != IGNORE).float())
+        told: dict[str, torch.Tensor] = {}
+        split = self.facets(hidden).float().split([*FACETS.values()], dim=-1)
+        for name, read, wanted in zip(FACETS, split, batch["facets"].flatten(0, 1).unbind(-1), strict=True):
+            each = F.cross_entropy(read, wanted, ignore_index=IGNORE, reduction="none")
+            known = (wanted != IGNORE).float()
+            loss = loss + 0.5 * mean_over(each, known)
+            told[f"{name}_accuracy"] = mean_over((read.argmax(-1) == wanted).float(), known)
         accuracies = {
             "patch_accuracy": mean_over((kinds.argmax(-1) == labels).float(), shown),
-            "centre_accuracy": mean_over((centre.argmax(-1) == centres).float(), (centres > 0).float()),
-            "offset_error": mean_over(wrong.detach().sum(-1), shown),
+            "share_error": mean_over((share.detach().sigmoid() - shares).abs(), (shares > 0.01).float()),
+            "offset_error": mean_over((offset.detach() - offsets)[:, :2].abs().mean(-1), shown),
+            **told,
         }
         return loss, accuracies
 
@@ -79,7 +88,7 @@ def class_tokens(tokenizer: Tokenizer) -> torch.Tensor:
     shares = torch.zeros(len(CLASSES), tokenizer.get_vocab_size())
     for name, index in CLASSES.items():
         words = name.split()[1:] or [name]
-        for word in {*words, *(CLASS_PLURALS.get(word, word) for word in words)}:
+        for word in {*words, *(PLURALS.get(word, word) for word in words)}:
             for text in (word, f" {word}") if word.isalpha() else (word,):
                 for place, token in enumerate(tokenizer.encode(text, add_special_tokens=False).ids):
                     shares[index, token] += 0.5**place
@@ -93,10 +102,25 @@ def alignment_loss(
 
     Where a patch of an apple lies near the embedding of "apple", one rule - look for what is near the word -
     serves all kinds, and need not be learned for each.
-    projected: (batch, patches, width). embeddings: (vocabulary, width). shares: from `class_tokens`.
-    patches: (batch, patches), class of each.
+    projected: (batch, patches, width). embeddings: (vocabulary, width). shares: (labels, vocabulary), of each label
+    in words. patches: (batch, patches), label of each, IGNORE where it has none.
     """
-    shown = patches > 0
+    shown = patches != IGNORE
     names = F.normalize((shares.to(embeddings.dtype) @ embeddings).float(), dim=-1)
     seen = F.normalize(projected[shown].float(), dim=-1)
     return F.cross_entropy(20.0 * seen @ names.T, patches[shown])
+
+
+def digit_tokens(tokenizer: Tokenizer) -> torch.Tensor:
+    """(10, vocabulary): which token each digit is."""
+    ids = torch.tensor([tokenizer.token_to_id(str(digit)) for digit in range(10)])
+    return F.one_hot(ids, tokenizer.get_vocab_size()).float()
+
+
+def first_digits(facets: torch.Tensor) -> torch.Tensor:
+    """First digit of the number that each patch stands for, IGNORE where none: of how many things are the same, or of
+    what a label's bar is worth. facets: (..., len(FACETS))."""
+    values = dict(zip(FACETS, facets.unbind(-1), strict=True))
+    same, tens, units = values["same"], values["tens"], values["units"]
+    counted = torch.where(same > 9, 1, same)
+    return torch.where(same != IGNORE, counted, torch.where(tens > 0, tens, units))

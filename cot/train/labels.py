@@ -31,6 +31,8 @@ WORDS: Final = tuple(
     "Rome Paris Oslo Lima Cairo Delhi math art music sport apple pear plum lemon".split()
 )
 """Labels that charts use."""
+MAX_COUNT: Final = 12
+"""Most objects of one image."""
 MAX_VALUE: Final = 99
 """Largest value in a chart."""
 
@@ -47,6 +49,18 @@ def _classes() -> dict[str, int]:
 
 CLASSES: Final = _classes()
 """Name of each class -> index."""
+
+
+FACETS: Final = {
+    **dict.fromkeys(("same", "form", "colour", "size_form", "size_colour", "exact", "total"), MAX_COUNT + 1),
+    "tens": 10, "units": 10, "rank": 3,
+}  # fmt: skip
+"""What a patch can say of the whole image -> how many values that has.
+
+same, form, colour, size_form, size_colour, exact: how many things agree with the patch's thing in kind (for shapes
+in colour and form), form, colour and so on. total: how many objects there are. tens, units: of the value that the
+bar of a chart's label has. rank: 2 where no kind is more frequent or no bar is higher, 0 where none is less, else 1.
+"""
 
 
 def _factors() -> dict[str, list[int]]:

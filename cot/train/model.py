@@ -119,8 +119,8 @@ def _start_decoder(model: Any) -> None:
 
     Queries equal keys and outputs are values transposed, so that a token first looks for what resembles it, such as a
     patch of what it names, and copies that; what a token is outweighs what a layer adds to it; and the logits start
-    as the transposed embeddings. The default standard
-    deviation of 0.02 suits widths of thousands: a small decoder hardly leaves it.
+    as the transposed embeddings. The default standard deviation of 0.02 suits widths of thousands: a small decoder
+    hardly leaves it.
     """
     import torch
 

@@ -61,18 +61,22 @@ Maker = Callable[[], QA | None]
 
 @dataclass(frozen=True)
 class Dense:
-    """What the patches of an image show, each (GRID, GRID) or (GRID, GRID, 3).
+    """What the patches of an image show, each (GRID, GRID) or (GRID, GRID, values).
 
     classes: index into `labels.CLASSES` of the thing that covers most of a patch; 0 is background.
-    centres: how many objects have their centre in a patch, at most 2.
+    shares: how much of an object a patch holds: each object's add up to 1, spread by nearness over the patches that
+    show it around its middle. 0 on all else.
     offsets: from the middle of a patch to the middle of the thing that covers it, right and down, in patches;
-    and the thing's size, log2 of its side in patches. 0 on background.
-    Where `classes` and `centres` are -100, nothing is known.
+    the thing's size, log2 of its side in patches; where its middle lies, from the middle of the image, in patches.
+    0 on background.
+    facets: what `labels.FACETS` tells, in its order.
+    Where `classes` and `facets` are -100, nothing is known.
     """
 
     classes: NDArray[np.int64]
-    centres: NDArray[np.int64]
+    shares: NDArray[np.float32]
     offsets: NDArray[np.float32]
+    facets: NDArray[np.int64]
 
 
 @dataclass

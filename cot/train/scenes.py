@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from cot.train.artwork import sprites
-from cot.train.canvas import Box, PatchMap, background, place
+from cot.train.canvas import Box, Facets, PatchMap, background, place, rank
 from cot.train.counting import Counting, Noun
 from cot.train.kinds import KINDS, TRAIN_STYLES
 from cot.train.labels import CLASSES
@@ -38,7 +38,9 @@ def _choose_kinds(rng: random.Random, kinds: int) -> list[int]:
     return chosen
 
 
-def _draw(image: Image.Image, patches: PatchMap, kind: int, box: Box, style: str, rng: random.Random) -> None:
+def _draw(
+    image: Image.Image, patches: PatchMap, kind: int, box: Box, style: str, facets: Facets, rng: random.Random
+) -> None:
     sprite = sprites(style)[kind]
     side = round(box.side)
     if rng.random() < 0.5:
@@ -52,7 +54,7 @@ def _draw(image: Image.Image, patches: PatchMap, kind: int, box: Box, style: str
         sprite.putalpha(alpha)
     left, top = round(box.x - side / 2), round(box.y - side / 2)
     image.paste(sprite, (left, top), sprite)
-    patches.paint(_FIRST_KIND + kind, np.asarray(sprite.getchannel("A")) > 100, left, top)
+    patches.paint(_FIRST_KIND + kind, np.asarray(sprite.getchannel("A")) > 100, left, top, facets)
 
 
 def draw_objects(
@@ -63,11 +65,13 @@ def draw_objects(
     style: an art style, or None to mix the training styles. Returns the kinds and places of what was
     drawn, and what covers each patch.
     """
-    boxes = place(len(kinds), rng, smallest=26, largest=76, max_overlap=rng.choice((0.0, 0.1, 0.25)))
+    boxes = place(len(kinds), rng, smallest=30, largest=76, max_overlap=rng.choice((0.0, 0.08, 0.16)))
     kinds = kinds[: len(boxes)]
     patches = PatchMap()
+    counts = Counter(kinds)
     for kind, box in zip(kinds, boxes, strict=True):
-        _draw(image, patches, kind, box, style or rng.choice(TRAIN_STYLES), rng)
+        facets = {"same": counts[kind], "total": len(kinds), "rank": rank(counts[kind], [*counts.values()])}
+        _draw(image, patches, kind, box, style or rng.choice(TRAIN_STYLES), facets, rng)
     return kinds, boxes, patches
 
 

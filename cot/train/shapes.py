@@ -5,19 +5,20 @@ In: a random generator. Out: a `Sample` with questions and their programs.
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cot.train.canvas import Box, PatchMap, background, jitter, named_colour, place
+from cot.train.canvas import Box, Facets, PatchMap, background, jitter, named_colour, place
 from cot.train.counting import Counting, Noun
 from cot.train.labels import CLASSES, FORMS, SHAPE_COLOURS, SIZES
 from cot.train.places import Thing, bigger, extreme_place, relation, relation_open
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Maker, Sample
 from cot.train.wording import canonical, word
 
-_SIDES = {"small": (24, 30), "large": (42, 54)}
+_SIDES = {"small": (27, 33), "large": (44, 56)}
 _OVERSAMPLE = 2
 
 
@@ -122,6 +123,17 @@ def _ground(rng: random.Random) -> Image.Image:
             return Image.blend(image, Image.new("RGB", size, (255, 255, 255)), 0.5)
 
 
+def _facets(shape: Shape, shapes: Sequence[Shape]) -> Facets:
+    """How many of `shapes` agree with this one, by what they agree in."""
+    size, colour, form = shape.size, shape.colour, shape.form
+    agreeing = {
+        "same": ("", colour, form), "form": ("", "", form), "colour": ("", colour, ""),
+        "size_form": (size, "", form), "size_colour": (size, colour, ""), "exact": (size, colour, form),
+    }  # fmt: skip
+    counts = {name: sum(other.fits(*parts) for other in shapes) for name, parts in agreeing.items()}
+    return {**counts, "total": len(shapes)}
+
+
 def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False) -> Sample:
     """A picture of shapes with about `questions` questions."""
     shapes = _scatter(rng)
@@ -132,7 +144,8 @@ def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False) -
         mask = _mask(shape.form, side, rng)
         left, top = round(shape.box.x - side / 2), round(shape.box.y - side / 2)
         image.paste(Image.new("RGB", mask.size, named_colour(shape.colour, rng)), (left, top), mask)
-        patches.paint(CLASSES[f"shape {shape.size} {shape.colour} {shape.form}"], np.asarray(mask) > 100, left, top)
+        label = CLASSES[f"shape {shape.size} {shape.colour} {shape.form}"]
+        patches.paint(label, np.asarray(mask) > 100, left, top, _facets(shape, shapes))
     sample = Sample("shapes", image, patches.dense())
     _ask(sample, shapes, rng, questions=questions, held_out=held_out)
     return sample

@@ -13,11 +13,11 @@ from cot.train import data, easyvqa
 from cot.train.artwork import sprites
 from cot.train.charts import make_chart
 from cot.train.kinds import HELD_OUT_STYLE, KINDS, STYLES, TRAIN_STYLES
-from cot.train.labels import CLASSES
+from cot.train.labels import CLASSES, FACETS, WORDS
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
-from cot.train.shapes import make_shapes
-from cot.train.wording import WORDINGS, is_held_out, word
+from cot.train.shapes import make_shapes, noun
+from cot.train.wording import WORDINGS, canonical, is_held_out, word
 
 MAKERS: dict[str, Callable[..., Sample]] = {"scenes": make_scene, "shapes": make_shapes, "charts": make_chart}
 
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_sample(domain: str) -> None:
 def test_patches_are_labelled(domain: str) -> None:
     sample = MAKERS[domain](random.Random(3), questions=1)
     assert sample.image.size == (IMAGE_PIXELS, IMAGE_PIXELS)
-    assert sample.dense.classes.shape == sample.dense.centres.shape == (GRID, GRID)
+    assert sample.dense.classes.shape == sample.dense.shares.shape == (GRID, GRID)
     assert 0 < (sample.dense.classes > 0).sum() < GRID * GRID
     assert sample.dense.classes.max() < len(CLASSES)
 
@@ -77,9 +77,63 @@ def test_a_lone_object_is_labelled_where_it_was_drawn() -> None:
         if totals == ["1"]:
             labels = set(np.unique(sample.dense.classes)) - {0}
             assert len(labels) == 1
-            assert sample.dense.centres.sum() == 1
+            assert sample.dense.shares.sum() == pytest.approx(1)
             return
     pytest.fail("no scene with one object in 200")
+
+
+def told(sample: Sample, label: str) -> dict[str, set[int]]:
+    """What the patches that show this class tell of the image."""
+    patches = sample.dense.facets[sample.dense.classes == CLASSES[label]]
+    return {name: set(map(int, values)) for name, values in zip(FACETS, patches.T, strict=True)}
+
+
+def counts(sample: Sample) -> dict[str, set[int]]:
+    """Plural -> its count, as questions have it."""
+    asked = [fact for qa in sample.qas for fact in qa.facts if fact.wants == "count"]
+    return {fact.asked: {int(fact.answer)} for fact in asked}
+
+
+def test_patches_tell_how_many_there_are() -> None:
+    compared = 0
+    for seed in range(30):
+        scene, shapes = (make(random.Random(seed), questions=30) for make in (make_scene, make_shapes))
+        asked = counts(scene)
+        for kind in KINDS:
+            true = asked.get(canonical("count", p=kind.plural))
+            if true and true != {0}:
+                assert told(scene, f"kind {kind.singular}")["same"] in (true, set()), (seed, kind)
+                compared += 1
+        asked = counts(shapes)
+        for label in [name for name, index in CLASSES.items() if index in shapes.dense.classes and index]:
+            size, colour, form = label.split()[1:]
+            for facet, parts in {
+                "same": ("", colour, form), "form": ("", "", form), "colour": ("", colour, ""),
+                "size_form": (size, "", form), "size_colour": (size, colour, ""), "exact": (size, colour, form),
+            }.items():  # fmt: skip
+                true = asked.get(canonical("count", p=noun(*parts).plural))
+                if true:
+                    assert told(shapes, label)[facet] == true, (seed, label, facet)
+                    compared += 1
+    assert compared > 200
+
+
+def test_labels_of_charts_tell_what_their_bars_are_worth() -> None:
+    compared = 0
+    for seed in range(20):
+        chart = make_chart(random.Random(seed), questions=20)
+        for qa in chart.qas:
+            if qa.family == "lookup":
+                label = next(name for name in WORDS if canonical("value", s=name) == qa.facts[0].text)
+                seen = told(chart, f"word {label}")
+                if seen["tens"]:
+                    (tens,), (units,) = seen["tens"], seen["units"]
+                    assert 10 * tens + units == int(qa.answer)
+                    compared += 1
+            elif qa.family == "extreme":
+                seen = told(chart, f"word {qa.answer}")
+                assert seen["rank"] in ({2 if qa.facts[0].text == canonical("highest") else 0}, set())
+    assert compared > 20
 
 
 def test_a_tenth_of_the_wordings_never_trains() -> None:
