@@ -2,10 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-IMAGE ?= examples/shape.png
-QUESTION ?= What shape is in the image?
-# The embedded weights are too young to plan well.
-STRATEGY ?= direct
+IMAGE ?= examples/market.png
+QUESTION ?= Are there more apples than cars?
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
@@ -15,7 +13,7 @@ CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core
-	$(BIN)/cot ask $(IMAGE) "$(QUESTION)" --strategy $(STRATEGY)
+	$(BIN)/cot ask $(IMAGE) "$(QUESTION)"
 
 test: $(VENV)/all
 	$(BIN)/python -m pytest

@@ -18,8 +18,8 @@ def embedded(
     out: Annotated[Path, typer.Option(help="Folder for the finished checkpoint.")],
     work: Annotated[Path, typer.Option(help="Folder for what a stopped run resumes from.")] = Path("runs/embedded"),
     init: Annotated[Path | None, typer.Option(help="A finished checkpoint to start from.")] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="Time for learning to answer.")] = 60.0,
-    vision_minutes: Annotated[float, typer.Option(min=0, help="Time for learning to see, before that.")] = 40.0,
+    minutes: Annotated[float, typer.Option(min=0, help="Time for learning to answer.")] = 90.0,
+    vision_minutes: Annotated[float, typer.Option(min=0, help="Time for learning to see, before that.")] = 100.0,
     look_up_minutes: Annotated[
         float, typer.Option(min=0, help="Time for learning what a name refers to, between the two.")
     ] = 4.0,

@@ -85,7 +85,7 @@ def turns(sample: Sample, rng: random.Random, *, plans: float = 0.3) -> list[Tur
     return found
 
 
-LOOK_UP_KINDS, LOOK_UP_BATCHES = 10, 200
+LOOK_UP_KINDS, LOOK_UP_BATCHES = 10, 100
 """With so few kinds a decoder finds out in about so many steps that a name refers to patches (docs/log.md)."""
 LOOK_UP_FAMILIES: Final = frozenset({"existence", "count", "comparison", "sum", "difference", "threshold", "logic"})
 """Questions whose sub-questions ask about one name."""

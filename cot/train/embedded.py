@@ -40,8 +40,8 @@ class Recipe:
     """
 
     size: str = "embedded"
-    minutes: float = 60.0
-    vision_minutes: float = 40.0
+    minutes: float = 90.0
+    vision_minutes: float = 100.0
     look_up_minutes: float = 4.0
     batch: int = 16
     learning_rate: float = 1e-3
@@ -114,15 +114,16 @@ class Trainer:
             raise DataError(f"{init} is not a checkpoint of size {self.recipe.size!r}; choose its --size") from error
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Muon (Jordan et al. 2024) for the matrices inside the vision tower, AdamW for all else."""
-        rate, decay = self.recipe.learning_rate, self.recipe.weight_decay
+        """Muon (Jordan et al. 2024) for the matrices inside the layers that a long part trains, AdamW for all else."""
+        rate, decay, part = self.recipe.learning_rate, self.recipe.weight_decay, self.state["part"]
+        trained = {"vision": "vision_tower", "look-up": None, "questions": "language_model"}[part]
         matrices: list[torch.nn.Parameter] = []
         others = [*self.heads.parameters()]
         for name, parameter in self.model.named_parameters():
-            if "vision_tower" not in name:
+            if trained and trained in name and "layers" in name and parameter.ndim == 2:
+                matrices.append(parameter)
+            elif part == "vision" or "vision_tower" not in name:
                 others.append(parameter)
-            elif self.state["part"] == "vision":
-                (matrices if parameter.ndim == 2 and "layers" in name else others).append(parameter)
         adamw = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True)
         if not matrices:
             return [adamw]
