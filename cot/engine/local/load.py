@@ -69,11 +69,11 @@ def load(
     with _timed(seconds, "files"):
         source = find_source(model, revision=revision)
     with _timed(seconds, "import"):
-        _import_quietly()
+        import_quietly()
     target = _pick_device(device)
     weights_dtype = _pick_dtype(dtype, target, source.weight_bytes)
     with _timed(seconds, "processor"), _clear_errors(source, "processor"):
-        processor = _load_processor(source)
+        processor = load_processor(source.folder, source.name)
     with _timed(seconds, "model"), _clear_errors(source, "model"):
         network = _load_model(source, device, target, weights_dtype, quantize)
     return _describe(source, processor, network, seconds)
@@ -95,37 +95,38 @@ def _describe(source: Source, processor: Any, network: Any, seconds: dict[str, f
         dtype=str(network.dtype).removeprefix("torch."),
         quantization=quantization.describe(network),
         device=", ".join(placed) or str(network.device),
-        context_tokens=int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0),
+        context_tokens=context_tokens(config),
         versions={"torch": torch.__version__, "transformers": transformers.__version__},
         load_seconds=seconds,
         note=_offloaded(placed),
     )
     pad = processor.tokenizer.pad_token_id
     pad_id = pad if pad is not None else next(iter(eos_ids), 0)
-    return Loaded(network, processor, processor.tokenizer, info, eos_ids, pad_id, _image_token_id(config, processor))
+    return Loaded(network, processor, processor.tokenizer, info, eos_ids, pad_id, image_token_id(config, processor))
 
 
-def _load_processor(source: Source) -> Any:
+def load_processor(folder: Path, name: str) -> Any:
+    """The processor of a checkpoint folder. Raises EngineError if it cannot see or has no chat template."""
     from transformers import AutoProcessor
 
     try:
-        processor: Any = AutoProcessor.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+        processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ImportError, OSError) as error:
         if importlib.util.find_spec("torchvision") or "ideo processor" not in str(error):
             raise
         from cot.engine.local.image_only import load_image_only
 
-        processor = load_image_only(source.folder)
+        processor = load_image_only(folder)
     if not hasattr(processor, "image_processor"):
         raise EngineError(
-            f"{source.name} has no image processor, so it cannot see; expected a vision-language checkpoint "
+            f"{name} has no image processor, so it cannot see; expected a vision-language checkpoint "
             "(with processor_config.json or preprocessor_config.json)"
         )
     if processor.chat_template is None:
         processor.chat_template = getattr(processor.tokenizer, "chat_template", None)
     if not processor.chat_template:
         raise EngineError(
-            f"{source.name} has no chat template, so questions cannot be put to it; "
+            f"{name} has no chat template, so questions cannot be put to it; "
             "add chat_template.jinja to its folder, or use its instruction-tuned variant"
         )
     return processor
@@ -223,7 +224,13 @@ def _eos_ids(network: Any, tokenizer: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None))
 
 
-def _image_token_id(config: Any, processor: Any) -> int | None:
+def context_tokens(config: Any) -> int:
+    """The longest prompt plus answer, 0 if unknown."""
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0)
+
+
+def image_token_id(config: Any, processor: Any) -> int | None:
+    """The placeholder that stands for a piece of an image, if the family has one."""
     for owner, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
         if isinstance(getattr(owner, name, None), int):
             return int(getattr(owner, name))
@@ -244,7 +251,7 @@ def _offloaded(placed: list[str]) -> str:
     return f"the model does not fit the GPU: part of it lies on {' and '.join(slow)}, which is slow; try --quantize"
 
 
-def _import_quietly() -> None:
+def import_quietly() -> None:
     """Import torch and transformers; keep their warnings and progress bars off the user's terminal."""
     absent = [name for name in ("torch", "transformers", "llguidance") if importlib.util.find_spec(name) is None]
     if absent:
