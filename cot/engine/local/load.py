@@ -177,6 +177,7 @@ def _load_model(source: Source, device: str, target: str, dtype: str, quantize: 
         quantization.verify(network, quantize, anatomy, source.name)
     elif stored in quantization.METHODS:
         quantization.check_shapes(quantization.four_bit_layers(network), stored, target, source.name)
+        quantization.cast_kept(network, getattr(torch, dtype))
     quantization.avoid_packing(network)
     return network.eval()
 

@@ -121,6 +121,17 @@ def four_bit_layers(model: Any) -> list[Linear]:
     ]
 
 
+def cast_kept(model: Any, dtype: Any) -> None:
+    """Bring what is not quantised to one number format.
+
+    transformers 5.23 leaves it as a quantised checkpoint has it, whatever is asked for, and then mixes formats.
+    """
+    for name, parameter in model.named_parameters():
+        stored = type(parameter).__name__ in ("Params4bit", "Int8Params")
+        if not stored and parameter.is_floating_point() and not is_kept(model, name, ()):
+            parameter.data = parameter.data.to(dtype)
+
+
 def avoid_packing(model: Any) -> None:
     """Let layers whose outputs the fast CPU kernel refuses take the plain one."""
     for _, layer in _quantized(model):
