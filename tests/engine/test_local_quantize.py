@@ -14,6 +14,7 @@ from cot.config import weights_folder
 from cot.engine import Request
 from cot.engine.local import LocalEngine
 from cot.engine.local.anatomy import build, dissect, read_config
+from cot.engine.local.convert import save_quantized
 from cot.engine.local.load import Loaded, load
 from cot.engine.local.quantize import METHODS, settings, verify
 from cot.errors import EngineError
@@ -165,3 +166,19 @@ def test_importing_it_fetches_no_compiled_code() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "gemma3", "smolvlm"])
+async def test_saved_checkpoints_of_other_families(
+    family: str, checkpoint: Checkpoint, ask: Ask, tmp_path: Path
+) -> None:
+    save_quantized(checkpoint(family), tmp_path / "small", method="int8", device="cpu")
+    texts = []
+    for engine in (
+        LocalEngine.load(tmp_path / "small", device="cpu"),
+        LocalEngine.load(checkpoint(family), device="cpu", quantize="int8"),
+    ):
+        check_types(engine._runner._loaded, "int8")
+        texts.append((await engine.complete(ask(max_tokens=6))).text)
+        await engine.close()
+    assert texts[0] == texts[1]
