@@ -50,6 +50,12 @@ class Settings(BaseModel):
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:1"]
     )
     """`auto` (a GPU if there is one), `cpu`, `mps`, `cuda` or `cuda:1`."""
+    quantize: str = Field(default="none", pattern=r"^(none|nf4|fp4|int8)$", examples=["none", "nf4", "fp4", "int8"])
+    """How the decoder of a local model shrinks while it is loaded; `none` leaves the checkpoint as it is."""
+    kv_memory: str = Field(
+        default="auto", pattern=r"^(auto|[1-9][0-9]{0,6}(MiB|GiB))$", examples=["auto", "512MiB", "2GiB"]
+    )
+    """Memory for keys and values of a local model; `auto` is a quarter of what is free."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of everything that is drawn at random."""
     max_steps: int = Field(default=32, ge=1, le=1000)
@@ -66,6 +72,13 @@ class Settings(BaseModel):
     """Size of an image file at most, in bytes."""
     image_timeout_seconds: float = Field(default=DEFAULT_TIMEOUT_SECONDS, gt=0, le=3600, allow_inf_nan=False)
     """Seconds that the download of one image may take."""
+
+    @property
+    def kv_bytes(self) -> int | None:
+        """`kv_memory` in bytes, None for `auto`."""
+        if self.kv_memory == "auto":
+            return None
+        return int(self.kv_memory[:-3]) * {"MiB": 2**20, "GiB": 2**30}[self.kv_memory[-3:]]
 
 
 NAMES = tuple(Settings.model_fields)

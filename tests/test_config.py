@@ -80,6 +80,9 @@ def test_settings_are_frozen() -> None:
         ("model = 2026-01-01", "datetime.date(2026, 1, 1)", "text, not empty"),
         ("model = ['a']", "['a']", "text, not empty"),
         ("device = 'gpu'", "'gpu'", "text like auto, cpu, mps, cuda, cuda:1"),
+        ("quantize = 'nf5'", "'nf5'", "text like none, nf4, fp4, int8"),
+        ("kv_memory = '2GB'", "'2GB'", "text like auto, 512MiB, 2GiB"),
+        ("kv_memory = '0MiB'", "'0MiB'", "text like auto, 512MiB, 2GiB"),
         ("strategy = '../x'", "'../x'", "text like decompose, direct"),
         ("trace_dir = 3", "3", "the path of a folder, as text"),
     ],
@@ -87,6 +90,11 @@ def test_settings_are_frozen() -> None:
 def test_wrong_values_in_a_file(folder: Path, line: str, got: str, expected: str) -> None:
     (folder / "cot.toml").write_text(line, "utf-8")
     assert refused() == f"{line.split()[0]} in cot.toml: got {got}; expected {expected}"
+
+
+def test_memory_in_bytes() -> None:
+    found = [load_settings({"kv_memory": size}, environment={})[0].kv_bytes for size in ("auto", "512MiB", "2GiB")]
+    assert found == [None, 512 * 2**20, 2 * 2**30]
 
 
 @pytest.mark.parametrize("value", ["x", "1.5", "-1", "1e3", "true"])

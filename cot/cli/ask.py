@@ -37,6 +37,8 @@ def ask(
     ] = None,
     strategy: Annotated[str | None, typer.Option(help="direct or decompose.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
+    quantize: Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")] = None,
+    kv_memory: Annotated[str | None, typer.Option(help="For keys and values: auto, 512MiB, 2GiB.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Questions to the model at most.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, over all steps.")] = None,
@@ -63,8 +65,9 @@ def ask(
     from cot.planner.run import STRATEGIES
 
     settings, _ = load_settings(
-        {"model": model, "strategy": strategy, "device": device, "seed": seed, "max_steps": max_steps,
-         "max_tokens": max_tokens, "max_seconds": max_seconds, "trace_dir": trace_dir}
+        {"model": model, "strategy": strategy, "device": device, "quantize": quantize, "kv_memory": kv_memory,
+         "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds,
+         "trace_dir": trace_dir}
     )  # fmt: skip
     if settings.strategy not in STRATEGIES:
         raise UsageError(f"unknown strategy {settings.strategy!r}; known: {', '.join(STRATEGIES)}")
@@ -139,16 +142,25 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
 
 
 def load_engine(settings: "Settings") -> "Engine":
-    """Load the model that the settings name, or connect to its server. Raises ConfigError or EngineError."""
+    """Load the model that the settings name, or connect to its server.
+
+    Raises EngineError, or UsageError if it cannot be loaded as they say.
+    """
     from cot.config import weights_folder
     from cot.engine.local import LocalEngine
+    from cot.source import shown
 
     if settings.model.lower().startswith(("http://", "https://")):
+        if settings.quantize != "none":
+            raise UsageError(
+                f"got --quantize {settings.quantize} for the server {shown(settings.model)}, which loads its model "
+                "itself; leave it out, or set it to none"
+            )
         from cot.engine.remote import RemoteEngine
 
         return asyncio.run(RemoteEngine.connect(settings.model))
     model = weights_folder() if settings.model == "embedded" else settings.model
-    return LocalEngine.load(model, device=settings.device)
+    return LocalEngine.load(model, device=settings.device, quantize=settings.quantize, kv_bytes=settings.kv_bytes)
 
 
 def answered(outcome: "Outcome") -> bool:
@@ -183,6 +195,8 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
         begun = time.perf_counter()
         engine = load_engine(settings)
         output.spent("model", time.perf_counter() - begun, engine.info.load_seconds)
+        if engine.info.note:
+            output.say(f"note: {engine.info.note}", "yellow")
         try:
             outcome = asyncio.run(answer(engine, recorder))
         except KeyboardInterrupt:

@@ -107,7 +107,13 @@ def as_json(
         "notes": list(outcome.notes),
         "usage": dataclasses.asdict(outcome.usage),
         "seconds": outcome.seconds,
-        "model": {"name": info.model, "revision": info.revision, "dtype": info.dtype, "device": info.device},
+        "model": {
+            "name": info.model,
+            "revision": info.revision,
+            "dtype": info.dtype,
+            "quantization": info.quantization,
+            "device": info.device,
+        },
         "trace": str(trace),
     }
 

@@ -169,6 +169,7 @@ class EngineInfo:
     context_tokens: the longest prompt plus answer, 0 if unknown.
     batching: how requests share the machine, for people; empty if unknown.
     load_seconds: named parts of the loading time, for `--timings`.
+    note: what the user should know about how it was loaded; empty if nothing.
     """
 
     model: str
@@ -180,6 +181,7 @@ class EngineInfo:
     batching: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     load_seconds: dict[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 class Engine(Protocol):

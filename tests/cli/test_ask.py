@@ -1,3 +1,4 @@
+import asyncio
 import json
 import math
 import os
@@ -12,7 +13,8 @@ from PIL import Image
 
 import cot.cli
 from cot.cli import ask as ask_module
-from cot.cli.ask import split_arguments, split_choices
+from cot.cli.ask import load_engine, split_arguments, split_choices
+from cot.config import Settings
 from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob, Usage
 from cot.errors import EngineError, UsageError
 from cot.trace.read import find_trace, read_trace
@@ -73,6 +75,18 @@ def test_stdout_is_the_answer_and_nothing_else(cot_ask, image, tmp_path):
         f"trace: {find_trace('last', tmp_path / 'traces')}",
     ):
         assert part in err
+
+
+def test_settings_of_the_local_engine_reach_it():
+    engine = load_engine(Settings(device="cpu", quantize="int8", kv_memory="1MiB"))
+    assert engine.info.quantization.startswith("int8")
+    assert engine._runner._kv_bytes == 2**20
+    asyncio.run(engine.close())
+
+
+def test_a_server_quantises_for_itself():
+    with pytest.raises(UsageError, match="got --quantize nf4 for the server 'http://127.0.0.1:9/v1'"):
+        load_engine(Settings(model="http://127.0.0.1:9/v1", quantize="nf4"))
 
 
 def test_json_is_one_object(cot_ask, image):

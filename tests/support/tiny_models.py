@@ -84,14 +84,18 @@ def _save(folder: Path, model_class: Any, config: Any, processor: Any, **generat
     return folder
 
 
-def llava(folder: Path, **generation: Any) -> Path:
-    """CLIP of 28-pixel images (4 image tokens) and Llama."""
+WIDE: Final = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
+"""A decoder that can be run in 4 bits on a CPU, which wants inputs in multiples of 64; keys are only 16 wide."""
+
+
+def llava(folder: Path, *, text: dict[str, Any] | None = None, **generation: Any) -> Path:
+    """CLIP of 28-pixel images (4 image tokens) and Llama, whose settings `text` changes."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     tokenizer = byte_level_tokenizer()
     config = transformers.LlavaConfig(
         vision_config=transformers.CLIPVisionConfig(**VISION, image_size=28, patch_size=14),
-        text_config=transformers.LlamaConfig(**text_settings(len(tokenizer))),
+        text_config=transformers.LlamaConfig(**text_settings(len(tokenizer), **(text or {}))),
         image_token_id=IMAGE_ID, vision_feature_select_strategy="default", vision_feature_layer=-1,
     )  # fmt: skip
     size = {"height": 28, "width": 28}

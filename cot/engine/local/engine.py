@@ -58,19 +58,22 @@ class LocalEngine:
         *,
         device: str = "auto",
         dtype: str = "auto",
+        quantize: str = "none",
         revision: str | None = None,
         kv_bytes: int | None = None,
     ) -> "LocalEngine":
         """Load a checkpoint folder, or a hub id (which may download). Takes seconds and blocks.
 
         device: auto, cpu, cuda, cuda:N, mps. dtype: auto, float32, bfloat16, float16.
+        quantize: none (as the checkpoint is), nf4, fp4 or int8.
         revision: branch, tag or commit of a hub id.
         kv_bytes: memory for keys and values, running and remembered; by default a quarter of what is free.
         Raises EngineError if it cannot be found, loaded or asked.
         """
         from cot.engine.local.load import load
 
-        return cls(load(model, device=device, dtype=dtype, revision=revision), kv_bytes=kv_bytes)
+        loaded = load(model, device=device, dtype=dtype, quantize=quantize, revision=revision)
+        return cls(loaded, kv_bytes=kv_bytes)
 
     @property
     def info(self) -> EngineInfo:

@@ -32,6 +32,8 @@ class Positions:
 
 def unbatched_reason(model: Any) -> str:
     """Why requests of this model are answered one at a time; empty if they are not."""
+    if len(set((getattr(model, "hf_device_map", None) or {}).values())) > 1:
+        return "its layers lie on several devices"
     kind = model.config.model_type
     if kind not in BATCHED:
         return f"family {kind} is not known to allow it"

@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from cot.engine.base import EngineInfo
+from cot.engine.local import quantize as quantization
+from cot.engine.local.anatomy import build, dissect, read_config
 from cot.engine.local.source import Source, find_source
 from cot.errors import EngineError, reason
 
 DTYPES = ("float32", "bfloat16", "float16")
 FLOAT32_MAX_BYTES = 2 * 2**30
 """Checkpoints up to this size on disk are widened to float32 on a CPU; twice their size fits most machines."""
+
+FITS = 1.1
+"""A model is spread over devices if its weights, times this, are more than what the first GPU has free."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +46,36 @@ class Loaded:
     image_token_id: int | None
 
 
-def load(model: str | Path, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> Loaded:
+def load(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str = "none",
+    revision: str | None = None,
+) -> Loaded:
     """Load any `AutoModelForImageTextToText` checkpoint.
 
     device: auto (CUDA if there is any, else CPU), cpu, cuda, cuda:N, mps.
     dtype: auto (float32 on CPU up to 2 GiB of weights, else bfloat16; 16 bits on a GPU), float32, bfloat16, float16.
-    Raises EngineError if the checkpoint is missing, malformed, incomplete, or no vision-language model.
+    quantize: none (as the checkpoint is), nf4, fp4 or int8: the decoder's linear layers shrink.
+    Raises EngineError if the checkpoint is missing, malformed, incomplete, or no vision-language model, or if it
+    cannot be quantised as asked.
     """
+    quantization.check_method(quantize)
     if dtype != "auto" and dtype not in DTYPES:
         raise EngineError(f"unknown dtype {dtype!r}; expected auto, {', '.join(DTYPES)}")
     seconds: dict[str, float] = {}
     with _timed(seconds, "files"):
         source = find_source(model, revision=revision)
     with _timed(seconds, "import"):
-        _import_quietly()
+        import_quietly()
     target = _pick_device(device)
     weights_dtype = _pick_dtype(dtype, target, source.weight_bytes)
     with _timed(seconds, "processor"), _clear_errors(source, "processor"):
-        processor = _load_processor(source)
+        processor = load_processor(source.folder, source.name)
     with _timed(seconds, "model"), _clear_errors(source, "model"):
-        network = _load_model(source, target, weights_dtype)
+        network = _load_model(source, device, target, weights_dtype, quantize)
     return _describe(source, processor, network, seconds)
 
 
@@ -73,59 +88,83 @@ def _describe(source: Source, processor: Any, network: Any, seconds: dict[str, f
     # must not change answers behind the back of a request.
     network.generation_config = transformers.GenerationConfig()
     config = network.config
+    placed = devices(network)
     info = EngineInfo(
         model=source.name,
         revision=source.revision,
         dtype=str(network.dtype).removeprefix("torch."),
-        quantization=_quantization(config),
-        device=str(network.device),
-        context_tokens=int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0),
+        quantization=quantization.describe(network),
+        device=", ".join(placed) or str(network.device),
+        context_tokens=context_tokens(config),
         versions={"torch": torch.__version__, "transformers": transformers.__version__},
         load_seconds=seconds,
+        note=_offloaded(placed),
     )
     pad = processor.tokenizer.pad_token_id
     pad_id = pad if pad is not None else next(iter(eos_ids), 0)
-    return Loaded(network, processor, processor.tokenizer, info, eos_ids, pad_id, _image_token_id(config, processor))
+    return Loaded(network, processor, processor.tokenizer, info, eos_ids, pad_id, image_token_id(config, processor))
 
 
-def _load_processor(source: Source) -> Any:
+def load_processor(folder: Path, name: str) -> Any:
+    """The processor of a checkpoint folder. Raises EngineError if it cannot see or has no chat template."""
     from transformers import AutoProcessor
 
     try:
-        processor: Any = AutoProcessor.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
+        processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ImportError, OSError) as error:
         if importlib.util.find_spec("torchvision") or "ideo processor" not in str(error):
             raise
         from cot.engine.local.image_only import load_image_only
 
-        processor = load_image_only(source.folder)
+        processor = load_image_only(folder)
     if not hasattr(processor, "image_processor"):
         raise EngineError(
-            f"{source.name} has no image processor, so it cannot see; expected a vision-language checkpoint "
+            f"{name} has no image processor, so it cannot see; expected a vision-language checkpoint "
             "(with processor_config.json or preprocessor_config.json)"
         )
     if processor.chat_template is None:
         processor.chat_template = getattr(processor.tokenizer, "chat_template", None)
     if not processor.chat_template:
         raise EngineError(
-            f"{source.name} has no chat template, so questions cannot be put to it; "
+            f"{name} has no chat template, so questions cannot be put to it; "
             "add chat_template.jinja to its folder, or use its instruction-tuned variant"
         )
     return processor
 
 
-def _load_model(source: Source, device: str, dtype: str) -> Any:
+def _load_model(source: Source, device: str, target: str, dtype: str, quantize: str) -> Any:
+    """device: as the user named it. target: the one that it comes to."""
     import torch
     from transformers import AutoModelForImageTextToText
 
+    config = read_config(source.folder)
+    stored = quantization.stored_method(config)
+    if quantize not in ("none", stored) and stored != "none":
+        raise EngineError(
+            f"{source.name} is already quantised ({stored}), got --quantize {quantize}; leave that out, "
+            "or name the checkpoint that it was made from"
+        )
+    shrinks = stored == "none" != quantize
+    anatomy = dissect(build(config)) if shrinks else None
+    placement: dict[str, Any] = {"device_map": None if target == "cpu" else target}
+    if shrinks or stored in quantization.METHODS:
+        quantization.import_bitsandbytes(target)
+        placement = {"device_map": {"": target}}
+    if anatomy:
+        quantization.check_shapes(anatomy.linear, quantize, target, source.name)
+        placement["quantization_config"] = quantization.settings(quantize, anatomy, target)
+    if device == "auto" and target == "cuda":
+        weights = anatomy.bytes(quantize) if anatomy else source.weight_bytes
+        if weights * FITS > torch.cuda.mem_get_info()[0]:
+            placement["device_map"] = "auto"
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
         source.folder,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
         dtype=getattr(torch, dtype),
-        device_map=None if device == "cpu" else device,
         output_loading_info=True,
+        **placement,
     )
     network, report = loaded
     missing = sorted(report["missing_keys"])
@@ -134,6 +173,12 @@ def _load_model(source: Source, device: str, dtype: str) -> Any:
             f"{source.name} lacks {len(missing)} of its weights (first: {missing[0]}), which would be random; "
             "expected a complete checkpoint: fetch or save it again"
         )
+    if anatomy:
+        quantization.verify(network, quantize, anatomy, source.name)
+    elif stored in quantization.METHODS:
+        quantization.check_shapes(quantization.four_bit_layers(network), stored, target, source.name)
+        quantization.cast_kept(network, getattr(torch, dtype))
+    quantization.avoid_packing(network)
     return network.eval()
 
 
@@ -180,20 +225,34 @@ def _eos_ids(network: Any, tokenizer: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(token) for token in [*ids, tokenizer.eos_token_id] if token is not None))
 
 
-def _image_token_id(config: Any, processor: Any) -> int | None:
+def context_tokens(config: Any) -> int:
+    """The longest prompt plus answer, 0 if unknown."""
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 0)
+
+
+def image_token_id(config: Any, processor: Any) -> int | None:
+    """The placeholder that stands for a piece of an image, if the family has one."""
     for owner, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
         if isinstance(getattr(owner, name, None), int):
             return int(getattr(owner, name))
     return None
 
 
-def _quantization(config: Any) -> str:
-    stored = getattr(config, "quantization_config", None)
-    method = stored.get("quant_method") if isinstance(stored, dict) else getattr(stored, "quant_method", None)
-    return "none" if method is None else str(getattr(method, "value", method))
+def devices(network: Any) -> list[str]:
+    """Where a model's layers lie, if that is more than one place."""
+    places = {str(place) for place in (getattr(network, "hf_device_map", None) or {}).values()}
+    named = sorted(f"cuda:{place}" if place.isdecimal() else place for place in places)
+    return named if len(named) > 1 else []
 
 
-def _import_quietly() -> None:
+def _offloaded(placed: list[str]) -> str:
+    slow = [place for place in placed if place in ("cpu", "disk")]
+    if not slow:
+        return ""
+    return f"the model does not fit the GPU: part of it lies on {' and '.join(slow)}, which is slow; try --quantize"
+
+
+def import_quietly() -> None:
     """Import torch and transformers; keep their warnings and progress bars off the user's terminal."""
     absent = [name for name in ("torch", "transformers", "llguidance") if importlib.util.find_spec(name) is None]
     if absent:

@@ -16,7 +16,8 @@ from cot.source import shown
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 HUB_TIMEOUT_SECONDS = 5.0
-WANTED_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
+WANTED_FILES = [*SMALL_FILES, "*.safetensors"]
 UNWANTED_FILES = ["*/*.safetensors", "consolidated*.safetensors"]
 """Second copies of the weights in other layouts, which transformers does not read."""
 
@@ -52,13 +53,27 @@ def find_source(model: str | Path, *, revision: str | None = None) -> Source:
             raise EngineError(f"got revision {revision!r} for the folder {model}; only a hub id has revisions: omit it")
         weights = _check_folder(folder)
         return Source(str(model), folder, _hash_files(folder, weights), _size(weights))
+    folder = _download(_checked_id(model), revision, WANTED_FILES)
+    return Source(str(model), folder, folder.name, _size(_check_folder(folder)))
+
+
+def find_settings(model: str | Path) -> Path:
+    """The folder of a checkpoint's small files: config, processor, templates. Weights are not needed, nor fetched.
+
+    Raises EngineError if there is no such folder or hub id, or it has no config.
+    """
+    folder = _folder(model) or _download(_checked_id(model), None, SMALL_FILES)
+    _check_config(folder)
+    return folder
+
+
+def _checked_id(model: str | Path) -> str:
     if isinstance(model, Path) or not HUB_ID.fullmatch(model):
         raise EngineError(
             f"no model folder at {shown(str(model))}; expected an existing checkpoint folder or a hub id owner/name; "
             f"or {INSTEAD}"
         )
-    folder = _download(model, revision)
-    return Source(model, folder, folder.name, _size(_check_folder(folder)))
+    return model
 
 
 def _folder(model: str | Path) -> Path | None:
@@ -73,8 +88,7 @@ def _folder(model: str | Path) -> Path | None:
 
 def _check_folder(folder: Path) -> list[Path]:
     """The weight files of a checkpoint folder."""
-    if not (folder / "config.json").is_file():
-        raise EngineError(f"{folder} is no model checkpoint: it has no config.json; {INSTEAD}")
+    _check_config(folder)
     weights = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
     if not weights:
         raise EngineError(
@@ -82,6 +96,11 @@ def _check_folder(folder: Path) -> list[Path]:
             f"convert it with save_pretrained, or {INSTEAD}"
         )
     return weights
+
+
+def _check_config(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise EngineError(f"{folder} is no model checkpoint: it has no config.json; {INSTEAD}")
 
 
 def _size(weights: list[Path]) -> int:
@@ -111,7 +130,7 @@ def _hash_files(folder: Path, weights: list[Path]) -> str:
     return f"{'sha256' if whole else 'sha256-sampled'}:{digest.hexdigest()}"
 
 
-def _download(model: str, revision: str | None) -> Path:
+def _download(model: str, revision: str | None, wanted: list[str]) -> Path:
     """The hub's snapshot folder of a model, which is named by its commit."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub import errors as hub
@@ -127,7 +146,7 @@ def _download(model: str, revision: str | None) -> Path:
                 model,
                 revision=revision,
                 etag_timeout=HUB_TIMEOUT_SECONDS,
-                allow_patterns=WANTED_FILES,
+                allow_patterns=wanted,
                 ignore_patterns=UNWANTED_FILES,
             )
         )
