@@ -19,7 +19,7 @@ def embedded(
     work: Annotated[Path, typer.Option(help="Folder for what a stopped run resumes from.")] = Path("runs/embedded"),
     init: Annotated[Path | None, typer.Option(help="A finished checkpoint to start from.")] = None,
     minutes: Annotated[float, typer.Option(min=0, help="Time for learning to answer.")] = 90.0,
-    vision_minutes: Annotated[float, typer.Option(min=0, help="Time for learning to see, before that.")] = 100.0,
+    vision_minutes: Annotated[float, typer.Option(min=0, help="Time for learning to see, before that.")] = 150.0,
     look_up_minutes: Annotated[
         float, typer.Option(min=0, help="Time for learning what a name refers to, between the two.")
     ] = 4.0,

@@ -41,7 +41,7 @@ class Recipe:
 
     size: str = "embedded"
     minutes: float = 90.0
-    vision_minutes: float = 100.0
+    vision_minutes: float = 150.0
     look_up_minutes: float = 4.0
     batch: int = 16
     learning_rate: float = 1e-3
