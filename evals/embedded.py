@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -42,9 +42,28 @@ def cases_of(part: str, n: int) -> list[Case]:
     return list(controls(part) if part in ("blank", "wrong-image") else PARTS[part](n))
 
 
-def _answer(job: tuple[str, str, str, int, int, int]) -> list[Result]:
-    """Answer one share of a part's cases in this process."""
-    model, part, strategy, n, share, shares = job
+@dataclass(frozen=True)
+class Model:
+    """What is measured: embedded or a checkpoint folder, and how it is quantised."""
+
+    name: str
+    quantize: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One share of a part's first n cases, for one process."""
+
+    model: Model
+    part: str
+    strategy: str
+    n: int
+    share: int
+    shares: int
+
+
+def _answer(job: Job) -> list[Result]:
+    """Answer the cases of a job in this process."""
     import torch
 
     from cot.config import weights_folder
@@ -53,17 +72,19 @@ def _answer(job: tuple[str, str, str, int, int, int]) -> list[Result]:
     from cot.planner.run import run
     from cot.question import Question
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
-    cases = cases_of(part, n)[share::shares]
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // job.shares))
+    cases = cases_of(job.part, job.n)[job.share :: job.shares]
 
     async def answer_all() -> list[Result]:
-        engine = LocalEngine.load(weights_folder() if model == "embedded" else model)
+        engine = LocalEngine.load(
+            weights_folder() if job.model.name == "embedded" else job.model.name, quantize=job.model.quantize
+        )
         places = asyncio.Semaphore(IN_FLIGHT)
 
         async def answer(case: Case) -> Result:
             async with places:
                 question = Question(case.qa.question, (from_pixels(case.image, source=case.image_id),))
-                return score(case, await run(strategy, question, engine), strategy)
+                return score(case, await run(job.strategy, question, engine), job.strategy)
 
         results = await asyncio.gather(*map(answer, cases))
         await engine.close()
@@ -72,9 +93,9 @@ def _answer(job: tuple[str, str, str, int, int, int]) -> list[Result]:
     return asyncio.run(answer_all())
 
 
-def measure(model: str, part: str, strategy: str, n: int, processes: int) -> list[Result]:
+def measure(model: Model, part: str, strategy: str, n: int, processes: int) -> list[Result]:
     """Answer a part's first n cases with a strategy, in order."""
-    jobs = [(model, part, strategy, n, share, processes) for share in range(processes)]
+    jobs = [Job(model, part, strategy, n, share, processes) for share in range(processes)]
     with get_context("spawn").Pool(processes) as pool:
         shares = pool.map(_answer, jobs)
     ordered: list[Result] = [Result("", "", False, "", 0.0)] * sum(map(len, shares))
@@ -106,7 +127,7 @@ def _figures(results: list[Result]) -> dict[str, Any]:
     }
 
 
-def evaluate_part(model: str, part: str, *, limit: int | None, processes: int) -> dict[str, Any]:
+def evaluate_part(model: Model, part: str, *, limit: int | None, processes: int) -> dict[str, Any]:
     """All figures of one part, by strategy, and the gain of `decompose` where both were asked."""
     begun = time.monotonic()
     if part in ("blank", "wrong-image"):
@@ -146,6 +167,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="embedded", help="embedded, or a checkpoint folder")
+    parser.add_argument("--quantize", default="none", help="none, nf4, fp4 or int8")
     parser.add_argument("--parts", nargs="+", default=[*PARTS, "blank", "wrong-image"], help="which parts")
     parser.add_argument("--limit", type=int, help="cases of each part at most")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -155,7 +177,9 @@ def main() -> None:
     if options.out and options.out.exists():
         report = json.loads(options.out.read_text())
     for part in options.parts:
-        report[part] = evaluate_part(options.model, part, limit=options.limit, processes=options.processes)
+        report[part] = evaluate_part(
+            Model(options.model, options.quantize), part, limit=options.limit, processes=options.processes
+        )
         show(part, report[part])
         if options.out:
             options.out.write_text(json.dumps(report, indent=1) + "\n")
