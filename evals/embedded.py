@@ -66,7 +66,7 @@ def _answer(job: Job) -> list[Result]:
     """Answer the cases of a job in this process."""
     import torch
 
-    from cot.config import weights_folder
+    from cot.config import checkpoint
     from cot.engine.local import LocalEngine
     from cot.image import from_pixels
     from cot.planner.run import run
@@ -76,9 +76,7 @@ def _answer(job: Job) -> list[Result]:
     cases = cases_of(job.part, job.n)[job.share :: job.shares]
 
     async def answer_all() -> list[Result]:
-        engine = LocalEngine.load(
-            weights_folder() if job.model.name == "embedded" else job.model.name, quantize=job.model.quantize
-        )
+        engine = LocalEngine.load(checkpoint(job.model.name), quantize=job.model.quantize)
         places = asyncio.Semaphore(IN_FLIGHT)
 
         async def answer(case: Case) -> Result:

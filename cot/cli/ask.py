@@ -146,11 +146,11 @@ def load_engine(settings: "Settings") -> "Engine":
 
     Raises EngineError, or UsageError if it cannot be loaded as they say.
     """
-    from cot.config import weights_folder
+    from cot.config import checkpoint, is_server
     from cot.engine.local import LocalEngine
     from cot.source import shown
 
-    if settings.model.lower().startswith(("http://", "https://")):
+    if is_server(settings.model):
         if settings.quantize != "none":
             raise UsageError(
                 f"got --quantize {settings.quantize} for the server {shown(settings.model)}, which loads its model "
@@ -159,8 +159,12 @@ def load_engine(settings: "Settings") -> "Engine":
         from cot.engine.remote import RemoteEngine
 
         return asyncio.run(RemoteEngine.connect(settings.model))
-    model = weights_folder() if settings.model == "embedded" else settings.model
-    return LocalEngine.load(model, device=settings.device, quantize=settings.quantize, kv_bytes=settings.kv_bytes)
+    return LocalEngine.load(
+        checkpoint(settings.model),
+        device=settings.device,
+        quantize=settings.quantize,
+        kv_bytes=settings.kv_bytes,
+    )
 
 
 def answered(outcome: "Outcome") -> bool:

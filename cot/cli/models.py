@@ -96,13 +96,13 @@ def size(count: int) -> str:
 
 
 def _place(model: str) -> str | Path:
-    from cot.config import weights_folder
+    from cot.config import checkpoint, is_server
     from cot.errors import UsageError
     from cot.source import shown
 
-    if model.lower().startswith(("http://", "https://")):
+    if is_server(model):
         raise UsageError(f"got the server {shown(model)}; expected embedded, a checkpoint folder or a Hugging Face id")
-    return weights_folder() if model == "embedded" else model
+    return checkpoint(model)
 
 
 def _table(*headings: str) -> "Table":
