@@ -142,11 +142,8 @@ class PatchMap:
         )
         offsets[owners == 0] = 0
         facets = np.array(self._facets)[owners]
-        # An object whose middle is covered by others is shared by the patches that still show it.
-        near = np.maximum(1 - np.abs(offsets[..., :2]), 1e-3).prod(axis=-1) * is_object[owners]
-        whole = np.bincount(owners.ravel(), near.ravel(), minlength=len(self._things))[owners]
-        shares = np.divide(near, whole, out=np.zeros_like(near), where=whole > 0)
-        return Dense(label[owners].astype(np.int64), shares.astype(np.float32), offsets.astype(np.float32), facets)
+        objects = np.where(is_object[owners], owners, 0)
+        return Dense(label[owners].astype(np.int64), objects, offsets.astype(np.float32), facets)
 
 
 def rank(value: int, values: Sequence[int]) -> int:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cot.train.canvas import Facets, PatchMap, jitter, named_colour, rank
 from cot.train.counting import yes_no
 from cot.train.labels import CLASSES, COLOURS, MAX_VALUE, WORDS
-from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample
+from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample, Seen
 from cot.train.wording import canonical, word
 
 Bars = dict[str, int]
@@ -89,6 +89,8 @@ def make_chart(rng: random.Random, *, questions: int, held_out: bool = False) ->
     ink = (235, 235, 235) if dark else jitter((25, 25, 25), rng, 20)
     (_lying if lying else _upright)(ImageDraw.Draw(image), patches, bars, rng, ink)
     sample = Sample("charts", image, patches.dense(least=0.2))
+    seen = {label: Seen(1, tens=value // 10, units=value % 10) for label, value in bars.items()}
+    sample.look = lambda name: seen.get(name, Seen(0))
     _ask(sample, bars, rng, questions=questions, held_out=held_out)
     return sample
 

@@ -22,7 +22,8 @@ from cot.train.charts import make_chart
 from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
 from cot.train.labels import COLOURS, FORMS, SIZES, WORDS
-from cot.train.sample import GRID, QA, Fact, Sample
+from cot.train.mentions import mentions
+from cot.train.sample import GRID, QA, Fact, Look, Sample, Seen
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes, noun
 
@@ -68,7 +69,7 @@ def fact_turn(fact: Fact) -> Turn:
     return load_template("decompose/sub_answer").render(question=fact.asked, wants=fact.wants).text, fact.answer
 
 
-def turns(sample: Sample, rng: random.Random, *, plans: float = 0.3) -> list[Turn]:
+def turns(sample: Sample, rng: random.Random, *, plans: float = 0.8) -> list[Turn]:
     """The turns that a sample is trained on. plans: mean number of plans an image."""
     found: list[Turn] = [fact_turn(fact) for fact in sample.extra]
     for qa in sample.qas:
@@ -126,20 +127,24 @@ class Packed:
     ids: list[int]
     targets: list[int]
     early: list[int]
+    seen: list[Seen]
     segments: list[int]
     positions: list[int]
 
 
-def pack(tokenizer: Tokenizer, conversation: list[Turn], *, prefix_tokens: int, max_tokens: int) -> Packed:
+def pack(
+    tokenizer: Tokenizer, conversation: list[Turn], *, prefix_tokens: int, max_tokens: int, look: Look = Sample.look
+) -> Packed:
     """Tokenise turns one behind another, until `max_tokens` are full.
 
     Targets are the next tokens of answers and their end, `IGNORE` elsewhere. Early targets: where a question
-    names its last thing, the first token of its answer.
+    names its last thing, the first token of its answer. Seen: at the end of each name, what `look` says of it.
     """
     names = name_tokens(tokenizer)
-    packed = Packed([], [], [], [], [])
+    packed = Packed([], [], [], [], [], [])
     for segment, (prompt, answer) in enumerate(conversation, 1):
-        asked = tokenizer.encode(f"{prompt}<|assistant|>", add_special_tokens=False).ids
+        encoded = tokenizer.encode(f"{prompt}<|assistant|>", add_special_tokens=False)
+        asked = encoded.ids
         said = tokenizer.encode(f"{answer}</s>", add_special_tokens=False).ids
         # The last token of a turn predicts nothing and is left out.
         length = len(asked) + len(said) - 1
@@ -149,6 +154,8 @@ def pack(tokenizer: Tokenizer, conversation: list[Turn], *, prefix_tokens: int, 
         packed.targets += [IGNORE] * (len(asked) - 1) + said
         named = max((place for place, token in enumerate(asked) if token in names), default=None)
         packed.early += [said[0] if place == named else IGNORE for place in range(length)]
+        named_at = {encoded.char_to_token(end - 1): look(name) for end, name in mentions(prompt)}
+        packed.seen += [named_at.get(place, Seen()) for place in range(length)]
         packed.segments += [segment] * length
         packed.positions += range(prefix_tokens, prefix_tokens + length)
     return packed
@@ -171,8 +178,9 @@ class BatchMaker:
     def __call__(self, index: int) -> dict[str, NDArray[Any]]:
         """Batch number `index` of this seed.
 
-        pixels (batch, 3, side, side) uint8; classes and shares (batch, GRID * GRID); offsets and facets
-        (batch, GRID * GRID, values); ids, targets, early, segments and positions (batch, max_tokens).
+        pixels (batch, 3, side, side) uint8; classes and objects (batch, GRID * GRID); offsets and facets
+        (batch, GRID * GRID, values); ids, targets, early, segments and positions (batch, max_tokens);
+        seen (batch, max_tokens, len(Seen._fields)).
         """
         rng = random.Random(f"{self.seed}/{index}")
         kinds = LOOK_UP_KINDS if index < LOOK_UP_BATCHES else len(KINDS)
@@ -182,10 +190,7 @@ class BatchMaker:
             "questions": draw,
         }
         samples = [makers[self.part](rng) for _ in range(self.batch)]
-        packed = [
-            pack(self.tokenizer, turns(s, rng), prefix_tokens=self.prefix_tokens, max_tokens=self.max_tokens)
-            for s in samples
-        ]
+        packed = [self._pack(sample, rng) for sample in samples]
 
         def padded(rows: list[list[int]], value: int) -> NDArray[np.int64]:
             return np.array([row + [value] * (self.max_tokens - len(row)) for row in rows], np.int64)
@@ -193,15 +198,26 @@ class BatchMaker:
         return {
             "pixels": np.stack([np.asarray(s.image).transpose(2, 0, 1) for s in samples]),
             "classes": np.stack([s.dense.classes.ravel() for s in samples]),
-            "shares": np.stack([s.dense.shares.ravel() for s in samples]),
+            "objects": np.stack([s.dense.objects.ravel() for s in samples]),
             "offsets": np.stack([s.dense.offsets.reshape(GRID * GRID, -1) for s in samples]),
             "facets": np.stack([s.dense.facets.reshape(GRID * GRID, -1) for s in samples]),
             "ids": padded([one.ids for one in packed], 0),
             "targets": padded([one.targets for one in packed], IGNORE),
             "early": padded([one.early for one in packed], IGNORE),
+            "seen": np.array([one.seen + [Seen()] * (self.max_tokens - len(one.seen)) for one in packed], np.int64),
             "segments": padded([one.segments for one in packed], 0),
             "positions": padded([one.positions for one in packed], 0),
         }
+
+    def _pack(self, sample: Sample, rng: random.Random) -> Packed:
+        conversation = turns(sample, rng) if self.max_tokens else []
+        return pack(
+            self.tokenizer,
+            conversation,
+            prefix_tokens=self.prefix_tokens,
+            max_tokens=self.max_tokens,
+            look=sample.look,
+        )
 
 
 def feed(maker: BatchMaker, *, workers: int, ahead: bool) -> Iterator[dict[str, torch.Tensor]]:

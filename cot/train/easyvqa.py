@@ -85,7 +85,7 @@ def _dense(image: Image.Image, label: int | None) -> Dense:
     if label is None or not ground.any():
         unknown = np.full((GRID, GRID, 1), -100)
         nothing = np.zeros((GRID, GRID, 5), np.float32)
-        return Dense(unknown[..., 0], nothing[..., 0], nothing, unknown.repeat(len(FACETS), axis=2))
+        return Dense(unknown[..., 0], unknown[..., 0], nothing, unknown.repeat(len(FACETS), axis=2))
     rows, columns = np.flatnonzero(ground.any(axis=1)), np.flatnonzero(ground.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     patches = PatchMap()

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from cot.errors import DataError
 from cot.train.data import IGNORE, BatchMaker, feed
-from cot.train.heads import Heads, alignment_loss, class_tokens, digit_tokens, first_digits
+from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
 from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
 
 CHECKPOINT_SECONDS: Final = 240
@@ -70,6 +70,14 @@ def packed_mask(segments: torch.Tensor, prefix: int) -> torch.Tensor:
     return seen.to(torch.bfloat16)[:, None]
 
 
+def turn_weights(wanted: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+    """Weight of each wanted token: a plan of forty tokens must not count as much as twenty short answers, nor as little
+    as one. Both (batch, length); the answer has one weight for each true `wanted`."""
+    lengths = torch.zeros(len(wanted), int(segments.max()) + 1, device=wanted.device)
+    lengths = lengths.scatter_add(1, segments, wanted.float())
+    return lengths.gather(1, segments)[wanted].rsqrt()
+
+
 class Trainer:
     """The state of a run, which has three parts: see `cot.train.data.Part`."""
 
@@ -84,6 +92,8 @@ class Trainer:
             self._load_weights(init)
         self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
         self.heads = Heads(size.vision_width).to(device)
+        self.names = NameHeads(size.text_width).to(device)
+        self.named_layer = 3 * size.text_layers // 5
         self.class_tokens = class_tokens(self.tokenizer).to(device)
         self.digit_tokens = digit_tokens(self.tokenizer).to(device)
         self.state: dict[str, Any] = {
@@ -118,7 +128,7 @@ class Trainer:
         rate, decay, part = self.recipe.learning_rate, self.recipe.weight_decay, self.state["part"]
         trained = {"vision": "vision_tower", "look-up": None, "questions": "language_model"}[part]
         matrices: list[torch.nn.Parameter] = []
-        others = [*self.heads.parameters()]
+        others = [*(self.heads if part == "vision" else self.names).parameters()]
         for name, parameter in self.model.named_parameters():
             if trained and trained in name and "layers" in name and parameter.ndim == 2:
                 matrices.append(parameter)
@@ -137,6 +147,7 @@ class Trainer:
         self.state = saved["state"]
         self.model.load_state_dict(saved["model"])
         self.heads.load_state_dict(saved["heads"])
+        self.names.load_state_dict(saved["names"])
         self.optimizers = self._new_optimizers()
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
@@ -149,6 +160,7 @@ class Trainer:
             "state": self.state,
             "model": self.model.state_dict(),
             "heads": self.heads.state_dict(),
+            "names": self.names.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         torch.save(whole, path.with_suffix(".new"))
@@ -270,17 +282,24 @@ class Trainer:
         aligned = self._alignment(seen, batch)
         embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=self.device).expand(len(features), -1)
-        hidden = inner.language_model(
+        said = inner.language_model(
             inputs_embeds=embeds,
             attention_mask=packed_mask(batch["segments"], PREFIX_TOKENS),
             position_ids=torch.cat([prefix, batch["positions"]], dim=1),
             use_cache=False,
-        ).last_hidden_state[:, PREFIX_TOKENS:]
+            output_hidden_states=True,
+        )
+        hidden = said.last_hidden_state[:, PREFIX_TOKENS:]
         wanted = batch["targets"] != IGNORE
         logits = self.model.lm_head(hidden[wanted]).float()
         targets = batch["targets"][wanted]
-        loss = F.cross_entropy(logits, targets)
-        # Without it nothing tells the first hop, from a name to what it names in the image, from chance (docs/log.md).
+        weights = turn_weights(wanted, batch["segments"])
+        loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
+        # What a name refers to, and what the last name answers: without them the first of the hops from a name by way
+        # of the image to the answer gets no gradient before the others work, and they none before it (docs/log.md).
+        mentioned = (batch["seen"] >= 0).any(-1)
+        between = said.hidden_states[self.named_layer][:, PREFIX_TOKENS:]
+        names, told = self.names.loss(between[mentioned], batch["seen"][mentioned])
         named = batch["early"] != IGNORE
         early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
         right = (logits.argmax(-1) == targets).float().mean().item()
@@ -289,8 +308,9 @@ class Trainer:
             "token_accuracy": right,
             "alignment": aligned.item(),
             "early_loss": early.item(),
+            **told,
         }
-        return loss + early + aligned, figures
+        return loss + early + names + aligned, figures
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

@@ -8,7 +8,8 @@ from tokenizers import Tokenizer
 
 from cot.train.data import IGNORE
 from cot.train.kinds import KINDS
-from cot.train.labels import CLASSES, FACETS, FACTORS, FORMS
+from cot.train.labels import CLASSES, FACETS, FACTORS, FORMS, MAX_COUNT
+from cot.train.sample import IMAGE_PIXELS, Seen
 from cot.train.shapes import noun
 
 PLURALS: Final = dict([*((kind.singular, kind.plural) for kind in KINDS), *(noun("", "", form) for form in FORMS)])
@@ -48,9 +49,9 @@ class Heads(torch.nn.Module):
         kinds = self.kind(hidden).float()
         each = F.cross_entropy(kinds, labels, ignore_index=IGNORE, reduction="none")
         loss = mean_over(each, shown) + 0.5 * mean_over(each, empty)
-        share, shares = self.share(hidden).float().squeeze(-1), batch["shares"].flatten()
-        each = F.binary_cross_entropy_with_logits(share, shares, reduction="none")
-        loss = loss + 2 * mean_over(each, shown) + 0.2 * mean_over(each, empty)
+        mass = self.share(hidden).float().squeeze(-1).sigmoid().view_as(batch["objects"])
+        whole, whole_error = self.whole(mass, batch["objects"])
+        loss = loss + 8 * whole
         # Counting needs the middle of a thing to a tenth of a patch: squares of such small errors would teach nothing.
         offset, offsets = self.offset(hidden).float(), batch["offsets"].flatten(0, 1)
         loss = loss + mean_over(F.smooth_l1_loss(offset, offsets, beta=0.1, reduction="none").sum(-1), shown)
@@ -67,11 +68,63 @@ class Heads(torch.nn.Module):
             told[f"{name}_accuracy"] = mean_over((read.argmax(-1) == wanted).float(), known)
         accuracies = {
             "patch_accuracy": mean_over((kinds.argmax(-1) == labels).float(), shown),
-            "share_error": mean_over((share.detach().sigmoid() - shares).abs(), (shares > 0.01).float()),
+            **whole_error,
             "offset_error": mean_over((offset.detach() - offsets)[:, :2].abs().mean(-1), shown),
             **told,
         }
         return loss, accuracies
+
+    @staticmethod
+    def whole(mass: torch.Tensor, objects: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """How far the shares of each object's patches are from adding up to 1, and all others from 0: their sum is a
+        count. Which patch holds how much is left to the tower. Both (batch, patches)."""
+        known = (objects >= 0).float()
+        sums = torch.zeros(len(mass), int(objects.max()) + 1, device=mass.device)
+        sums = sums.scatter_add(1, objects.clamp(min=0), mass * known)
+        held = torch.zeros_like(sums).scatter_add(1, objects.clamp(min=0), known)[:, 1:] > 0
+        off = F.smooth_l1_loss(sums[:, 1:], torch.ones_like(sums[:, 1:]), beta=0.1, reduction="none")
+        empty = F.smooth_l1_loss(sums[:, 0], torch.zeros_like(sums[:, 0]), beta=0.1)
+        number = held.sum(1)
+        right = ((mass.detach() * known).sum(1) - number).abs() < 0.5
+        return mean_over(off, held.float()) + 0.3 * empty, {
+            "whole_error": mean_over((sums.detach()[:, 1:] - 1).abs(), held.float()),
+            "empty_error": sums.detach()[:, 0].mean(),
+            "sum_accuracy": mean_over(right.float(), (number > 1).float()),
+        }
+
+
+class NameHeads(torch.nn.Module):
+    """Linear read-outs of what the decoder knows where a question names something: see `cot.train.sample.Seen`.
+
+    They teach the decoder and are not shipped. Without them nothing tells the first hop, from a name to what it
+    names in the image, from chance.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width)
+        self.place = torch.nn.Linear(width, 2)
+        self.numbers = torch.nn.ModuleDict(
+            {"count": torch.nn.Linear(width, MAX_COUNT + 1), "tens": torch.nn.Linear(width, 10),
+             "units": torch.nn.Linear(width, 10)}
+        )  # fmt: skip
+
+    def loss(self, hidden: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        """Loss and figures. hidden: (names, width). seen: (names, len(Seen._fields))."""
+        hidden = self.norm(hidden)
+        wanted = dict(zip(Seen._fields, seen.unbind(-1), strict=True))
+        place = torch.stack([wanted["x"], wanted["y"]], dim=-1)
+        known = (place >= 0).all(-1)
+        off = self.place(hidden).float() - (place / (IMAGE_PIXELS / 2) - 1)
+        # Where a thing is by a hundredth of the image: relations ask for small differences.
+        loss = 4 * mean_over(F.smooth_l1_loss(off, torch.zeros_like(off), beta=0.05, reduction="none").sum(-1), known)
+        figures = {"place_error": mean_over(off.detach().abs().mean(-1), known).item() * IMAGE_PIXELS / 2}
+        for name, head in self.numbers.items():
+            read, known = head(hidden).float(), wanted[name] >= 0
+            each = F.cross_entropy(read, wanted[name], ignore_index=IGNORE, reduction="none")
+            loss = loss + mean_over(each, known)
+            figures[f"{name}_accuracy"] = mean_over((read.argmax(-1) == wanted[name]).float(), known).item()
+        return loss, figures
 
 
 def mean_over(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cot.train.canvas import Box
 from cot.train.counting import Noun, slots, yes_no
-from cot.train.sample import QA, Fact
+from cot.train.sample import QA, Fact, Seen
 from cot.train.wording import canonical, word
 
 DIRECTIONS = {
@@ -39,6 +39,13 @@ class Thing:
     def along(self, direction: tuple[int, int]) -> float:
         """Position along a direction, pixels."""
         return self.box.x * direction[0] + self.box.y * direction[1]
+
+
+def look_at(boxes: Sequence[Box]) -> Seen:
+    """What is known of a name that fits the things in these places."""
+    if len(boxes) != 1:
+        return Seen(len(boxes))
+    return Seen(1, round(boxes[0].x), round(boxes[0].y))
 
 
 def relation(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +64,7 @@ class Dense:
     """What the patches of an image show, each (GRID, GRID) or (GRID, GRID, values).
 
     classes: index into `labels.CLASSES` of the thing that covers most of a patch; 0 is background.
-    shares: how much of an object a patch holds: each object's add up to 1, spread by nearness over the patches that
-    show it around its middle. 0 on all else.
+    objects: which object covers it, numbered from 1 within the image; 0 on all that is no object.
     offsets: from the middle of a patch to the middle of the thing that covers it, right and down, in patches;
     the thing's size, log2 of its side in patches; where its middle lies, from the middle of the image, in patches.
     0 on background.
@@ -74,9 +73,27 @@ class Dense:
     """
 
     classes: NDArray[np.int64]
-    shares: NDArray[np.float32]
+    objects: NDArray[np.int64]
     offsets: NDArray[np.float32]
     facets: NDArray[np.int64]
+
+
+class Seen(NamedTuple):
+    """What an image shows of something that has a name.
+
+    count: of such things. x, y: middle of the only one, pixels. tens, units: of the value of the bar so labelled.
+    -100 where there is none.
+    """
+
+    count: int = -100
+    x: int = -100
+    y: int = -100
+    tens: int = -100
+    units: int = -100
+
+
+Look = Callable[[str], Seen]
+"""What an image shows of a name."""
 
 
 @dataclass
@@ -86,6 +103,7 @@ class Sample:
     image: RGB, `IMAGE_PIXELS` squared.
     dense: what each patch of it shows.
     extra: sub-questions that abstain ("unknown"); they are trained and scored as facts only.
+    look: what it shows of a name that a question may mention.
     """
 
     domain: str
@@ -94,6 +112,7 @@ class Sample:
     qas: list[QA] = field(default_factory=list)
     extra: list[Fact] = field(default_factory=list)
     style: str = ""
+    look: Look = lambda _: Seen()
 
     def ask(self, makers: Sequence[tuple[Maker, float]], rng: random.Random, *, questions: int) -> None:
         """Draw up to `questions` distinct questions from weighted makers; twice as many draws may fail."""

@@ -14,11 +14,12 @@ from cot.train.canvas import Box, Facets, PatchMap, background, place, rank
 from cot.train.counting import Counting, Noun
 from cot.train.kinds import KINDS, TRAIN_STYLES
 from cot.train.labels import CLASSES
-from cot.train.places import Thing, bigger, extreme_place, relation, relation_open
-from cot.train.sample import QA, Fact, Maker, Sample
+from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
+from cot.train.sample import QA, Fact, Maker, Sample, Seen
 from cot.train.wording import canonical, word
 
 NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+_KIND_OF = {name: index for index, kind in enumerate(KINDS) for name in (kind.singular, kind.plural)}
 _FIRST_KIND = CLASSES[f"kind {KINDS[0].singular}"]
 
 
@@ -87,6 +88,13 @@ def make_scene(
     scene_style = style or (rng.choice(TRAIN_STYLES) if rng.random() < 0.7 else None)
     drawn, boxes, patches = draw_objects(image, _choose_kinds(rng, kinds), rng, style=scene_style)
     sample = Sample("scenes", image, patches.dense(), style=scene_style or "mixed")
+
+    def look(name: str) -> Seen:
+        if name not in _KIND_OF:
+            return Seen()
+        return look_at([box for kind, box in zip(drawn, boxes, strict=True) if kind == _KIND_OF[name]])
+
+    sample.look = look
     _ask(sample, drawn, boxes, ground if plain else None, rng, questions=questions, held_out=held_out, known=kinds)
     return sample
 

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from cot.train.canvas import Box, Facets, PatchMap, background, jitter, named_colour, place
 from cot.train.counting import Counting, Noun
 from cot.train.labels import CLASSES, FORMS, SHAPE_COLOURS, SIZES
-from cot.train.places import Thing, bigger, extreme_place, relation, relation_open
-from cot.train.sample import IMAGE_PIXELS, QA, Fact, Maker, Sample
+from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
+from cot.train.sample import IMAGE_PIXELS, QA, Fact, Maker, Sample, Seen
 from cot.train.wording import canonical, word
 
 _SIDES = {"small": (27, 33), "large": (44, 56)}
@@ -41,6 +41,18 @@ def noun(size: str, colour: str, form: str) -> Noun:
     plural = {"cross": "crosses", "": "shapes"}.get(form, form + "s")
     prefix = "".join(f"{part} " for part in (size, colour) if part)
     return Noun(prefix + (form or "shape"), prefix + plural)
+
+
+_FORM_OF = {name: form for form in ("", *FORMS) for name in noun("", "", form)}
+
+
+def _described(name: str) -> tuple[str, str, str] | None:
+    """Size, colour and form that a name asks for, the inverse of `noun`; None if it names no shapes."""
+    *adjectives, head = name.split()
+    if head not in _FORM_OF:
+        return None
+    size, colour = (next((word for word in adjectives if word in words), "") for words in (SIZES, SHAPE_COLOURS))
+    return size, colour, _FORM_OF[head]
 
 
 def _polygon(form: str) -> list[tuple[float, float]]:
@@ -147,6 +159,12 @@ def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False) -
         label = CLASSES[f"shape {shape.size} {shape.colour} {shape.form}"]
         patches.paint(label, np.asarray(mask) > 100, left, top, _facets(shape, shapes))
     sample = Sample("shapes", image, patches.dense())
+
+    def look(name: str) -> Seen:
+        description = _described(name)
+        return look_at([shape.box for shape in shapes if shape.fits(*description)]) if description else Seen()
+
+    sample.look = look
     _ask(sample, shapes, rng, questions=questions, held_out=held_out)
     return sample
 
