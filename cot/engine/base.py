@@ -122,11 +122,15 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One sample. text excludes stop strings and special tokens; logprobs covers its tokens and the end token."""
+    """One sample. text excludes stop strings and special tokens; logprobs covers its tokens and the end token.
+
+    satisfied: False if the tokens were used up before the text satisfied the request's constraint.
+    """
 
     text: str
     finish_reason: FinishReason
     logprobs: tuple[TokenLogprob, ...] = ()
+    satisfied: bool = True
 
 
 @dataclass(frozen=True)

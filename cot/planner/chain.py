@@ -218,7 +218,8 @@ def _parsed(completion: Completion, parse: Callable[[str], T | None], *, may_be_
     confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
     if completion.finish_reason != "stop" and not may_be_cut:
         tokens = completion.usage.completion_tokens
-        return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens")
+        before = "" if completion.candidates[0].satisfied else ", before it was what the constraint wants"
+        return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}")
     try:
         return Asked(parse(raw), raw, confidence)
     except (AnswerError, PlanError) as error:

@@ -49,6 +49,18 @@ async def test_regex(engine: LocalEngine, ask: Ask, pattern: str) -> None:
     assert any(candidate.finish_reason == "stop" for candidate in answer.candidates)
 
 
+async def test_an_answer_that_runs_out_of_tokens_says_whether_it_satisfies_its_constraint(
+    engine: LocalEngine, ask: Ask
+) -> None:
+    short, enough = [
+        await engine.complete(ask(max_tokens=tokens, constraint=Regex("[0-9]{3}|[0-9]{30}"))) for tokens in (2, 60)
+    ]
+    assert (short.finish_reason, short.candidates[0].satisfied) == ("length", False)
+    assert (enough.finish_reason, enough.candidates[0].satisfied) == ("stop", True)
+    free = await engine.complete(ask(max_tokens=2))
+    assert free.candidates[0].satisfied
+
+
 async def test_json_schema(engine: LocalEngine, ask: Ask) -> None:
     request = ask(max_tokens=120, n=4, constraint=JsonSchema(SCHEMA), sampling=Sampling(2.0))
     for candidate in (await engine.complete(request)).candidates:

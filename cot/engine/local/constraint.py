@@ -45,9 +45,14 @@ class ConstraintState:
             raise EngineError(f"the constraint refused token {token}: {one_line(self._matcher.get_error())}")
 
     @property
+    def satisfied(self) -> bool:
+        """The text is one that the constraint allows, though more may follow."""
+        return bool(self._matcher.is_accepting())
+
+    @property
     def complete(self) -> bool:
         """The text satisfies the constraint and nothing more may follow."""
-        if not self._matcher.is_accepting():
+        if not self.satisfied:
             return False
         return bool(self._matcher.is_stopped()) or not self._following().any()
 

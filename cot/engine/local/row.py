@@ -93,7 +93,10 @@ class Row:
         decode = self._tokenizer.decode
         logprobs = zip((decode([token]) for token in self.tokens), self._logprobs, strict=True)
         return Candidate(
-            self._text()[0], self.finish_reason or "length", tuple(TokenLogprob(*pair) for pair in logprobs)
+            self._text()[0],
+            self.finish_reason or "length",
+            tuple(TokenLogprob(*pair) for pair in logprobs),
+            satisfied=self.finish_reason == "stop" or self._constraint is None or self._constraint.satisfied,
         )
 
     def _judge(self, token: int) -> None:

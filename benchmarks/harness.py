@@ -1,0 +1,111 @@
+"""An evaluation by this project against lm-evaluation-harness, same checkpoint, same questions: run it as
+`python -m benchmarks.harness`.
+
+Both answer easy-VQA's test questions greedily in float32. The harness runs as its own command, once over a few
+questions and once over more: the difference is what answering takes, loading and start-up apart. Prints the ratio
+and how many predictions agree. Needs the extra `bench`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.engine import MAX_TOKENS, ask, requests
+from cot.config import weights_folder
+from cot.engine import Request
+from cot.engine.local import LocalEngine
+
+TASK: Final = """\
+task: easyvqa_sample
+dataset_path: json
+dataset_kwargs:
+  data_files: {{test: {data}}}
+test_split: test
+output_type: generate_until
+doc_to_image: !function images.images
+doc_to_text: "<image>{{{{question}}}}"
+doc_to_target: ""
+generation_kwargs: {{until: ["</s>"], max_gen_toks: {tokens}, do_sample: false}}
+metric_list: [{{metric: bypass, aggregation: bypass, higher_is_better: true}}]
+"""
+READER: Final = """\
+from PIL import Image
+
+
+def images(doc):
+    return [Image.open(doc["image"]).convert("RGB")]
+"""
+
+
+def prepare(folder: Path, asked: list[Request]) -> None:
+    """Write a task of the harness: the questions as JSON lines, their images as PNG files."""
+    lines = []
+    for index, request in enumerate(asked):
+        picture, text = request.messages[0].content
+        path = folder / f"{index}.png"
+        picture.pixels.save(path)
+        lines.append(json.dumps({"question": text, "image": str(path)}))
+    (folder / "data.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "images.py").write_text(READER)
+    (folder / "task.yaml").write_text(TASK.format(data=folder / "data.jsonl", tokens=MAX_TOKENS))
+
+
+def harness(folder: Path, model: Path, limit: int) -> tuple[list[str], float]:
+    """Run the harness over the first questions. Returns the texts and the seconds of the whole command."""
+    out = folder / f"out{limit}"
+    command = [
+        sys.executable, "-m", "lm_eval", "run", "--model", "hf-multimodal",
+        "--model_args", f"pretrained={model},dtype=float32", "--device", "cpu", "--batch_size", "1",
+        "--tasks", "easyvqa_sample", "--include_path", str(folder), "--apply_chat_template",
+        "--limit", str(limit), "--log_samples", "--output_path", str(out),
+    ]  # fmt: skip
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    begun = time.perf_counter()
+    done = subprocess.run(command, env={**os.environ, **offline}, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - begun
+    if done.returncode:
+        raise SystemExit(f"error: lm_eval failed: {done.stderr.strip().splitlines()[-1:]}; install the extra bench")
+    (log,) = out.rglob("samples_*.jsonl")
+    samples: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
+    samples.sort(key=lambda sample: sample["doc_id"])
+    return [sample["resps"][0][0].strip() for sample in samples], seconds
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=weights_folder(), help="a LLaVA checkpoint folder")
+    parser.add_argument("--questions", type=int, default=250, help="that the harness is timed over")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    options = parser.parse_args()
+    few = 10
+    asked = [request for group in requests(options.questions // 9 + 3) for request in group][: options.questions + few]
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name), asked)
+        _, start = harness(Path(name), options.model, few)
+        texts, whole = harness(Path(name), options.model, len(asked))
+    engine = LocalEngine.load(options.model, device="cpu")
+    asyncio.run(ask(engine, asked[:few]))
+    answers, seconds = asyncio.run(ask(engine, asked[few:]))
+    ours = [answer.text.strip() for answer in answers]
+    figures = {
+        "harness_questions_per_second": options.questions / (whole - start),
+        "eval_questions_per_second": options.questions / seconds,
+        "eval_speedup_vs_harness": (whole - start) / seconds,
+        "same_predictions": sum(a == b for a, b in zip(ours, texts[few:], strict=True)) / len(ours),
+    }
+    for key, value in figures.items():
+        sys.stdout.write(f"{key:32} {value:10.3f}\n")
+    if options.json:
+        options.json.write_text(json.dumps({k: round(v, 4) for k, v in figures.items()}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
