@@ -71,7 +71,7 @@ def test_against_a_count_by_index():
     rng = random.Random(0)
     words = ["cat", "dog", "two cats", "red", ""]
     seen = set()
-    for _ in range(500):
+    for _ in range(200):
         answers = [rng.choice(words) for _ in range(rng.randint(4, 12))]
         prediction = rng.choice(words)
         shares = []
