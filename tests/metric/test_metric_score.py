@@ -124,6 +124,7 @@ def test_unknown_aggregate():
         find_aggregate("f1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), EVERY)
 def test_endless_text_takes_bounded_time(name, options):
     metric, target = find_metric(name, options), TARGETS.get(name, Target(("12", "is it", "cat")))
