@@ -14,7 +14,7 @@ from cot.planner.decompose import FALL_BACK
 from cot.planner.expression import evaluate
 from cot.planner.plan import Plan, parse_plan
 from cot.planner.run import Outcome
-from cot.stats import clustered_bootstrap, wilson
+from cot.stats import paired_difference, wilson
 from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, ToolUse
 from cot.train.sample import QA
 from evals.heldout import Case
@@ -130,12 +130,10 @@ def _summary(group: list[Result]) -> dict[str, Any]:
 
 def gain(before: list[Result], after: list[Result]) -> dict[str, Any]:
     """Paired difference of accuracy, after minus before, with its 95% interval clustered by image."""
-    differences = [
-        float(b.status == "correct") - float(a.status == "correct") for a, b in zip(before, after, strict=True)
-    ]
-    low, high = clustered_bootstrap(differences, [r.image_id for r in before])
+    old, new = ([float(result.status == "correct") for result in run] for run in (before, after))
+    found = paired_difference(old, new, [result.image_id for result in before])
     return {
-        "n": len(before),
-        "difference": round(sum(differences) / len(differences), 4),
-        "interval": [round(low, 4), round(high, 4)],
+        "n": found.n,
+        "difference": round(found.mean, 4),
+        "interval": [round(found.low, 4), round(found.high, 4)],
     }

@@ -1,11 +1,11 @@
-"""Intervals against reference values."""
+"""Intervals, tests and calibration against reference values."""
 
 import math
 
 import pytest
 
 from cot.errors import DataError
-from cot.stats import clustered_bootstrap, wilson
+from cot.stats import calibration_error, clustered_bootstrap, mcnemar, paired_difference, risk_coverage, wilson
 
 
 @pytest.mark.parametrize(("correct", "n"), [(8, 10), (1, 7), (98, 100), (9600, 9673)])
@@ -37,3 +37,65 @@ def test_bootstrap_by_cluster_is_wider_than_by_sample() -> None:
 def test_bootstrap_needs_values() -> None:
     with pytest.raises(DataError, match="at least one"):
         clustered_bootstrap([], [])
+
+
+def test_paired_difference_knows_its_pairs():
+    before, after = [0, 1, 0, 0] * 25, [1, 1, 0, 1] * 25
+    found = paired_difference(before, after, [i // 4 for i in range(100)])
+    assert (found.mean, found.low, found.high, found.n) == (0.5, 0.5, 0.5, 100)
+    by_sample = paired_difference(before, after, range(100))
+    assert by_sample.low < 0.5 < by_sample.high
+    assert (by_sample.low, by_sample.high) == clustered_bootstrap(
+        [b - a for a, b in zip(before, after, strict=True)], range(100)
+    )
+    with pytest.raises(DataError, match="same samples twice, got 1 and 2"):
+        paired_difference([1], [1, 0], [0])
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "p"),
+    [(0, 0, 1.0), (0, 1, 1.0), (0, 5, 0.0625), (5, 0, 0.0625), (2, 8, 0.109375), (5, 5, 1.0), (6, 16, 0.0524787902832)],
+)
+def test_mcnemar_counts_the_pairs_that_differ(worse: int, better: int, p: float) -> None:
+    before = [True] * worse + [False] * better + [True, False] * 3
+    after = [False] * worse + [True] * better + [True, False] * 3
+    assert mcnemar(before, after) == pytest.approx(p, abs=1e-9)
+
+
+def test_mcnemar_is_the_sum_of_binomial_tails() -> None:
+    for worse, better in [(3, 9), (40, 61), (700, 800)]:
+        n = worse + better
+        tail = sum(math.comb(n, k) for k in range(worse + 1)) / 2**n
+        assert mcnemar([True] * worse + [False] * better, [False] * worse + [True] * better) == pytest.approx(2 * tail)
+    with pytest.raises(DataError, match="same samples twice"):
+        mcnemar([], [])
+
+
+def test_calibration_error_by_hand() -> None:
+    # Two bins: (0.6, 0.7] has accuracy 0.5 and confidence 0.65, (0.9, 1] accuracy 1 and confidence 0.95.
+    confidences, right = [0.6001, 0.6999, 0.95, 0.95], [True, False, True, True]
+    assert calibration_error(confidences, right) == pytest.approx(0.5 * 0.15 + 0.5 * 0.05)
+    assert calibration_error([0.0, 1.0], [False, True]) == 0
+    assert calibration_error([1.0], [False]) == 1
+    # The edge belongs to the bin below it, also where 0.7 * 10 is a little more than 7.
+    assert calibration_error([0.65, 0.7], [True, False]) == pytest.approx(abs(0.35 - 0.7) / 2)
+
+
+def test_risk_coverage_by_hand() -> None:
+    curve = risk_coverage([0.5, 0.9, 0.7], [False, True, False])
+    coverages, risks = zip(*curve.points, strict=True)
+    assert coverages == pytest.approx((1 / 3, 2 / 3, 1))
+    assert risks == pytest.approx((0, 1 / 2, 2 / 3))
+    assert curve.area == pytest.approx((0 + 1 / 2 + 2 / 3) / 3)
+    tied = risk_coverage([0.5] * 4, [True, False, False, True])
+    assert tied == risk_coverage([0.5] * 4, [False, True, True, False])
+    assert (tied.area, tied.points) == (0.5, ((1.0, 0.5),))
+
+
+@pytest.mark.parametrize("measure", [calibration_error, risk_coverage])
+def test_confidences_are_checked(measure) -> None:
+    for confidences, right in [([], []), ([0.5], []), ([1.2], [True]), ([math.nan], [True])]:
+        with pytest.raises(DataError):
+            measure(confidences, right)
+    with pytest.raises(DataError, match="1 bin"):
+        calibration_error([0.5], [True], bins=0)

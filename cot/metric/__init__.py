@@ -1,0 +1,27 @@
+"""Scores answers: a metric is a function of a model's text and a target, one file a family.
+
+Knows nothing of models, data sets or runs. `find_metric` gives the metric of a name.
+"""
+
+from cot.metric.named import AGGREGATES, METRICS, find_aggregate, find_metric, metric_options
+from cot.metric.score import (
+    Aggregate,
+    AnswerType,
+    Figures,
+    Item,
+    Metric,
+    Score,
+    Status,
+    Tally,
+    Target,
+    errored,
+    mean,
+    scored,
+    tally,
+    unparsed,
+)
+
+__all__ = [
+    "AGGREGATES", "METRICS", "Aggregate", "AnswerType", "Figures", "Item", "Metric", "Score", "Status", "Tally",
+    "Target", "errored", "find_aggregate", "find_metric", "mean", "metric_options", "scored", "tally", "unparsed",
+]  # fmt: skip
