@@ -4,6 +4,7 @@ In: two loaded templates and inputs. Out: lines of a unified difference. It asks
 """
 
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -16,15 +17,12 @@ def difference(old: Template, new: Template, inputs: dict[str, Any], *, labels: 
 
     inputs: each template takes those that it knows. Raises PromptError if one cannot be rendered with them.
     """
-    matter = difflib.unified_diff(
-        *(_matter(template) for template in (old, new)), *(f"{label} (front matter)" for label in labels), lineterm=""
-    )
-    texts = difflib.unified_diff(
-        *(_rendered(template, inputs) for template in (old, new)),
-        *(f"{label} (rendered)" for label in labels),
-        lineterm="",
-    )
-    return (*matter, *texts)
+    matter = _unified(_matter(old), _matter(new), labels, "front matter")
+    return (*matter, *_unified(_rendered(old, inputs), _rendered(new, inputs), labels, "rendered"))
+
+
+def _unified(old: list[str], new: list[str], labels: tuple[str, str], part: str) -> Iterator[str]:
+    return difflib.unified_diff(old, new, f"{labels[0]} ({part})", f"{labels[1]} ({part})", lineterm="")
 
 
 def _matter(template: Template) -> list[str]:
