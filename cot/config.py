@@ -46,6 +46,8 @@ class Settings(BaseModel):
     """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
     strategy: str = Field(default="decompose", pattern=r"^[a-z][a-z0-9_]*$", examples=["decompose", "direct"])
     """How a question is answered: a folder of `prompts/`."""
+    language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
+    """Language of the prompt templates; steps without a translation are asked in English."""
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:1"]
     )

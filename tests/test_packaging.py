@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 SHIPPED = {
-    "prompts": ("prompts", "**/*.jinja"),
+    "prompts": ("prompts", "**/*.[jy]*"),
     "tasks": ("tasks", "*.yaml"),
     "weights": ("cot/weights", "*"),
     "train": ("cot/train/art", "*"),

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from cot import __version__
-from cot.cli import ask, config, models, trace, train
+from cot.cli import ask, config, models, prompts, trace, train
 from cot.errors import CotError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ def _root(
 
 app.command("ask")(ask.ask)
 app.add_typer(models.app, name="models")
+app.add_typer(prompts.app, name="prompts")
 app.add_typer(trace.app, name="trace")
 app.add_typer(train.app, name="train")
 app.add_typer(config.app, name="config")

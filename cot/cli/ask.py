@@ -36,6 +36,7 @@ def ask(
         str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")
     ] = None,
     strategy: Annotated[str | None, typer.Option(help="direct or decompose.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
     quantize: Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")] = None,
     kv_memory: Annotated[str | None, typer.Option(help="For keys and values: auto, 512MiB, 2GiB.")] = None,
@@ -65,9 +66,9 @@ def ask(
     from cot.planner.run import STRATEGIES
 
     settings, _ = load_settings(
-        {"model": model, "strategy": strategy, "device": device, "quantize": quantize, "kv_memory": kv_memory,
-         "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds,
-         "trace_dir": trace_dir}
+        {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
+         "kv_memory": kv_memory, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
+         "max_seconds": max_seconds, "trace_dir": trace_dir}
     )  # fmt: skip
     if settings.strategy not in STRATEGIES:
         raise UsageError(f"unknown strategy {settings.strategy!r}; known: {', '.join(STRATEGIES)}")
@@ -187,6 +188,7 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
                 engine,
                 budget,
                 seed=settings.seed,
+                language=settings.language,
                 recorder=recorder,
                 on_step=output.step,
                 settings=settings.model_dump(mode="json"),

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from cot.answer import show_value
-from cot.engine.base import Completion, Constraint, Engine, Message, Request, Sampling, Usage
+from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
 from cot.errors import AnswerError, EngineError, PlanError
+from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.prompt import Rendered, load_template
 from cot.question import Question
@@ -61,12 +62,13 @@ class Chain:
         budget: Budget,
         *,
         seed: int = 0,
+        language: str = "en",
         recorder: Recorder | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> None:
         """Start the clock.
 
-        seed: of the sampling. on_step: called with each finished step.
+        seed: of the sampling. language: of the templates. on_step: called with each finished step.
         """
         self.question = question
         self.usage = Usage()
@@ -76,6 +78,7 @@ class Chain:
         self.allowance = Allowance(budget)
         self._engine = engine
         self._seed = seed
+        self._language = language
         self._recorder = recorder
         self._on_step = on_step
         self._steps: list[Step] = []
@@ -106,6 +109,13 @@ class Chain:
             if self._recorder:
                 self._recorder.record(Note(text=storable(text)))
 
+    def render(self, template: str, **inputs: Any) -> Rendered:
+        """Render a template in the chain's language; say so where it exists in English only."""
+        loaded = load_template(template, language=self._language)
+        if loaded.language != self._language:
+            self.note(f"{template} has no translation into {self._language!r}; the English one is used")
+        return loaded.render(**inputs)
+
     async def ask(
         self,
         template: str,
@@ -122,13 +132,13 @@ class Chain:
         step: what the call is for, in the trace. may_be_cut: text that reached the token limit is
         parsed all the same. Raises ChainStopped, and then every later call does.
         """
-        rendered = load_template(template).render(**inputs)
+        rendered = self.render(template, **inputs)
         try:
             if self.stopped:
                 raise self.stopped
             granted = await self.allowance.take(rendered.max_tokens)
             call = _call(rendered, step, constraint, granted)
-            completion = await self._complete(call, rendered.text, constraint)
+            completion = await self._complete(call, rendered, constraint)
         except ChainStopped as stopped:
             self.stopped = self.stopped or stopped
             raise
@@ -144,12 +154,13 @@ class Chain:
         self._record_answered(call, completion, asked)
         return asked
 
-    async def _complete(self, call: Call, text: str, constraint: Constraint | None) -> Completion:
+    async def _complete(self, call: Call, rendered: Rendered, constraint: Constraint | None) -> Completion:
         request = Request(
-            messages=(Message("user", (*self.question.images, text)),),
+            messages=messages(rendered, self.question.images),
             max_tokens=call.max_tokens,
             sampling=Sampling(seed=self._seed),
             constraint=constraint,
+            stop=rendered.stop,
         )
         used = 0
         try:
@@ -232,7 +243,7 @@ def _call(rendered: Rendered, step: str, constraint: Constraint | None, max_toke
         step=step,
         template=rendered.template,
         template_sha256=rendered.template_sha256,
-        prompt=storable(rendered.text),
+        prompt=storable(rendered.transcript),
         prompt_sha256=rendered.sha256,
         constraint=held_to,
         max_tokens=max_tokens,

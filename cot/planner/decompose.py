@@ -15,7 +15,6 @@ from cot.planner.chain import Asked, Chain, Conclusion, product, unknown
 from cot.planner.direct import ask_whole, direct
 from cot.planner.expression import Ref, Sum, evaluate
 from cot.planner.plan import DECIDE, PLAN_PATTERN, Plan, fill_in, levels, parse_plan
-from cot.prompt import load_template
 from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, Summary, ToolUse, Value
 
 Found = dict[int, SubAnswer]
@@ -140,7 +139,7 @@ def _summarise(chain: Chain, found: Found) -> str:
     answers = [found[number] for number in sorted(found)]
     known = [{"asked": answer.asked, "value": _shown(answer)} for answer in answers if answer.value is not None]
     missing = [answer.asked for answer in answers if answer.value is None]
-    text = load_template("decompose/summary").render(known=known, missing=missing).text
+    text = chain.render("decompose/summary", known=known, missing=missing).text
     chain.add(Summary(text=text))
     return text
 

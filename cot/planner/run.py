@@ -55,19 +55,20 @@ async def run(
     budget: Budget | None = None,
     *,
     seed: int = 0,
+    language: str = "en",
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Answer a question.
 
-    settings: plain values for the trace. on_step: called with each step as it is finished.
+    language: of the templates. settings: plain values for the trace. on_step: called with each step as it is finished.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     if strategy not in STRATEGIES:
         raise UsageError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
     budget = budget or Budget()
-    chain = Chain(question, engine, budget, seed=seed, recorder=recorder, on_step=on_step)
+    chain = Chain(question, engine, budget, seed=seed, language=language, recorder=recorder, on_step=on_step)
     if recorder:
         _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **dataclasses.asdict(budget)})
     try:

@@ -1,0 +1,62 @@
+"""What a rendered prompt and a kind of output mean to an engine.
+
+In: a prompt, images, a kind. Out: messages, a constraint, or a checked value. It asks nothing itself.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import get_args
+
+from cot.answer import constraint_for, parse_answer
+from cot.engine.base import Constraint, JsonSchema, Message, Regex
+from cot.errors import AnswerError
+from cot.image import LoadedImage
+from cot.planner.plan import PLAN_PATTERN, parse_plan
+from cot.prompt import FrontMatter, Rendered
+from cot.step import Wants
+
+
+def messages(rendered: Rendered, images: Sequence[LoadedImage]) -> tuple[Message, ...]:
+    """The examples as turns of their own, then the question's turn: text before the images, images, text."""
+    turns: list[Message] = []
+    for shot in rendered.examples:
+        parts: tuple[str | LoadedImage | None, ...] = (shot.before, shot.image, shot.text)
+        turns.append(Message("user", tuple(part for part in parts if part)))
+        turns.append(Message("assistant", (shot.output,)))
+    before = (rendered.before,) if rendered.before else ()
+    return (*turns, Message("user", (*before, *images, rendered.text)))
+
+
+def output_constraint(matter: FrontMatter, inputs: dict[str, object]) -> Constraint | None:
+    """What a template's output is held to; None for free text. Raises AnswerError for a kind that cannot be held."""
+    if matter.json_schema is not None:
+        return JsonSchema(matter.json_schema)
+    kind = inputs.get("wants") if matter.output == "wants" else matter.output
+    if kind == "plan":
+        return Regex(PLAN_PATTERN)
+    return constraint_for(_wants(kind), _choices(inputs))
+
+
+def parse_output(text: str, kind: str, choices: Sequence[str] = ()) -> object:
+    """Read text as a kind of output: those of `Wants`, `plan`, or `json`. Raises AnswerError or PlanError."""
+    if kind == "plan":
+        return parse_plan(text.strip())
+    if kind == "json":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise AnswerError(f"got {text[:80]!r}; expected JSON: {error}") from error
+    return parse_answer(text, _wants(kind), choices)
+
+
+def _wants(kind: object) -> Wants:
+    for known in get_args(Wants):
+        if kind == known:
+            wants: Wants = known
+            return wants
+    raise AnswerError(f"got the kind {kind!r}; expected one of {', '.join(get_args(Wants))}, plan, json")
+
+
+def _choices(inputs: dict[str, object]) -> tuple[str, ...]:
+    choices = inputs.get("choices", ())
+    return tuple(str(choice) for choice in choices) if isinstance(choices, list | tuple) else ()

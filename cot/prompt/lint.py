@@ -1,0 +1,129 @@
+"""What is wrong, or may be wrong, with a template, found without a model.
+
+In: a template's file. Out: findings. It reports all it can find, where loading stops at the first.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jinja2 import meta, nodes
+
+from cot.errors import PromptError
+from cot.prompt.find import read_template, resolver
+from cot.prompt.matter import FrontMatter, read_yaml, split_source
+from cot.prompt.sandbox import IMAGES, Body
+from cot.prompt.source import Folder, Located, read_inside
+from cot.prompt.template import build_body
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a template. An error stops it, or makes it wrong; a warning need not."""
+
+    level: Literal["error", "warning"]
+    text: str
+
+
+def lint(found: Located, folders: Sequence[Folder]) -> tuple[Finding, ...]:
+    """Errors first, then warnings; none if all is well."""
+    try:
+        head, text = split_source(read_inside(found.path, found.folder.path, name=found.name))
+        matter = read_yaml(head, origin="front matter") if head is not None else None
+    except PromptError as error:
+        return (Finding("error", str(error)),)
+    findings = list(_keys(matter)) if isinstance(matter, dict) else []
+    try:
+        body = build_body(text, name=found.name, resolve=resolver(found.language, folders))
+    except PromptError as error:
+        findings.append(Finding("error", str(error)))
+    else:
+        inputs = matter.get("inputs") if isinstance(matter, dict) else None
+        findings += _names(body, set(inputs) if isinstance(inputs, dict) else set())
+        findings += _order(body)
+    # What loading says is news only if nothing above has said it.
+    if not any(finding.level == "error" for finding in findings):
+        try:
+            read_template(found, folders)
+        except PromptError as error:
+            findings.append(Finding("error", str(error)))
+    return tuple(sorted(findings, key=lambda finding: finding.level))
+
+
+def used_inputs(body: Body) -> set[str]:
+    """Names that a template and all it is made of take from outside."""
+    used: set[str] = set()
+    for name, tree in body.trees.items():
+        # An included file also sees what the loops around it bind.
+        bound = _loop_names(body) if name else set()
+        used |= meta.find_undeclared_variables(tree) - bound
+    return used - {IMAGES, "super"}
+
+
+def _keys(matter: dict[Any, Any]) -> Iterator[Finding]:
+    known = list(FrontMatter.model_fields)
+    for key in matter:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            yield Finding("error", f"unknown front matter key {key!r}{hint}; known: {', '.join(known)}")
+    if "output" not in matter:
+        yield Finding("warning", "output is missing: the model may say anything; say for example `output: yes_no`")
+    if "max_tokens" not in matter:
+        default = FrontMatter.model_fields["max_tokens"].default
+        yield Finding("warning", f"max_tokens is missing: up to {default} are generated; say what the answer needs")
+
+
+def _names(body: Body, declared: set[str]) -> Iterator[Finding]:
+    used = used_inputs(body)
+    for name in sorted(used - declared):
+        near = difflib.get_close_matches(name, sorted(declared), n=1)
+        hint = f", did you mean {near[0]!r}?" if near else f"; declare it: `inputs: {{{name}: {{kind: text}}}}`"
+        yield Finding("error", f"undefined input {name!r}{hint}")
+    for name in sorted(declared - used - {"wants"}):
+        yield Finding("warning", f"unused input {name!r}; use it, or take it out of `inputs`")
+
+
+def _loop_names(body: Body) -> set[str]:
+    loops = [loop for tree in body.trees.values() for loop in tree.find_all(nodes.For)]
+    return {"loop"} | {name.name for loop in loops for name in loop.target.find_all(nodes.Name)} | {
+        loop.target.name for loop in loops if isinstance(loop.target, nodes.Name)
+    }  # fmt: skip
+
+
+def _order(body: Body) -> Iterator[Finding]:
+    """Inputs that stand before the images: from there on, no two prompts share what was computed."""
+    before: list[str] = []
+    for node in _in_order(body, body.trees[""], {}):
+        if node.name == IMAGES:
+            if before:
+                yield Finding(
+                    "warning",
+                    f"{before[0]!r} varies and stands before {{{{ {IMAGES} }}}}, so images cannot be shared between"
+                    " prompts; put it behind them",
+                )
+            return
+        if node.ctx == "load" and node.name != "super":
+            before.append(node.name)
+
+
+def _in_order(body: Body, node: nodes.Node, blocks: dict[str, nodes.Block]) -> Iterator[nodes.Name]:
+    """Names in the order in which they are rendered: with includes inlined, and blocks as the heir has them."""
+    if isinstance(node, nodes.Template) and (parents := list(node.find_all(nodes.Extends))):
+        blocks = {block.name: block for block in node.find_all(nodes.Block)} | blocks
+        yield from _in_order(body, _file(body, parents[0]), blocks)
+    elif isinstance(node, nodes.Include):
+        yield from _in_order(body, _file(body, node), {})
+    elif isinstance(node, nodes.Name):
+        yield node
+    else:
+        if isinstance(node, nodes.Block):
+            node = blocks.get(node.name, node)
+        for child in node.iter_child_nodes():
+            yield from _in_order(body, child, blocks)
+
+
+def _file(body: Body, node: nodes.Include | nodes.Extends) -> nodes.Template:
+    assert isinstance(node.template, nodes.Const)  # the sandbox has refused all else
+    return body.trees[node.template.value]

@@ -1,0 +1,174 @@
+"""The sandbox: what the words of a template may do, and what they may cost.
+
+In: a template's body, and how to find what it includes. Out: a compiled `Body`. Only a small part of
+Jinja is allowed: text, inputs, conditions, filters, includes, inheritance, and loops that do not nest,
+not even through includes. So what a template can cost is bounded by its own size and that of its inputs.
+It reads no file.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jinja2
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MAX_RENDERED_CHARACTERS: Final = 50_000
+
+MAX_INCLUDES: Final = 64
+"""Files that a template may include or extend in all; one that is included twice counts twice."""
+
+IMAGES: Final = "images"
+"""`{{ images }}` marks where the question's images stand."""
+
+_ALLOWED_NODES: Final = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Const, nodes.Name, nodes.Getattr, nodes.Getitem,
+    nodes.Slice, nodes.If, nodes.For, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
+    nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Concat, nodes.List, nodes.Tuple, nodes.Filter, nodes.Test,
+    nodes.Keyword, nodes.Include, nodes.Extends, nodes.Block,
+)  # fmt: skip
+_ALLOWED_FILTERS: Final = (
+    "abs", "capitalize", "count", "default", "first", "float", "int", "join", "last", "length", "lower", "replace",
+    "reverse", "sort", "string", "title", "trim", "truncate", "unique", "upper",
+)  # fmt: skip
+
+Resolve = Callable[[str], str]
+"""Name of an included template -> its body. Raises PromptError."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """A compiled body.
+
+    trees: name -> syntax tree of all that it is made of; its own name is "".
+    files: name -> text of what it includes and extends.
+    """
+
+    compiled: jinja2.Template
+    trees: dict[str, nodes.Template]
+    files: dict[str, str]
+
+
+def compile_body(text: str, resolve: Resolve) -> Body:
+    """Check and compile. Raises jinja2.TemplateSyntaxError for what is not allowed, and what `resolve` raises."""
+    environment = _environment()
+    checker = _Checker(environment, resolve)
+    checker.file("", text, _Place())
+    # What was checked is what runs, even if a file changes in between.
+    environment.loader = jinja2.DictLoader(checker.files)
+    return Body(environment.from_string(text), checker.trees, checker.files)
+
+
+def _bounded(grow: Callable[..., str]) -> Callable[..., str]:
+    """A filter that can multiply text, with what it takes bounded before it works."""
+
+    def filtered(value: Any, *arguments: Any) -> str:
+        sizes = [len(a) for a in (value, *arguments) if hasattr(a, "__len__")]
+        if len(sizes) > 1 and (max(sizes) + 1) * (sum(sizes) - max(sizes) + 1) > 10 * MAX_RENDERED_CHARACTERS:
+            raise jinja2.exceptions.SecurityError("a filter was given too much text")
+        return grow(value, *arguments)
+
+    return filtered
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    # Templates say where lines end; a block that ends a line does not swallow the break.
+    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=False)
+    environment.globals.clear()
+    environment.filters = {name: environment.filters[name] for name in _ALLOWED_FILTERS}
+    environment.filters["join"] = _bounded(lambda values, separator="": separator.join(str(v) for v in values))
+    environment.filters["replace"] = _bounded(lambda text, old, new: str(text).replace(old, new))
+    return environment
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the template something stands."""
+
+    name: str = ""
+    above: tuple[str, ...] = ()
+    in_loop: bool = False
+    in_branch: bool = False
+    in_block: bool = False
+
+    def refuse(self, node: nodes.Node, message: str) -> jinja2.TemplateSyntaxError:
+        return jinja2.TemplateSyntaxError(message, node.lineno, self.name or None)
+
+
+class _Checker:
+    """Walks a template and all that it is made of. Raises TemplateSyntaxError at the first thing not allowed."""
+
+    def __init__(self, environment: ImmutableSandboxedEnvironment, resolve: Resolve) -> None:
+        self._environment = environment
+        self._resolve = resolve
+        self._uses = 0
+        self.trees: dict[str, nodes.Template] = {}
+        self.files: dict[str, str] = {}
+
+    def file(self, name: str, text: str, place: _Place) -> None:
+        tree = self._environment.parse(text, name=name or None)
+        self.trees[name] = tree
+        self._node(tree, dataclasses.replace(place, name=name, above=(*place.above, name) if name else ()))
+
+    def _node(self, node: nodes.Node, place: _Place) -> None:
+        if isinstance(node, nodes.Call) and _is_super(node):
+            if place.in_loop or not place.in_block:
+                raise place.refuse(node, "super() can only stand in a block, and not in a loop")
+            return
+        if not isinstance(node, _ALLOWED_NODES):
+            raise place.refuse(node, f"{type(node).__name__.lower()} is not allowed in templates")
+        if isinstance(node, nodes.Name) and node.name in ("self", "super", IMAGES):
+            raise place.refuse(node, f"{node.name} is not allowed here; {{{{ {IMAGES} }}}} can only stand alone")
+        if isinstance(node, nodes.Include | nodes.Extends):
+            self._other(node, place)
+            return
+        inside = self._inside(node, place)
+        for child in node.iter_child_nodes():
+            if isinstance(node, nodes.Output) and isinstance(child, nodes.Name) and child.name == IMAGES:
+                if place.in_loop or place.in_branch:
+                    raise place.refuse(child, f"{{{{ {IMAGES} }}}} cannot stand in a loop or a condition")
+                continue
+            self._node(child, inside)
+
+    @staticmethod
+    def _inside(node: nodes.Node, place: _Place) -> _Place:
+        """The place of what stands in `node`."""
+        if isinstance(node, nodes.For):
+            if place.in_loop:
+                raise place.refuse(node, "a loop in a loop is not allowed in templates")
+            return dataclasses.replace(place, in_loop=True)
+        if isinstance(node, nodes.If):
+            return dataclasses.replace(place, in_branch=True)
+        if isinstance(node, nodes.Block):
+            # Blocks in blocks could call each other for ever; two calls of super() double the text at each level.
+            if place.in_loop or place.in_block:
+                raise place.refuse(node, "a block in a loop or in another block is not allowed in templates")
+            if sum(_is_super(call) for call in node.find_all(nodes.Call)) > 1:
+                raise place.refuse(node, "a block can use super() once")
+            return dataclasses.replace(place, in_block=True)
+        return place
+
+    def _other(self, node: nodes.Include | nodes.Extends, place: _Place) -> None:
+        if not isinstance(node.template, nodes.Const) or not isinstance(node.template.value, str):
+            raise place.refuse(node, 'include and extends take one name in quotes, like "direct/answer"')
+        if isinstance(node, nodes.Include) and node.ignore_missing:
+            raise place.refuse(node, "`ignore missing` is not allowed in templates: a missing file is an error")
+        name = node.template.value
+        if name in place.above:
+            raise place.refuse(node, f"{name!r} includes itself")
+        self._uses += 1
+        if self._uses > MAX_INCLUDES:
+            raise place.refuse(node, f"more than {MAX_INCLUDES} files are included; expected fewer")
+        if name not in self.files:
+            self.files[name] = self._resolve(name)
+        self.file(name, self.files[name], place)
+
+
+def _is_super(node: nodes.Call) -> bool:
+    return (
+        isinstance(node.node, nodes.Name)
+        and node.node.name == "super"
+        and not (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs)
+    )

@@ -1,0 +1,153 @@
+"""Where template files lie, and reading them within bounds.
+
+In: a name and a language. Out: the file that they stand for, and its text. The first of these folders that has
+a file wins: `./prompts`, `prompts` in the user's settings folder, the shipped one. Files below
+`<language>/` are translations. Nothing outside of these folders is read, not even through a link.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+from cot.config import prompts_folder, user_file
+from cot.errors import PromptError
+
+MAX_TEMPLATE_BYTES: Final = 100_000
+ENGLISH: Final = "en"
+
+Origin = Literal["project", "user", "shipped"]
+
+_PART: Final = "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
+_NAME: Final = re.compile(f"{_PART}/{_PART}")
+_LANGUAGE: Final = re.compile("[a-z]{2,3}(-[A-Za-z]{2,4})?")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder of the search path, which need not exist."""
+
+    origin: Origin
+    path: Path
+
+
+@dataclass(frozen=True)
+class Located:
+    """The file that a name stands for.
+
+    shadows: the files of the same name and language further down the search path.
+    """
+
+    name: str
+    language: str
+    folder: Folder
+    path: Path
+    shadows: tuple[Path, ...] = ()
+
+    @property
+    def cases_path(self) -> Path:
+        """Where its cases lie, if it has any."""
+        return self.path.with_suffix(".cases.yaml")
+
+
+def search_path() -> tuple[Folder, ...]:
+    """The folders, first the one that wins. In a checkout `./prompts` is the shipped one, and is named once."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # the current folder was deleted, so it has no templates
+        here = None
+    return _search_path(here, user_file().parent)
+
+
+@lru_cache(maxsize=64)
+def _search_path(here: str | None, settings: Path) -> tuple[Folder, ...]:
+    # Remembered, since every prompt that is rendered asks for it.
+    shipped = Folder("shipped", prompts_folder())
+    own = (Folder("project", Path(here) / "prompts"),) if here else ()
+    folders = (*own, Folder("user", settings / "prompts"))
+    return (*(folder for folder in folders if not _same(folder.path, shipped.path)), shipped)
+
+
+def select(reference: str, *, language: str, folders: Sequence[Folder]) -> tuple[str, str, tuple[Folder, ...]]:
+    """Take `shipped:zh/direct/answer` apart: name, language, and the folders to look in.
+
+    Without a language in the reference it is the one given; without an origin all folders are meant.
+    """
+    origin, colon, rest = reference.rpartition(":")
+    if colon and origin not in ("project", "user", "shipped"):
+        raise PromptError(f"got the origin {origin!r} in {reference!r}; expected project, user or shipped")
+    chosen = tuple(folder for folder in folders if folder.origin == origin or not colon)
+    first, slash, name = rest.partition("/")
+    if slash and _NAME.fullmatch(name) and _LANGUAGE.fullmatch(first):
+        return name, first, chosen
+    return rest, language, chosen
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a template: `strategy/step`."""
+    return bool(_NAME.fullmatch(text))
+
+
+def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> Located:
+    """Find a template, or its English version where it has no translation. Raises PromptError."""
+    if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language):
+        for spoken in dict.fromkeys((language, ENGLISH)):
+            relative = f"{name}.jinja" if spoken == ENGLISH else f"{spoken}/{name}.jinja"
+            hits = [folder for folder in folders if (folder.path / relative).is_file()]
+            if hits:
+                paths = [folder.path / relative for folder in hits]
+                return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
+    known = sorted({found.name for found in list_located(folders)})
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    raise PromptError(f"no template {name!r}{hint}; known: {', '.join(known)}")
+
+
+def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:
+    """Every template in every language, by name; parts whose file name begins with _ are left out."""
+    found = set()
+    for folder in folders:
+        for path in (*folder.path.glob("*/*.jinja"), *folder.path.glob("*/*/*.jinja")):
+            *above, last = path.relative_to(folder.path).with_suffix("").parts
+            name = f"{above[-1]}/{last}"
+            language = above[0] if len(above) == 2 else ENGLISH
+            if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language) and not last.startswith("_") and path.is_file():
+                found.add((name, language))
+    return tuple(locate(name, language=language, folders=folders) for name, language in sorted(found))
+
+
+def read_inside(path: Path, folder: Path, *, name: str, max_bytes: int = MAX_TEMPLATE_BYTES) -> str:
+    """The text of a file that must lie in a folder. Raises PromptError if it does not, or is no text."""
+    path = inside(path, folder, name=name)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise PromptError(f"{name}: larger than {max_bytes:,} bytes; expected a short text; split {path}")
+        return data.decode().replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"{name}: cannot be read: {error}; expected text in UTF-8") from error
+
+
+def inside(path: Path, folder: Path, *, name: str) -> Path:
+    """`path` with links followed. Raises PromptError if it is no file, or lies outside of `folder`."""
+    try:
+        resolved, root = path.resolve(), folder.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PromptError(f"{name}: {str(path)!r} cannot be found: {error}; expected a file in {folder}") from error
+    if root not in resolved.parents:
+        raise PromptError(f"{name}: {path} leads out of {folder}; expected a file inside; copy it there")
+    if not resolved.is_file():
+        raise PromptError(f"{name}: {path} is no file; expected one; check the path")
+    return resolved
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

@@ -1,0 +1,79 @@
+"""Runs docs/templates.md from its first line to its last: saves its files, runs its commands, reads its output."""
+
+import fnmatch
+import itertools
+import re
+import shlex
+
+import pytest
+from PIL import Image
+
+import cot.cli
+import cot.prompt.watch
+from cot.cli import ask
+from cot.engine import ScriptedEngine
+
+_SAVE = re.compile(r"as\s`(prompts/\S+)`:$")
+
+
+def _steps(text):
+    """(command, expected lines), or (path, lines of a file), in order."""
+    words, block = "", []
+    for line in [*text.splitlines(), "."]:
+        if line.startswith("    ") or (not line and block):
+            block.append(line[4:])
+            continue
+        if block:
+            yield from _blocks(words, block)
+            words, block = "", []
+        words = f"{words} {line}".strip() if line else words
+        if not line:
+            words = words[-200:]
+
+
+def _blocks(words, block):
+    commands = [index for index, line in enumerate(block) if line.startswith("$ ")]
+    first = commands[0] if commands else len(block)
+    if any(block[:first]):
+        saved = _SAVE.search(words)
+        assert saved, f"a block that is neither saved nor run: {block[0]!r}"
+        yield saved[1], block[:first]
+    for start, end in itertools.pairwise([*commands, len(block)]):
+        yield block[start], [line for line in block[start + 1 : end] if line]
+
+
+def _pattern(line):
+    return "*".join(re.sub(r"([\[\]*?])", r"[\1]", part) for part in line.split("…"))
+
+
+def test_the_guide_does_what_it_says(root, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ask, "load_engine", lambda settings: ScriptedEngine(lambda request: "red"))
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cot.prompt.watch.time, "sleep", interrupt)
+    (tmp_path / "prompts" / "direct").mkdir(parents=True)
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "prompts" / "direct" / "car.png")
+    ran = set()
+    for what, lines in _steps((root / "docs" / "templates.md").read_text("utf-8")):
+        if not what.startswith("$ "):
+            (tmp_path / what).write_text("\n".join(lines).rstrip() + "\n", "utf-8")
+            continue
+        program, *arguments = shlex.split(what[2:])
+        assert program == "cot"
+        ran.add(" ".join(arguments[:2]) if arguments[0] == "prompts" else arguments[0])
+        code = cot.cli.main([*arguments, *(["--trace-dir", str(tmp_path / "traces")] if arguments[0] == "ask" else [])])
+        out, err = capfd.readouterr()
+        assert code == (1 if any(": error: " in line for line in lines) else 0), (what, out, err)
+        printed = [line.rstrip() for line in (out + err).splitlines()]
+        for line in lines:
+            assert fnmatch.filter(printed, _pattern(line)), (what, line, printed)
+    verbs = ("list", "show", "new", "render", "watch", "lint", "test", "diff")
+    assert ran == {"ask", *(f"prompts {verb}" for verb in verbs)}
+
+
+@pytest.mark.parametrize("command", ["list", "show", "new", "render", "watch", "lint", "test", "diff"])
+def test_the_guide_shows_every_verb(command, root):
+    assert f"$ cot prompts {command}" in (root / "docs" / "templates.md").read_text("utf-8")

@@ -1,0 +1,119 @@
+"""Which file a name stands for: folders, languages, what is shadowed, and what is refused."""
+
+import os
+
+import pytest
+
+from cot.config import prompts_folder, user_file
+from cot.errors import PromptError
+from cot.prompt import MAX_TEMPLATE_BYTES, load_template, search_path
+from cot.prompt.source import Folder, list_located, select
+
+
+def test_project_then_user_then_shipped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = [(folder.origin, folder.path) for folder in search_path()]
+    assert places == [
+        ("project", tmp_path / "prompts"),
+        ("user", user_file().parent / "prompts"),
+        ("shipped", prompts_folder()),
+    ]
+    assert load_template("direct/answer").path == prompts_folder() / "direct" / "answer.jinja"
+    source = load_template("direct/answer").path.read_text("utf-8")
+    for _, folder in reversed(places[:2]):
+        (folder / "direct").mkdir(parents=True)
+        (folder / "direct" / "answer.jinja").write_text(source)
+        listed = {(found.name, found.language): found for found in list_located(search_path())}
+        winner = listed["direct/answer", "en"]
+        assert winner.path == folder / "direct" / "answer.jinja"
+    assert winner.shadows == tuple(folder / "direct" / "answer.jinja" for _, folder in places[1:])
+
+
+def test_in_a_checkout_the_shipped_folder_is_named_once(root, monkeypatch):
+    monkeypatch.chdir(root)
+    assert [folder.origin for folder in search_path()] == ["user", "shipped"]
+
+
+def test_translations_win_and_english_stands_in(prompts):
+    prompts.write("a/b", "english")
+    prompts.write("zh/a/b", "中文", place="user")
+    prompts.write("a/c", "only english")
+    assert (prompts.read("a/b", "zh").language, prompts.read("a/b", "zh").render(question="q").text) == ("zh", "中文")
+    assert prompts.read("a/b", "en").render(question="q").text == "english"
+    assert prompts.read("a/c", "zh").language == "en"
+    listed = [(found.name, found.language) for found in list_located(prompts.folders)]
+    assert listed == [("a/b", "en"), ("a/b", "zh"), ("a/c", "en")]
+
+
+def test_every_shipped_step_speaks_chinese_and_takes_the_same_inputs():
+    shipped = list_located([Folder("shipped", prompts_folder())])
+    english = [found.name for found in shipped if found.language == "en"]
+    assert english == [found.name for found in shipped if found.language == "zh"]
+    assert len(english) == 5
+    for name in english:
+        one, two = (load_template(name, language=language) for language in ("en", "zh"))
+        assert two.language == "zh"
+        assert one.matter.model_dump(exclude={"description"}) == two.matter.model_dump(exclude={"description"})
+
+
+def test_parts_and_strangers_are_not_listed(prompts):
+    for path in ("a/_part.jinja", "top.jinja", "a/b.txt", "long-name/a/b.jinja", "zh/x/y/z.jinja", "a/b c.jinja"):
+        prompts.raw(path, "x")
+    prompts.write("a/b", "x")
+    assert [found.name for found in list_located(prompts.folders)] == ["a/b"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("a/b", ("a/b", "en", ["project", "user"])),
+        ("zh/a/b", ("a/b", "zh", ["project", "user"])),
+        ("user:a/b", ("a/b", "en", ["user"])),
+        ("user:zh/a/b", ("a/b", "zh", ["user"])),
+    ],
+)
+def test_references(prompts, reference, expected):
+    name, language, folders = select(reference, language="en", folders=prompts.folders)
+    assert (name, language, [folder.origin for folder in folders]) == expected
+
+
+def test_an_unknown_origin_is_said(prompts):
+    with pytest.raises(PromptError, match="got the origin 'nowhere' .*; expected project, user or shipped"):
+        select("nowhere:a/b", language="en", folders=prompts.folders)
+
+
+def test_a_near_name_is_offered():
+    with pytest.raises(
+        PromptError, match="no template 'direct/anwser', did you mean 'direct/answer'.; known: decompose"
+    ):
+        load_template("direct/anwser")
+
+
+def test_files_are_bounded_text(prompts):
+    prompts.write("a/big", "x" * MAX_TEMPLATE_BYTES)
+    with pytest.raises(PromptError, match="a/big: larger than 100,000 bytes"):
+        prompts.read("a/big")
+    prompts.write("a/bytes", "").write_bytes(b"\xff\xfe")
+    with pytest.raises(PromptError, match="a/bytes: cannot be read: .*; expected text in UTF-8"):
+        prompts.read("a/bytes")
+
+
+def test_a_pipe_is_no_template(prompts):
+    path = prompts.write("a/b", "x")
+    os.mkfifo(path.with_name("c.jinja"))
+    with pytest.raises(PromptError, match="no template 'a/c'"):
+        prompts.read("a/c")
+
+
+def test_line_ends_of_windows_are_fine(prompts):
+    path = prompts.write("a/b", "one\ntwo {{ question }}")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert prompts.render("a/b", question="q") == "one\ntwo q"
+
+
+def test_a_current_folder_that_is_gone_has_no_templates(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert [folder.origin for folder in search_path()] == ["user", "shipped"]

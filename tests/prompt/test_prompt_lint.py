@@ -1,0 +1,93 @@
+"""What lint finds, and that it finds nothing in what is shipped."""
+
+import pytest
+
+from cot.config import prompts_folder
+from cot.prompt.lint import lint
+from cot.prompt.source import Folder, list_located
+
+SHIPPED = (Folder("shipped", prompts_folder()),)
+
+
+def found(prompts, name="a/b"):
+    return [(finding.level, finding.text) for finding in lint(prompts.locate(name), prompts.folders)]
+
+
+@pytest.mark.parametrize("located", list_located(SHIPPED), ids=lambda found: f"{found.language}/{found.name}")
+def test_shipped_templates_are_clean(located):
+    assert lint(located, SHIPPED) == ()
+
+
+def test_a_clean_template_has_no_findings(prompts):
+    prompts.raw("a/_part.jinja", "{{ word }}{{ loop.index }}")
+    body = "{{ question }}{% for word in words %}{% include 'a/_part' %}{% endfor %}"
+    prompts.write("a/b", body, inputs="question: {kind: text}, words: {kind: list, default: []}")
+    assert found(prompts) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "level", "text"),
+    [
+        ("{{ question }}{{ qestion }}", "", "error", "undefined input 'qestion', did you mean 'question'?"),
+        ("{{ question }}{{ xyz }}", "", "error", "undefined input 'xyz'; declare it: `inputs: {xyz: {kind: text}}`"),
+        ("fixed", "", "warning", "unused input 'question'"),
+        (
+            "{{ question }}",
+            "max_token: 3\n",
+            "error",
+            "unknown front matter key 'max_token', did you mean 'max_tokens'",
+        ),
+        ("{{ question }} {{ images }}", "", "warning", "'question' varies and stands before {{ images }}"),
+        ("{% if question %}x{% endif %}{{ images }}", "", "warning", "'question' varies and stands before"),
+        ("{% include 'a/_part' %}{{ images }}", "", "warning", "'question' varies and stands before"),
+        ("{% extends 'a/_base' %}{% block top %}{{ question }}{% endblock %}", "", "warning", "'question' varies"),
+        ("{{ question }}{% set x = 1 %}", "", "error", "a/b: line 1 of its body: assign is not allowed"),
+        ("{{ question }}", "version: 0\n", "error", "version"),
+        ("{{ question }}", "examples: [{output: x}]\n", "error", "example 1: a/b: input 'question' (text) is missing"),
+    ],
+)
+def test_findings(prompts, body, more, level, text):
+    prompts.raw("a/_part.jinja", "{{ question }}")
+    prompts.raw("a/_base.jinja", "{% block top %}{% endblock %}{{ images }}")
+    prompts.write("a/b", body, more=more)
+    ((got_level, got),) = found(prompts)
+    assert got_level == level
+    assert text in got
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["Look: {{ images }}{{ question }}", "{% extends 'a/_base' %}{% block end %}{{ question }}{% endblock %}"],
+)
+def test_inputs_behind_the_images_are_fine(prompts, body):
+    prompts.raw("a/_base.jinja", "Look: {{ images }}{% block end %}{% endblock %}")
+    prompts.write("a/b", body)
+    assert found(prompts) == []
+
+
+def test_what_is_left_out_is_a_warning(prompts):
+    prompts.raw("a/b.jinja", "---\nname: a/b\ndescription: d\n---\nfixed")
+    levels, texts = zip(*found(prompts), strict=True)
+    assert levels == ("warning", "warning")
+    assert texts[0].startswith("output is missing")
+    assert texts[1].startswith("max_tokens is missing: up to 256")
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("no front matter", "expected YAML front matter"),
+        ("---\n[\n---\nx", "not YAML"),
+        ("---\n- a\n---\nx", "not valid"),
+    ],
+)
+def test_files_that_are_no_templates(prompts, source, text):
+    prompts.raw("a/b.jinja", source)
+    ((level, got),) = found(prompts)
+    assert level == "error"
+    assert text in got
+
+
+def test_all_is_reported_errors_first(prompts):
+    prompts.write("a/b", "{{ one }}{{ two }}", more="extra: 1\n")
+    assert [level for level, _ in found(prompts)] == ["error", "error", "error", "warning"]
