@@ -56,17 +56,17 @@ DOMAINS: Final = {
 
 def direct_turn(qa: QA) -> Turn:
     """The question as `direct` asks it."""
-    return load_template("direct/answer").render(question=qa.question).text, qa.answer
+    return load_template("shipped:direct/answer").render(question=qa.question).text, qa.answer
 
 
 def plan_turn(qa: QA) -> Turn:
     """The question as the planner asks for a plan."""
-    return load_template("decompose/plan").render(question=qa.question).text, qa.plan
+    return load_template("shipped:decompose/plan").render(question=qa.question).text, qa.plan
 
 
 def fact_turn(fact: Fact) -> Turn:
     """A sub-question as the planner asks it."""
-    return load_template("decompose/sub_answer").render(question=fact.asked, wants=fact.wants).text, fact.answer
+    return load_template("shipped:decompose/sub_answer").render(question=fact.asked, wants=fact.wants).text, fact.answer
 
 
 def turns(sample: Sample, rng: random.Random, *, plans: float = 0.8) -> list[Turn]:
