@@ -155,7 +155,7 @@ def _call_fields(call: Call) -> dict[str, str]:
         "template": f"{call.template} {call.template_sha256[:8]}",
         "prompt": call.prompt,
         "said": call.raw or "",
-        "value": "" if value == call.raw else value,
+        "parsed": "" if value == call.raw else value,
         "problem": call.problem or "",
         "finish reason": call.finish_reason or "",
         "confidence": "" if call.confidence is None else _confidence(call.confidence),

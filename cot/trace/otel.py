@@ -94,7 +94,8 @@ def _call(trace: Trace, call: Call, content: bool) -> dict[str, Any]:
         attributes["gen_ai.output.messages"] = _message("assistant", call.raw, call.finish_reason)
         attributes["cot.problem"] = call.problem
     failed = None if call.problem is None else "error" if call.raw is None else "unparsed"
-    times = (call_start_seconds(call), call.measured.at_seconds)
+    begun = trace.started.measured.at_seconds if trace.started else 0.0
+    times = (max(begun, call_start_seconds(call)), call.measured.at_seconds)
     name = "plan cot" if planning else f"chat {model['gen_ai.request.model']}"
     return _span(trace, name, str(call.seq), _INTERNAL if planning else _CLIENT, times, attributes, failed)
 
