@@ -5,6 +5,7 @@ needed: the planner of today asks, and a `RecordedEngine` answers with what was 
 tells whether templates, parsing and planning still come to the same answer.
 """
 
+import asyncio
 import dataclasses
 import hashlib
 import math
@@ -78,6 +79,8 @@ class RecordedEngine:
 
     async def complete(self, request: Request) -> Completion:
         """The recorded reply to the last text of the request. Raises EngineError or TimeoutError."""
+        # As with a model, what is asked together is all asked before the first of it is answered.
+        await asyncio.sleep(0)
         texts = [part for part in request.messages[-1].content if isinstance(part, str)]
         digest = hashlib.sha256("".join(texts).encode("utf-8", "backslashreplace")).hexdigest()
         calls = self._waiting.get(digest)
@@ -158,7 +161,7 @@ def _differences(trace: Trace, again: Trace, found: Diff) -> Iterable[str]:
             yield f"{call.step}: {_why_not_recorded(trace, call)}"
     for pair in found.pairs:
         if pair.side == "changed":
-            yield f"{pair.title}: not the same {', '.join(change.name for change in pair.changes)}"
+            yield f"{pair.title}: differs in {', '.join(change.name for change in pair.changes)}"
         elif pair.side == "only_a":
             yield f"{pair.title}: recorded, and not made again"
         elif pair.side == "only_b":
