@@ -5,15 +5,15 @@ ends it; or whether somebody holds it. Where the system has no such locks, a tra
 ago counts as being written.
 """
 
+import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 from typing import IO, Any, Final
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 QUIET_SECONDS: Final = 3600.0
 """Without locks: how long a file must not have changed."""
@@ -21,16 +21,15 @@ QUIET_SECONDS: Final = 3600.0
 
 def hold(file: IO[Any]) -> None:
     """Hold the lock until the file is closed. Where there are no locks, nothing happens."""
-    if fcntl is not None:
-        try:
+    if sys.platform != "win32":
+        # A file system without locks is no reason not to write.
+        with contextlib.suppress(OSError):
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return  # a file system without locks
 
 
 def is_held(path: Path) -> bool:
     """Whether somebody writes the file. Raises OSError if it cannot be opened."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return time.time() - path.stat().st_mtime < QUIET_SECONDS
     handle = os.open(path, os.O_RDONLY)
     try:
