@@ -72,7 +72,7 @@ def bytes_of(text: str, option: str) -> int:
         raise UsageError(
             f"{option}: got {text[:60]!r}; expected a whole number and B, KiB, MiB, GiB or TiB, as in 1GiB"
         )
-    return int(match[1]) * 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(match[2])
+    return int(match[1]) << 10 * ("B", "KiB", "MiB", "GiB", "TiB").index(match[2])
 
 
 def redactions(words: list[str] | None) -> "frozenset[What]":
