@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from cot.step import FinalAnswer
+from cot.step import FinalAnswer, Value
 from cot.trace.event import SCHEMA, Call, Event, Measured, RunFinished, RunStarted
 from cot.trace.listing import Wanted, list_traces
 from cot.trace.record import TRACE_FILE
@@ -22,7 +22,7 @@ ROUNDS: Final = 3
 
 def write(folder: Path, count: int) -> int:
     """Write traces that differ in their questions; returns the bytes of one."""
-    settings = {f"setting_{number}": number for number in range(15)}
+    settings: dict[str, Value] = {f"setting_{number}": number for number in range(15)}
     answer = FinalAnswer(text="yes", value=True, raw="#1 > #2", confidence=0.5)
     call = Call(step="sub_question 1", template="decompose/sub_answer", template_sha256=HASH, prompt="How many? " * 20,
                 prompt_sha256=HASH, max_tokens=8, raw="3", value=3, tokens=(("3", -0.1),) * 5)  # fmt: skip
