@@ -25,6 +25,7 @@ LAYERS = [
     "answer",
     "planner",
     "tools",
+    "replay",
     "metric",
     "stats",
     "dataset",

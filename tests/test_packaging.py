@@ -19,6 +19,7 @@ SHIPPED = {
     "tasks": ("tasks", "*.yaml"),
     "weights": ("cot/weights", "*"),
     "train": ("cot/train/art", "*"),
+    "pages": ("cot/trace/pages", "*"),
 }
 """Name -> folder in the checkout, and which of its files go along."""
 
@@ -31,6 +32,7 @@ folders = {
     "tasks": cot.config.tasks_folder(),
     "weights": package / "weights",
     "train": package / "train" / "art",
+    "pages": package / "trace" / "pages",
 }
 import cot.prompts, cot.tasks
 print(json.dumps({"package": str(package), **{name: str(folder) for name, folder in folders.items()}}))

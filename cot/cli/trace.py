@@ -2,10 +2,19 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from cot.cli import trace_files, trace_replay
+from cot.cli.trace_options import PATH, TRACE_DIR, console, moment, opened, traces_folder, write
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cot.trace.listing import Listed
 
 app = typer.Typer(help="Look at recorded runs.", no_args_is_help=True)
 
@@ -15,27 +24,114 @@ def _trace() -> None:
     """Look at recorded runs."""
 
 
+@app.command("list")
+def list_(
+    text: Annotated[str, typer.Option(help="Only with this in question or answer, whatever the case.")] = "",
+    since: Annotated[str | None, typer.Option(help="Not before: 2026-01-31, or 7d for the last seven days.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this date (UTC), or this long ago.")] = None,
+    model: Annotated[str, typer.Option(help="Only with this in the model's name.")] = "",
+    strategy: Annotated[str, typer.Option(help="Only of this strategy.")] = "",
+    stop_reason: Annotated[
+        str, typer.Option(help="Only those that ended so: answered, unparsed, …, unfinished, unreadable.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Print at most this many; 0 for all.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+) -> None:
+    """List runs, newest first. The id names a run to the other verbs."""
+    from cot.trace.listing import Wanted, list_traces
+
+    now = datetime.now(UTC)
+    wanted = Wanted(moment(since, "--since", now=now), moment(until, "--until", now=now), model, strategy, stop_reason,
+                    text)  # fmt: skip
+    folder = traces_folder(trace_dir)
+    found = list(list_traces(folder, wanted, limit=limit + 1 if limit else None))
+    shown = found[:limit] if limit else found
+    if as_json:
+        typer.echo(json.dumps([_row(listed) for listed in shown], indent=2))
+    elif shown:
+        console().print(_table(shown))
+    if not shown:
+        typer.echo(f"no such trace in {folder}" if wanted != Wanted() else f"no trace in {folder} yet", err=True)
+    elif len(found) > len(shown):
+        typer.echo(f"there are more than these {limit}; see them with --limit 0", err=True)
+
+
 @app.command()
 def show(
-    path: Annotated[str, typer.Argument(metavar="PATH|last", help="A run folder, its trace.jsonl, or: last.")],
+    path: Annotated[str, PATH],
+    full: Annotated[
+        bool, typer.Option("--full", help="Whole prompts and replies, constraints, and each token's probability.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
-    trace_dir: Annotated[Path | None, typer.Option(help="Where `last` looks, instead of the setting.")] = None,
+    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
 ) -> None:
     """Print a run: what was asked, each call with its prompt and raw text, each step, and the end."""
-    from cot.config import load_settings
-    from cot.trace.read import find_trace, read_trace
-
-    settings, _ = load_settings({"trace_dir": trace_dir})
-    trace = read_trace(find_trace(path, settings.trace_dir))
+    trace = opened(path, trace_dir)
     if as_json:
-        events = [event.model_dump(mode="json") for event in trace.events]
-        typer.echo(json.dumps({"path": str(trace.path), "torn": trace.torn, "events": events}, indent=2))
+        from cot.trace.read import as_json as json_of
+
+        typer.echo(json.dumps(json_of(trace), indent=2))
         return
-
-    from rich.console import Console
-
     from cot.trace.show import trace_tree
 
-    # A pipe has no width: nothing is wrapped there, so that it can be searched line by line.
-    width = None if sys.stdout.isatty() else 10_000
-    Console(markup=False, highlight=False, emoji=False, width=width).print(trace_tree(trace))
+    console().print(trace_tree(trace, full=full))
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="An id, a run folder, its trace.jsonl, or: last.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file instead.")] = None,
+    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+) -> None:
+    """Print what differs between two runs, step by step: plan, values, prompts and cost."""
+    from cot.trace.diff import diff_traces
+
+    found = diff_traces(opened(a, trace_dir), opened(b, trace_dir))
+    if html is not None:
+        from cot.trace.page import diff_page
+
+        write(diff_page(found), html)
+        return
+    from cot.trace.show_diff import diff_lines
+
+    console().print(diff_lines(found))
+
+
+for command in (trace_files.html, trace_replay.replay, trace_files.export, trace_files.prune, trace_files.schema):
+    app.command()(command)
+
+
+def _row(listed: "Listed") -> dict[str, Any]:
+    return {
+        "path": str(listed.path),
+        "started_at": listed.started_at and listed.started_at.isoformat(),
+        "question": listed.question,
+        "answer": listed.answer,
+        "model": listed.model,
+        "strategy": listed.strategy,
+        "stop_reason": listed.stop_reason,
+        "completion_tokens": listed.tokens,
+        "seconds": listed.seconds,
+    }
+
+
+def _table(rows: "list[Listed]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from cot.trace.plain import plain
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, width in (("id", 8), ("started (UTC)", 16), ("ended", 10), ("strategy", 9), ("model", 10)):
+        table.add_column(heading, no_wrap=True, max_width=width if sys.stdout.isatty() else None)
+    table.add_column("question", no_wrap=True, ratio=2)
+    table.add_column("answer", no_wrap=True, ratio=1)
+    for listed in rows:
+        name = listed.path.parent.name
+        started = "" if listed.started_at is None else f"{listed.started_at:%Y-%m-%d %H:%M}"
+        cells = (name[-8:] if started else name, started, listed.stop_reason, listed.strategy, listed.model)
+        texts = (plain(cell, one_line=True) for cell in (*cells, listed.question, listed.answer))
+        table.add_row(*(Text(text) for text in texts))
+    return table

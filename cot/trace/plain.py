@@ -22,19 +22,26 @@ _ESCAPES: Final = re.compile(
     "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?"  # strings: title, clipboard, links
     "|\x1b[ -/]*[0-~]?"  # the rest
 )
+_UNSEEN: Final = ("Cc", "Cf", "Cs", "Cn", "Co")
+_HIDDEN: Final = (*_UNSEEN, "Zl", "Zp")
 _LINE_BREAKS: Final = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 
 
-def plain(text: str, *, one_line: bool = False) -> str:
-    """Without escape sequences, control, bidirectional and invisible characters; at most 4000 characters.
+def plain(text: str, *, one_line: bool = False, most: int = MAX_SHOWN_CHARACTERS) -> str:
+    """Without escape sequences, control, bidirectional and invisible characters; at most `most` characters.
 
-    one_line: line breaks and runs of spaces become one space.
+    one_line: line breaks and runs of spaces become one space. most: >= 1; what is longer ends with "…".
     """
-    kept = _LINE_BREAKS.sub("\n", _ESCAPES.sub("", text[: 4 * MAX_SHOWN_CHARACTERS]))
-    kept = "".join(c for c in kept if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Cn", "Co"))
+    kept = _LINE_BREAKS.sub("\n", _ESCAPES.sub("", text[: 4 * max(most, MAX_SHOWN_CHARACTERS)]))
+    kept = "".join(c for c in kept if c in "\n\t" or unicodedata.category(c) not in _UNSEEN)
     if one_line:
         kept = " ".join(kept.split())
-    return kept if len(kept) <= MAX_SHOWN_CHARACTERS else f"{kept[: MAX_SHOWN_CHARACTERS - 1]}…"
+    return kept if len(kept) <= most else f"{kept[: most - 1]}…"
+
+
+def escaped(text: str) -> str:
+    r"""The whole text, with what `plain` takes out written as `\x1b` or `\u202e`: for files that are read as text."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _HIDDEN else _code(c) for c in text)
 
 
 def show_value(value: Value) -> str:
@@ -48,3 +55,8 @@ def show_value(value: Value) -> str:
         text = text.rstrip("0").rstrip(".") if "." in text else text
         return "0" if text == "-0" else text
     return str(value)
+
+
+def _code(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -6,19 +6,25 @@ anywhere: lines and events are bounded, and each event is validated. Nothing is 
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from cot.errors import TraceError
 from cot.source import shown
-from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken
-from cot.trace.record import TRACE_FILE
+from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.record import IMAGES_FOLDER, TRACE_FILE
 
 MAX_LINE_BYTES: Final = 4 * 2**20
 MAX_EVENTS: Final = 100_000
+LAST: Final = "last"
+"""What names the newest trace."""
+
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+_ID: Final = re.compile("[0-9a-f]{8}")
 
 _EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Event)
 
@@ -54,24 +60,56 @@ class Trace:
         """What the model was asked."""
         return tuple(event for event in self.events if isinstance(event, Call))
 
+    def image_path(self, image: TracedImage) -> Path | None:
+        """Where the pixels of an image are; None if its name is no hash, so that no trace names other files."""
+        if not _SHA256.fullmatch(image.sha256):
+            return None
+        return self.path.parent / IMAGES_FOLDER / f"{image.sha256}.png"
+
+
+def as_json(trace: Trace) -> dict[str, Any]:
+    """The trace as one JSON object, of plain values."""
+    events = [event.model_dump(mode="json") for event in trace.events]
+    return {"schema": SCHEMA, "path": str(trace.path), "torn": trace.torn, "events": events}
+
 
 def find_trace(name: str, trace_dir: Path) -> Path:
-    """The trace file that is meant by "last" (the newest in `trace_dir`), a run folder or a file.
+    """The trace file that is meant by "last" (the newest in `trace_dir`), the eight characters at the end
+    of a run's name, a run folder or a file.
 
     Raises TraceError if there is none.
     """
-    if name == "last":
+    if name == LAST:
         found = [path for path in trace_dir.glob(f"*/{TRACE_FILE}") if path.is_file()]
         if not found:
             raise TraceError(f"there is no trace in {trace_dir} yet; make one with: cot ask IMAGE QUESTION")
         return max(found, key=lambda path: (path.parent.name[:15], path.stat().st_mtime_ns))
+    if _ID.fullmatch(name) and not Path(name).exists():
+        found = [path for path in trace_dir.glob(f"*-{name}/{TRACE_FILE}") if path.is_file()]
+        if len(found) == 1:
+            return found[0]
+    return trace_file(name)
+
+
+def trace_file(name: str) -> Path:
+    """The file of a trace that is named by itself or by its run folder. Raises TraceError if there is none."""
     # An unknown home folder, or a name that no file can have, is no trace either.
     with contextlib.suppress(OSError, RuntimeError, ValueError):
         path = Path(name).expanduser()
         path = path / TRACE_FILE if path.is_dir() else path
         if path.is_file():
             return path
-    raise TraceError(f"no trace at {shown(name)}; expected a run folder, its {TRACE_FILE}, or 'last'")
+    raise TraceError(
+        f"no trace at {shown(name)}; expected an id from 'cot trace list', a run folder, its {TRACE_FILE}, or 'last'"
+    )
+
+
+def read(place: str | Path) -> Trace:
+    """The trace in a run folder or a file, as typed events.
+
+    Raises TraceError if there is none, or as `read_trace`.
+    """
+    return read_trace(trace_file(str(place)))
 
 
 def read_trace(path: Path) -> Trace:

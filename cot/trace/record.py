@@ -17,6 +17,7 @@ from typing import Final, Self
 from cot.errors import TraceError
 from cot.image import LoadedImage
 from cot.trace.event import SCHEMA, Call, Note, RunFinished, RunStarted, StepTaken
+from cot.trace.lock import hold
 
 TRACE_FILE: Final = "trace.jsonl"
 IMAGES_FOLDER: Final = "images"
@@ -34,6 +35,7 @@ class Recorder:
         try:
             self.folder.mkdir(parents=True)
             self._file = self.path.open("x", encoding="ascii", newline="\n")
+            hold(self._file)
         except OSError as error:
             raise TraceError(
                 f"cannot write a trace to {trace_dir}: {error.strerror or error};"

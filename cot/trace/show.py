@@ -4,13 +4,22 @@ In: steps, or a trace. Out: rich renderables. All text is taken as hostile: it i
 sequences by `plain`, and never read as markup.
 """
 
+import math
+from typing import Final
+
 from rich.text import Text
 from rich.tree import Tree
 
 from cot.step import FinalAnswer, Reasoning, Step, SubAnswer, SubQuestion, Summary, ToolUse
 from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken
-from cot.trace.plain import plain, show_value
-from cot.trace.read import Trace
+from cot.trace.plain import MAX_SHOWN_CHARACTERS, plain, show_value
+from cot.trace.read import MAX_LINE_BYTES, Trace
+
+SHOWN_LINES: Final = 4
+"""Lines of a prompt that are shown if it is not to be whole."""
+
+WHOLE: Final = MAX_LINE_BYTES
+"""No text of a trace is longer."""
 
 
 def percent(confidence: float) -> str:
@@ -49,15 +58,18 @@ def usage_line(usage: dict[str, int], seconds: float) -> str:
     return f"{calls} call{plural}, {prompt:,} prompt tokens ({inside}), {generated:,} generated, {seconds:.2f} s"
 
 
-def trace_tree(trace: Trace) -> Tree:
-    """A whole trace: what was asked, each call with its prompt and its raw text, each step, and the end."""
+def trace_tree(trace: Trace, *, full: bool = False) -> Tree:
+    """A whole trace: what was asked, each call with its prompt and its raw text, each step, and the end.
+
+    full: prompts, replies and constraints uncut, and the probability of each token.
+    """
     tree = Tree(Text(f"trace {plain(str(trace.path), one_line=True)}", "bold"), guide_style="dim")
     for event in trace.events:
         match event:
             case RunStarted():
                 _add_start(tree, event)
             case Call():
-                _add_call(tree, event)
+                _add_call(tree, event, full=full)
             case StepTaken():
                 tree.add(step_line(event.step))
             case Note():
@@ -96,20 +108,32 @@ def _add_start(tree: Tree, event: RunStarted) -> None:
         node.add(Text(_line(event.measured.started_at), "dim"))
 
 
-def _add_call(tree: Tree, event: Call) -> None:
+def _add_call(tree: Tree, event: Call, *, full: bool) -> None:
+    most = WHOLE if full else MAX_SHOWN_CHARACTERS
     seconds = sum(event.measured.seconds.values())
     made = f"  {_line(event.template)} {_line(event.template_sha256)[:8]}, {len(event.tokens)} tokens, {seconds:.2f} s"
     node = tree.add(Text.assemble(("asked for ", "dim"), _line(event.step), (made, "dim")))
-    node.add(Text(plain(event.prompt), "dim"))
+    node.add(Text(plain(event.prompt, most=most) if full else _beginning(event.prompt), "dim"))
     if event.constraint:
         held_to = ", ".join(f"{name} {value}" for name, value in event.constraint.items() if name != "kind")
-        shown = held_to if len(held_to) <= 100 else f"{held_to[:99]}…"
-        node.add(Text(f"held to: {_line(shown)}", "dim"))
+        shown = held_to if full or len(held_to) <= 100 else f"{held_to[:99]}…"
+        node.add(Text(f"held to: {plain(shown, one_line=True, most=most)}", "dim"))
     if event.raw is not None:
-        said = Text.assemble("said: ", (plain(event.raw), "italic"))
+        said = Text.assemble("said: ", (plain(event.raw, most=most), "italic"))
         node.add(said.append(f"  {percent(event.confidence)}", "dim") if event.confidence is not None else said)
+    if full and event.tokens:
+        tokens = (f"{plain(repr(token), one_line=True)} {percent(math.exp(chance))}" for token, chance in event.tokens)
+        node.add(Text(f"tokens: {', '.join(tokens)}", "dim"))
     if event.problem:
         node.add(Text.assemble(("problem: ", "yellow"), _line(event.problem)))
+
+
+def _beginning(prompt: str) -> str:
+    lines = plain(prompt).splitlines() or [""]
+    left = len(lines) - SHOWN_LINES
+    if left <= 0:
+        return "\n".join(lines)
+    return "\n".join([*lines[:SHOWN_LINES], f"… and {left} more line{'' if left == 1 else 's'}: --full"])
 
 
 def _line(text: str) -> str:

@@ -1,0 +1,118 @@
+"""`cot trace html`, `export`, `prune` and `schema`: what writes files, or deletes them."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cot.cli.trace_options import PATH, REDACT, TRACE_DIR, age, bytes_of, opened, redactions, traces_folder, write
+from cot.errors import TraceError, UsageError
+
+if TYPE_CHECKING:
+    from cot.trace.read import Trace
+
+MAX_TRACES: Final = 1000
+"""On one page; more would be slow to open."""
+
+
+def html(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…|last", help="As for show, or a folder of runs; several give an index.")
+    ],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write, instead of stdout.")] = None,
+    redact: Annotated[list[str] | None, REDACT] = None,
+    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+) -> None:
+    """Write one HTML file that shows runs without a server: timeline, steps, images, prompts, tokens."""
+    from cot.trace.page import traces_page
+    from cot.trace.redact import redact as without
+
+    what = redactions(redact)
+    traces = [without(trace, what) for name in paths for trace in _traces(name, trace_dir)]
+    if len(traces) > MAX_TRACES:
+        raise UsageError(f"got {len(traces):,} traces; a page holds at most {MAX_TRACES:,}; name fewer")
+    write(traces_page(traces), out)
+
+
+def export(
+    path: Annotated[str, PATH],
+    otel: Annotated[Path | None, typer.Option(help="Write OpenTelemetry spans (OTLP/JSON) to this file.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write all events as JSON to this file.")] = None,
+    content: Annotated[
+        bool, typer.Option("--content", help="Put questions, prompts and replies into the spans too.")
+    ] = False,
+    redact: Annotated[list[str] | None, REDACT] = None,
+    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+) -> None:
+    """Write a run in a form that other programs read. - is stdout."""
+    from cot.trace.otel import otlp_json
+    from cot.trace.read import as_json as json_of
+    from cot.trace.redact import redact as without
+
+    if otel is None and as_json is None:
+        raise UsageError("got nothing to write; expected --otel FILE or --json FILE")
+    if content and otel is None:
+        raise UsageError("got --content without --otel; --json has the content anyway, --redact leaves it out")
+    trace = without(opened(path, trace_dir), redactions(redact))
+    if otel is not None:
+        write(json.dumps(otlp_json(trace, content=content), indent=1) + "\n", otel)
+    if as_json is not None:
+        found = json_of(trace) | ({"path": trace.path.parent.name} if redact else {})
+        write(json.dumps(found, indent=1) + "\n", as_json)
+
+
+def prune(
+    older_than: Annotated[str | None, typer.Option(help="Runs that began longer ago than this: 30d, 12h.")] = None,
+    max_size: Annotated[
+        str | None, typer.Option(help="The oldest runs, until all have together at most this: 1GiB.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
+    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+) -> None:
+    """Delete old runs, and images that no trace names. A run that is being written stays."""
+    from cot.cli.models import size
+    from cot.cli.trace_options import console
+    from cot.trace.plain import plain
+    from cot.trace.prune import prune as delete
+    from cot.trace.prune import what_to_prune
+
+    if older_than is None and max_size is None:
+        raise UsageError("got no bound; expected --older-than 30d, --max-size 1GiB, or both")
+    before = None if older_than is None else datetime.now(UTC) - age(older_than, "--older-than")
+    most = None if max_size is None else bytes_of(max_size, "--max-size")
+    removals = what_to_prune(traces_folder(trace_dir), older_than=before, max_bytes=most)
+    out = console()
+    for removal in removals:
+        files = f"{len(removal.files)} file{'' if len(removal.files) == 1 else 's'}"
+        line = f"{plain(removal.folder.name, one_line=True)}: {removal.why} ({files}, {size(removal.bytes)})"
+        out.print(line)
+    freed = sum(removal.bytes for removal in removals) if dry_run else delete(removals)
+    typer.echo(f"{'would free' if dry_run else 'freed'} {size(freed)}", err=True)
+
+
+def schema() -> None:
+    """Print the JSON Schema of one line of a trace."""
+    from cot.trace.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _traces(name: str, trace_dir: Path | None) -> "list[Trace]":
+    """The trace of that name, or all of a folder of runs, newest first."""
+    from cot.trace.listing import UNREADABLE, list_traces
+    from cot.trace.read import read_trace
+    from cot.trace.record import TRACE_FILE
+
+    folder = Path(name)
+    try:
+        several = folder.is_dir() and not (folder / TRACE_FILE).exists()
+    except OSError:
+        several = False
+    if not several:
+        return [opened(name, trace_dir)]
+    listed = [one for one in list_traces(folder, limit=MAX_TRACES + 1) if one.stop_reason != UNREADABLE]
+    if not listed:
+        raise TraceError(f"there is no trace in {folder}; expected a run folder, or a folder of such")
+    return [read_trace(one.path) for one in listed]

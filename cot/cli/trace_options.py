@@ -1,0 +1,112 @@
+"""What the verbs of `cot trace` have in common: how a trace, a date and an age are named.
+
+In: words of the command line. Out: opened traces, times, bytes. It prints nothing.
+"""
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from cot.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cot.trace.read import Trace
+    from cot.trace.redact import What
+
+PATH: Final = typer.Argument(metavar="PATH|last", help="An id, a run folder, its trace.jsonl, or: last.")
+TRACE_DIR: Final = typer.Option(help="Folder of the traces, instead of the setting.")
+REDACT: Final = typer.Option(
+    help="Leave out prompts (and the question), images, or all (also what the model said). May be given twice."
+)
+
+_AGE: Final = re.compile("([0-9]{1,5})([mhdw])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SIZE: Final = re.compile("([0-9]{1,6})(B|KiB|MiB|GiB|TiB)")
+
+
+def traces_folder(trace_dir: Path | None) -> Path:
+    """The folder of the traces: what the command line says, else the setting."""
+    from cot.config import load_settings
+
+    return load_settings({"trace_dir": trace_dir})[0].trace_dir
+
+
+def opened(name: str, trace_dir: Path | None) -> "Trace":
+    """The trace that is meant. Raises TraceError."""
+    from cot.trace.read import find_trace, read_trace
+
+    return read_trace(find_trace(name, traces_folder(trace_dir)))
+
+
+def age(text: str, option: str) -> timedelta:
+    """How long `30d` is; m, h, d and w are minutes, hours, days and weeks. Raises UsageError."""
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{option}: got {text[:60]!r}; expected a number and m, h, d or w, as in 30d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def moment(text: str | None, option: str, *, now: datetime) -> datetime | None:
+    """A date and time in UTC, or an age counted back from `now`; None for None. Raises UsageError."""
+    if text is None:
+        return None
+    if _AGE.fullmatch(text):
+        return now - age(text, option)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: got {text[:60]!r}; expected 2026-01-31, 2026-01-31T12:00 (UTC) or 7d") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def bytes_of(text: str, option: str) -> int:
+    """How many bytes `1GiB` is. Raises UsageError."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{option}: got {text[:60]!r}; expected a whole number and B, KiB, MiB, GiB or TiB, as in 1GiB"
+        )
+    return int(match[1]) << 10 * ("B", "KiB", "MiB", "GiB", "TiB").index(match[2])
+
+
+def redactions(words: list[str] | None) -> "frozenset[What]":
+    """What is to be left out. Raises UsageError for an unknown word."""
+    from cot.trace.redact import KINDS
+
+    found: set[What] = set()
+    for word in words or []:
+        kind = next((kind for kind in KINDS if kind == word), None)
+        if kind is None:
+            raise UsageError(f"--redact: got {word[:60]!r}; expected {', '.join(KINDS)}")
+        found.add(kind)
+    return frozenset(found)
+
+
+def write(text: str, out: Path | None) -> None:
+    """Write a file, or to stdout if there is none or it is `-`. Raises TraceError if it cannot be written."""
+    from cot.errors import TraceError
+
+    if out is None or str(out) == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise TraceError(
+            f"cannot write {out}: {error.strerror or error}; expected a file in a folder that can be written to"
+        ) from error
+    typer.echo(f"wrote {out}", err=True)
+
+
+def console() -> "Console":
+    """Of stdout. A pipe has no width: nothing is wrapped there, so that it can be searched line by line."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 10_000
+    return Console(markup=False, highlight=False, emoji=False, width=width)

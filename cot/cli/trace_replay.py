@@ -1,0 +1,105 @@
+"""`cot trace replay`: run a recorded question again, from the recorded replies or with a model."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cot.cli.trace_options import PATH, TRACE_DIR, console, opened
+from cot.errors import UsageError
+
+if TYPE_CHECKING:
+    from cot.trace.read import Trace
+
+
+def replay(
+    path: Annotated[str, PATH],
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask a model again, that of the settings or of --model, and show the diff.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="With --live: instead of the recorded one.")] = None,
+    device: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
+    quantize: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+) -> None:
+    """Run the planner again over the recorded replies, and say where it comes to something else.
+
+    Exit code 0: all as recorded (with --live: there is an answer); 1: not. The model of a trace is never
+    loaded or asked because the trace names it: with --live it is that of the settings or of --model.
+    """
+    trace = opened(path, trace_dir)
+    overrides = {"model": model, "strategy": strategy, "device": device, "quantize": quantize}
+    if live:
+        raise typer.Exit(_live(trace, {**overrides, "trace_dir": trace_dir}, as_json=as_json))
+    if given := [f"--{name}" for name, value in overrides.items() if value is not None]:
+        raise UsageError(f"got {', '.join(given)} without --live; from recorded replies only the recorded run is made")
+    raise typer.Exit(_recorded(trace, as_json=as_json))
+
+
+def _recorded(trace: "Trace", *, as_json: bool) -> int:
+    from rich.text import Text
+
+    from cot.replay import replay
+    from cot.trace.plain import plain
+
+    found = asyncio.run(replay(trace))
+    if as_json:
+        typer.echo(json.dumps({"same": not found.differences, "differences": found.differences, **_ends(found.diff.b)}))
+    else:
+        out = console()
+        for difference in found.differences:
+            out.print(Text(plain(difference, one_line=True), "yellow"))
+        calls = len(trace.calls)
+        how = f"{calls} recorded repl{'y' if calls == 1 else 'ies'}, no model"
+        ended = f"{plain(_ends(found.diff.b)['answer'] or 'none', one_line=True)}  ({how})"
+        same = "the same answer again: " if not found.differences else "not as recorded; the answer now: "
+        out.print(Text.assemble((same, "bold"), ended))
+    return 1 if found.differences else 0
+
+
+def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
+    from cot.cli import ask
+    from cot.config import load_settings
+    from cot.planner.run import STRATEGIES, run
+    from cot.replay import recorded_budget, recorded_question
+    from cot.trace.diff import diff_traces
+    from cot.trace.read import read_trace
+    from cot.trace.record import Recorder
+    from cot.trace.show_diff import diff_lines
+
+    question, started = recorded_question(trace), trace.started
+    if overrides["strategy"] is None and started is not None:
+        overrides["strategy"] = started.strategy
+    settings, _ = load_settings({**overrides, "seed": started.seed if started else None})
+    if settings.strategy not in STRATEGIES:
+        raise UsageError(f"unknown strategy {settings.strategy!r}; known: {', '.join(STRATEGIES)}")
+
+    async def again(recorder: Recorder) -> Any:
+        try:
+            return await run(
+                settings.strategy, question, engine, recorded_budget(trace), seed=settings.seed, recorder=recorder,
+                settings=settings.model_dump(mode="json"),
+            )  # fmt: skip
+        finally:
+            await engine.close()
+
+    with Recorder(settings.trace_dir) as recorder:
+        engine = ask.load_engine(settings)
+        outcome = asyncio.run(again(recorder))
+    now = read_trace(recorder.path)
+    if as_json:
+        typer.echo(json.dumps({"recorded": _ends(trace), "now": _ends(now), "trace": str(now.path)}))
+    else:
+        console().print(diff_lines(diff_traces(trace, now)))
+        typer.echo(f"trace: {now.path}", err=True)
+    return 0 if ask.answered(outcome) else 1
+
+
+def _ends(trace: "Trace") -> dict[str, Any]:
+    finished = trace.finished
+    answer = finished.answer if finished else None
+    return {"answer": answer.text if answer else None, "stop_reason": finished.stop_reason if finished else None}

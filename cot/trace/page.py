@@ -1,0 +1,175 @@
+"""Writes traces, and what differs between two, as one HTML file that needs nothing else.
+
+In: traces or a diff. Out: the text of a page. It runs no script but its own search over several traces, and
+loads nothing: a Content-Security-Policy forbids all but what is named by its hash. Text from a trace is
+escaped, and control, bidirectional and invisible characters are written out.
+"""
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from cot.errors import CotError
+from cot.image import LoadedImage, load_image
+from cot.trace.diff import Diff, line_changes
+from cot.trace.event import RunStarted, TracedImage
+from cot.trace.plain import escaped, show_value
+from cot.trace.read import Trace
+from cot.trace.redact import REDACTED
+from cot.trace.show import percent, usage_line
+from cot.trace.timeline import Bar, timeline
+from cot.trace.tree import Node, nodes, regions
+
+MAX_SIDE: Final = 1024
+"""Larger images are shrunk to this many pixels on their longer side."""
+
+_FOLDER: Final = Path(__file__).resolve().parent / "pages"
+
+
+@dataclass
+class Picture:
+    """An image of a trace as a page shows it.
+
+    regions: rectangles in pixels of the traced image, each with its name: x, y, width, height.
+    problem: why there are no pixels.
+    """
+
+    traced: TracedImage
+    problem: str = ""
+    regions: list[tuple[str, float, float, float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trace as a page shows it."""
+
+    name: str
+    trace: Trace
+    started: RunStarted | None
+    pictures: tuple[Picture, ...]
+    nodes: tuple[Node, ...]
+    bars: tuple[Bar, ...]
+    total_seconds: float
+    answer: str
+    stop_reason: str
+    cost: str
+
+
+def traces_page(traces: Sequence[Trace]) -> str:
+    """A page of one trace, or of several with an index that can be searched.
+
+    Images come from beside the trace; each is in the page once, whatever the number of traces that show it.
+    """
+    pixels: dict[str, str] = {}
+    runs = [_run(trace, pixels) for trace in traces]
+    return _render("traces.html.jinja", runs=runs, pixels=pixels, script=_asset("search.js") if len(runs) > 1 else "")
+
+
+def diff_page(diff: Diff) -> str:
+    """A page of what differs between two traces."""
+    return _render("diff.html.jinja", diff=diff, line_changes=line_changes, script="")
+
+
+def _run(trace: Trace, pixels: dict[str, str]) -> Run:
+    started, finished = trace.started, trace.finished
+    answer = finished.answer if finished else None
+    bars, total = timeline(trace)
+    return Run(
+        name=trace.path.parent.name or trace.path.name,
+        trace=trace,
+        started=started,
+        pictures=tuple(_picture(trace, image, pixels) for image in started.images) if started else (),
+        nodes=nodes(trace),
+        bars=bars,
+        total_seconds=total,
+        answer=answer.text if answer else "",
+        stop_reason=finished.stop_reason if finished else "unfinished",
+        cost=usage_line(finished.measured.usage, finished.measured.seconds.get("total", 0.0)) if finished else "",
+    )
+
+
+def _picture(trace: Trace, traced: TracedImage, pixels: dict[str, str]) -> Picture:
+    picture = Picture(traced)
+    path = trace.image_path(traced)
+    if traced.source == REDACTED and not traced.sha256:
+        picture.problem = "left out"
+    elif path is None:
+        picture.problem = "its name in the trace is no hash"
+    elif traced.sha256 not in pixels:
+        try:
+            loaded = load_image(path)
+            if loaded.sha256 == traced.sha256:
+                pixels[traced.sha256] = _data_url(loaded)
+            else:
+                picture.problem = "the file beside the trace holds another image"
+        except CotError:
+            picture.problem = "there is no such image beside the trace"
+    for name, (left, top, right, bottom) in regions(trace):
+        scale_x, scale_y = (traced.width, traced.height) if max(right, bottom) <= 1 else (1, 1)
+        box = (left * scale_x, top * scale_y, (right - left) * scale_x, (bottom - top) * scale_y)
+        picture.regions.append((name, *box))
+    return picture
+
+
+def _data_url(image: LoadedImage) -> str:
+    """PNG of small images; of large ones a smaller JPEG."""
+    if max(image.width, image.height) <= MAX_SIDE:
+        return f"data:image/png;base64,{base64.b64encode(image.to_png()).decode()}"
+    smaller = image.pixels.copy()
+    smaller.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    smaller.save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _render(template: str, *, script: str, **values: Any) -> str:
+    style = _asset("style.css")
+    allowed = ["default-src 'none'", "img-src data:", f"style-src '{_hash(style)}'", "base-uri 'none'"]
+    allowed += ["form-action 'none'", f"script-src '{_hash(script)}'" if script else "script-src 'none'"]
+    page = _environment().get_template(template)
+    return page.render(policy="; ".join(allowed), style=Markup(style), script=Markup(script), **values) + "\n"
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names an inline style or script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_FOLDER / name).read_text("utf-8").replace("\r\n", "\n")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, finalize=_visible,
+    )  # fmt: skip
+    environment.filters |= {"percent": percent, "value": show_value, "chance": _chance, "listed": _listed}
+    environment.globals |= {"MAX_SIDE": MAX_SIDE}
+    return environment
+
+
+def _visible(value: object) -> object:
+    """What stands in for a value wherever a template prints one; jinja2 escapes it after that."""
+    return escaped(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _chance(logprob: float) -> float:
+    """A probability in [0, 1] of its natural logarithm, which a trace could have above 0."""
+    return math.exp(min(0.0, logprob))
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, ""))

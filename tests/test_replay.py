@@ -1,0 +1,119 @@
+import asyncio
+import dataclasses
+import hashlib
+import json
+
+import pytest
+from PIL import Image
+from runs import PLAN, recorded, script
+
+from cot.errors import EngineError, TraceError
+from cot.planner.budget import Budget
+from cot.prompt import Template
+from cot.replay import replay
+from cot.trace.read import read
+
+
+def again(trace):
+    return asyncio.run(replay(trace))
+
+
+@pytest.mark.parametrize(
+    ("options", "replies"),
+    [
+        ({}, None),
+        ({"strategy": "direct"}, None),
+        ({"strategy": "direct", "choices": ("yes", "no")}, None),
+        ({}, script(plan="no plan")),
+        ({}, script(answers={"How many apples": "unknown"}, direct="three of them")),
+        ({}, script(answers={"How many apples": EngineError("the model is gone")})),
+        ({}, script(plan=EngineError("the model is gone"))),
+        ({}, script(plan=PLAN.replace("#1 > #2", "decide"))),
+        ({}, script(plan="1. [count] How many apples?\n2. [count] How many apples?\nanswer: #1 + #2")),
+        ({"budget": Budget(max_tokens=30)}, None),
+        ({"budget": Budget(max_steps=1)}, None),
+    ],
+)
+def test_a_run_comes_to_the_same(tmp_path, options, replies):
+    found = again(read(recorded(tmp_path, replies, **options)))
+    assert found.differences == ()
+
+
+def made(tmp_path, *arguments, **options):
+    return read(recorded(tmp_path, *arguments, **options))
+
+
+def test_a_changed_template_is_named(tmp_path, monkeypatch):
+    trace = made(tmp_path)
+    render = Template.render
+
+    def changed(self, **inputs):
+        found = render(self, **inputs)
+        if self.matter.name != "decompose/sub_answer":
+            return found
+        text = f"Please: {found.text}"
+        return dataclasses.replace(
+            found, text=text, template_sha256="f" * 64, sha256=hashlib.sha256(text.encode()).hexdigest()
+        )
+
+    monkeypatch.setattr(Template, "render", changed)
+    found = again(trace)
+    assert found.differences[0].startswith(
+        "sub_question 1: the prompt is not the recorded one: the template decompose/sub_answer has changed ("
+    )
+    assert found.differences[-1] == "ended: answered when recorded, error now"
+
+
+def test_a_changed_prompt_is_shown_from_where_it_differs(tmp_path):
+    trace = made(tmp_path, strategy="direct")
+    events = [json.loads(line) for line in trace.path.read_text().splitlines()]
+    call = next(event for event in events if event["event"] == "call")
+    call["prompt"], call["prompt_sha256"] = call["prompt"].replace("apples", "pears"), "0" * 64
+    trace.path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    found = again(read(trace.path))
+    assert found.differences[0].startswith("answer: the prompt is not the recorded one from character ")
+    assert "'pears than cars?" in found.differences[0]
+
+
+def test_changed_parsing_is_told_step_by_step(tmp_path):
+    trace = made(tmp_path)
+    trace.path.write_text(trace.path.read_text().replace('"raw": "3", "value": 3', '"raw": "3", "value": 4'))
+    found = again(read(trace.path))
+    assert found.differences == ("#1 How many apples are there?: differs in parsed",)
+
+
+def test_a_killed_run_replays_up_to_its_end(tmp_path):
+    trace = made(tmp_path)
+    lines = trace.path.read_text().splitlines(keepends=True)
+    trace.path.write_text("".join(lines[:5]))
+    found = again(read(trace.path))
+    assert any("the recording is not finished" in difference for difference in found.differences)
+
+
+def test_a_run_that_ran_out_of_time_ends_so_again(tmp_path):
+
+    trace = made(tmp_path, script(plan=TimeoutError()))
+    assert trace.finished.stop_reason == "budget_seconds"
+    assert again(trace).differences == ()
+
+
+@pytest.mark.parametrize("damage", ["gone", "other", "no hash"])
+def test_the_recorded_image_is_wanted(tmp_path, damage):
+    trace = made(tmp_path)
+    path = trace.image_path(trace.started.images[0])
+    if damage == "gone":
+        path.unlink()
+    elif damage == "other":
+        Image.new("RGB", (8, 8)).save(path)
+    else:
+        sha256 = trace.started.images[0].sha256
+        trace.path.write_text(trace.path.read_text().replace(sha256, "../../secret"))
+    with pytest.raises(TraceError, match="is not beside it|holds another image"):
+        again(read(trace.path))
+
+
+def test_an_unknown_strategy_is_said(tmp_path):
+    trace = made(tmp_path)
+    trace.path.write_text(trace.path.read_text().replace('"strategy": "decompose"', '"strategy": "dance"', 1))
+    with pytest.raises(TraceError, match="made by the strategy 'dance'"):
+        again(read(trace.path))

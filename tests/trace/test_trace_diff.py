@@ -1,0 +1,89 @@
+import io
+
+from rich.console import Console
+from runs import PLAN, recorded, script
+
+from cot.trace.diff import diff_traces
+from cot.trace.read import read
+from cot.trace.show_diff import diff_lines
+from cot.trace.tree import nodes, regions
+
+MORE = {"How many apples": "0", "How many cars": "1"}
+
+
+def printed(diff, width=80):
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(diff_lines(diff))
+    return console.file.getvalue()
+
+
+def test_sub_questions_hold_their_calls_and_answers(tmp_path):
+    found = nodes(read(recorded(tmp_path)))
+    assert [node.kind for node in found] == [
+        "call", "sub_question", "sub_question", "reasoning", "tool_use", "summary", "final_answer",
+    ]  # fmt: skip
+    assert [(node.number, len(node.calls), node.answer.value) for node in found[1:3]] == [(1, 1, 3), (2, 1, 1)]
+
+
+def test_equal_runs_do_not_differ(tmp_path):
+    diff = diff_traces(read(recorded(tmp_path / "a")), read(recorded(tmp_path / "b")))
+    assert diff.same_steps
+    assert not diff.setup
+    assert {pair.side for pair in diff.pairs} == {"same"}
+
+
+def test_a_changed_answer_is_followed_to_its_step(tmp_path):
+    diff = diff_traces(read(recorded(tmp_path)), read(recorded(tmp_path, script(answers=MORE))))
+    assert not diff.same_steps
+    changed = {pair.title: {c.name: (c.a, c.b) for c in pair.changes} for pair in diff.pairs if pair.side == "changed"}
+    assert changed["#1 How many apples are there?"] == {"said": ("3", "0"), "value": ("3", "0")}
+    assert changed["calculate #1 > #2"] == {"#1": ("3", "0"), "result": ("yes", "no")}
+    assert [(c.name, c.a, c.b) for c in diff.outcome] == [("answer", "yes", "no")]
+    shown = printed(diff)
+    assert "~ #1 How many apples are there?" in shown
+    assert "value: 3 → 0" in shown
+    assert "= #2 How many cars are there?" in shown
+    assert "ended differently" in shown
+
+
+def test_a_reworded_sub_question_stays_beside_the_old_one(tmp_path):
+    plan = PLAN.replace("cars are", "red cars are")
+    other = recorded(tmp_path, script(plan=plan, answers={"How many apples": "3", "How many red": "1"}))
+    diff = diff_traces(read(recorded(tmp_path)), read(other))
+    (pair,) = [pair for pair in diff.pairs if pair.title.startswith("#2")]
+    assert pair.side == "changed"
+    assert {"question", "prompt"} == {change.name for change in pair.changes}
+    assert "      + How many red cars are there?" in printed(diff)
+
+
+def test_strategies_compare(tmp_path):
+    diff = diff_traces(read(recorded(tmp_path)), read(recorded(tmp_path, strategy="direct")))
+    assert [(c.name, c.a, c.b) for c in diff.setup] == [("strategy", "decompose", "direct")]
+    assert {pair.side for pair in diff.pairs} == {"only_a", "only_b", "changed"}
+    shown = printed(diff)
+    assert "- #1 How many apples" in shown
+    assert "+ answer" in shown
+    assert "cost: calls 3 → 1" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_hostile_text_is_shown_as_text(tmp_path):
+    hostile = "\x1b[31mred\u202e[bold]x[/bold]"
+    diff = diff_traces(
+        read(recorded(tmp_path, text=hostile)), read(recorded(tmp_path, script(direct=hostile), strategy="direct"))
+    )
+    shown = printed(diff)
+    assert not set(shown) & set("\x1b\u202e")
+    assert "[bold]x[/bold]" in shown
+
+
+def test_regions_are_four_numbers_in_order(tmp_path):
+    trace = read(recorded(tmp_path))
+    assert not list(regions(trace))
+    text = (
+        trace.path.read_text()
+        .replace('"wants": "count"', '"wants": "region"')
+        .replace('"value": 3,', '"value": "1 2 30 40",')
+    )
+    trace.path.write_text(text)
+    assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0))]

@@ -1,0 +1,100 @@
+import json
+import re
+
+import pytest
+from runs import PLAN, recorded, script
+
+from cot.errors import EngineError
+from cot.trace.otel import otlp_json
+from cot.trace.read import read
+from cot.trace.redact import redact
+
+
+def spans(trace, **options):
+    (resource,) = otlp_json(trace, **options)["resourceSpans"]
+    (scoped,) = resource["scopeSpans"]
+    return scoped["spans"]
+
+
+def attributes(span):
+    return {item["key"]: next(iter(item["value"].values())) for item in span["attributes"]}
+
+
+def test_one_agent_over_its_calls_and_tools(tmp_path):
+    root, *children = spans(read(recorded(tmp_path)))
+    assert [span["name"] for span in (root, *children)] == [
+        "invoke_agent cot", "plan cot", "chat scripted", "chat scripted", "execute_tool calculate",
+    ]  # fmt: skip
+    assert "parentSpanId" not in root
+    assert {span["parentSpanId"] for span in children} == {root["spanId"]}
+    assert len({span["spanId"] for span in (root, *children)}) == 5
+    for span in (root, *children):
+        assert span["traceId"] == root["traceId"]
+        assert int(root["startTimeUnixNano"]) <= int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"])
+    found = attributes(children[1])
+    assert found["gen_ai.operation.name"] == "chat"
+    assert found["gen_ai.request.model"] == "scripted"
+    assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.cache_read.input_tokens"]) == ("50", "10")
+    assert found["gen_ai.usage.output_tokens"] == "1"
+    assert found["gen_ai.response.finish_reasons"] == {"values": [{"stringValue": "stop"}]}
+    assert found["cot.step"] == "sub_question 1"
+    assert attributes(root)["cot.stop_reason"] == "answered"
+
+
+def test_errors_have_a_type(tmp_path):
+    root, plan = spans(read(recorded(tmp_path, script(plan=EngineError("the model is gone")))))
+    assert attributes(root)["error.type"] == attributes(plan)["error.type"] == "error"
+    assert root["status"] == {"code": 2, "message": "error"}
+
+
+def test_content_is_there_only_when_asked_for(tmp_path):
+    trace = read(recorded(tmp_path))
+    without = json.dumps(otlp_json(trace))
+    assert "apples" not in without
+    assert "#1 > #2" not in without
+    _, plan, *_ = spans(trace, content=True)
+    (said,) = json.loads(attributes(plan)["gen_ai.output.messages"])
+    assert said == {"role": "assistant", "parts": [{"type": "text", "content": PLAN}], "finish_reason": "stop"}
+    assert "apples" not in json.dumps(otlp_json(redact(trace, frozenset({"all"})), content=True))
+
+
+def test_the_same_trace_gives_the_same_spans(tmp_path):
+    path = recorded(tmp_path)
+    assert otlp_json(read(path)) == otlp_json(read(path))
+
+
+def test_a_torn_and_an_empty_trace_have_spans(tmp_path):
+    path = recorded(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    assert attributes(spans(read(path))[0])["error.type"] == "unfinished"
+    path.write_bytes(b"")
+    assert len(spans(read(path))) == 1
+
+
+VALUES = {"stringValue": str, "boolValue": bool, "intValue": str, "doubleValue": float, "arrayValue": dict}
+
+
+def test_the_shape_is_that_of_the_protocol(tmp_path):
+    for span in spans(read(recorded(tmp_path)), content=True):
+        assert set(span) <= {
+            "traceId", "spanId", "parentSpanId", "name", "kind", "startTimeUnixNano", "endTimeUnixNano", "attributes",
+            "status",
+        }  # fmt: skip
+        assert re.fullmatch("[0-9a-f]{32}", span["traceId"])
+        assert re.fullmatch("[0-9a-f]{16}", span["spanId"])
+        assert span["kind"] in (1, 3)
+        assert span["startTimeUnixNano"].isdecimal()
+        keys = [item["key"] for item in span["attributes"]]
+        assert len(set(keys)) == len(keys)
+        for item in span["attributes"]:
+            ((kind, value),) = item["value"].items()
+            assert isinstance(value, VALUES[kind])
+
+
+def test_the_protocols_own_parser_takes_it(tmp_path):
+    json_format = pytest.importorskip("google.protobuf.json_format")
+    service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    trace = read(recorded(tmp_path))
+    message = json_format.ParseDict(otlp_json(trace, content=True), service.ExportTraceServiceRequest())
+    assert len(message.resource_spans[0].scope_spans[0].spans) == 5

@@ -1,0 +1,166 @@
+import base64
+import hashlib
+import html.parser
+import re
+import shutil
+import subprocess
+
+import pytest
+from runs import recorded, script
+
+from cot.trace.diff import diff_traces
+from cot.trace.page import diff_page, traces_page
+from cot.trace.read import read
+from cot.trace.redact import redact
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+HOSTILE = (
+    "</title></style></script><script>document.title='owned'</script><img src=x onerror=alert(1)>\" ' \x1b[31m\u202e"
+)
+VOID = {"meta", "input", "img", "br"}
+ENDED_BY_THE_NEXT = {"th", "td", "dt", "dd"}
+
+
+class Structure(html.parser.HTMLParser):
+    """Reads a page: its elements with attributes, its text, and whether all that is opened is closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.open, self.texts = [], [], {}
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID | ENDED_BY_THE_NEXT:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in ENDED_BY_THE_NEXT:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        place = self.open[-1] if self.open else ""
+        self.texts[place] = self.texts.get(place, "") + data
+
+    def all(self, tag):
+        return [attributes for found, attributes in self.elements if found == tag]
+
+
+def assert_safe(page):
+    """Nothing is loaded, nothing runs but what the policy names by its hash, and no text became an element."""
+    found = Structure(page)
+    policy = next(m["content"] for m in found.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        text = found.texts.get(tag, "")
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[rule] == (f"'sha256-{digest}'" if text else "'none'")
+        assert len(found.all(tag)) == bool(text)
+    for tag, attributes in found.elements:
+        assert tag not in ("img", "iframe", "object", "embed", "link", "base", "form")
+        assert not [name for name in attributes if name.startswith("on") or name in ("style", "src")]
+        assert re.match("#|data:image/(png|jpeg);base64,", attributes.get("href", "#"))
+    assert not set(page) & set("\x1b\u202e\u200b\x00\r")
+    return found
+
+
+def test_one_trace_shows_all_of_it(tmp_path):
+    trace = read(recorded(tmp_path))
+    found = assert_safe(traces_page([trace]))
+    assert not found.all("script")
+    text = " ".join(found.texts.values())
+    for call in trace.calls:
+        assert call.prompt in text
+        assert call.raw in text
+    for part in ("Are there more apples than cars?", "#1", "count", "90%", "81%", "from #1 #2", "red.png, 64 x 48"):
+        assert part in " ".join(text.split())
+    assert len([e for e in found.all("rect") if e["class"] in ("prefill", "decode")]) == 6
+    assert found.all("use") == [{"href": f"#i{trace.started.images[0].sha256}"}]
+    assert str(tmp_path) not in traces_page([redact(trace, frozenset({"images"}))])
+
+
+def test_hostile_text_stays_text(tmp_path):
+    replies = script(plan=HOSTILE, direct=HOSTILE)
+    trace = read(recorded(tmp_path, replies, text=HOSTILE, source=HOSTILE))
+    found = assert_safe(traces_page([trace, trace]))
+    assert "document.title='owned'" in found.texts["h1"]
+    assert "\\x1b[31m\\u202e" in found.texts["h1"]
+    assert_safe(diff_page(diff_traces(trace, read(recorded(tmp_path)))))
+
+
+def test_several_traces_have_an_index_and_share_images(tmp_path):
+    traces = [read(recorded(tmp_path)), read(recorded(tmp_path, strategy="direct"))]
+    found = assert_safe(traces_page(traces))
+    assert [e["href"] for e in found.all("a")] == ["#t1", "#t2"]
+    assert [e["id"] for e in found.all("article")] == ["t1", "t2"]
+    assert len(found.all("image")) == 1
+    assert len(found.all("use")) == 2
+
+
+@pytest.mark.parametrize("damage", ["gone", "other", "path"])
+def test_images_are_shown_only_if_they_are_the_recorded_ones(tmp_path, damage):
+    trace = read(recorded(tmp_path))
+    path = trace.image_path(trace.started.images[0])
+    if damage == "path":
+        trace.path.write_text(trace.path.read_text().replace(path.stem, "../images/" + path.stem))
+    else:
+        path.write_bytes(b"" if damage == "gone" else read(recorded(tmp_path / "b")).path.read_bytes())
+    found = assert_safe(traces_page([read(trace.path)]))
+    assert not found.all("use")
+    assert "image: " in found.texts["p"]
+
+
+def test_a_torn_trace_is_shown(tmp_path):
+    path = recorded(tmp_path)
+    path.write_bytes(path.read_bytes()[:-30])
+    text = assert_safe(traces_page([read(path)])).texts["p"]
+    assert "cut short" in text
+    assert "The run did not end" in text
+
+
+def test_regions_lie_on_the_image(tmp_path):
+    path = recorded(tmp_path)
+    text = (
+        path.read_text()
+        .replace('"wants": "count"', '"wants": "region"')
+        .replace('"value": 3,', '"value": "0 0.5 0.5 1",')
+    )
+    path.write_text(text)
+    (region,) = [e for e in assert_safe(traces_page([read(path)])).all("rect") if e["class"] == "region"]
+    assert [float(region[name]) for name in ("x", "y", "width", "height")] == [0, 24, 32, 24]
+
+
+def test_what_is_redacted_is_not_in_the_page(tmp_path):
+    trace = read(recorded(tmp_path, source="secret.png"))
+    pages = {what: traces_page([redact(trace, frozenset({what}))]) for what in ("prompts", "images", "all")}
+    assert "How many cups" not in pages["prompts"]
+    assert "more apples than cars" not in pages["prompts"]
+    assert "data:image" in pages["prompts"]
+    for what in ("images", "all"):
+        assert "data:image" not in pages[what]
+        assert "secret.png" not in pages[what]
+        assert trace.started.images[0].sha256[:16] not in pages[what]
+    assert "cars" not in pages["all"]
+    for page in pages.values():
+        assert_safe(page)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path")
+def test_in_a_browser_nothing_hostile_runs_and_the_search_does(tmp_path):
+    replies = script(plan=HOSTILE, direct=HOSTILE)
+    traces = [read(recorded(tmp_path, replies, text=HOSTILE)), read(recorded(tmp_path, strategy="direct"))]
+    page = tmp_path / "page.html"
+    page.write_text(traces_page(traces), "utf-8")
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "2 of 2" in done.stdout
+    assert "<title>cot traces</title>" in done.stdout
+    assert "Refused to" not in done.stderr
