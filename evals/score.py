@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from cot.answer import show_value
 from cot.errors import PlanError
-from cot.planner.decompose import FALL_BACK
-from cot.planner.expression import evaluate
+from cot.expression import evaluate
+from cot.planner.direct import FALL_BACK
 from cot.planner.plan import Plan, parse_plan
 from cot.planner.run import Outcome
 from cot.stats import clustered_bootstrap, wilson

@@ -16,10 +16,16 @@ from typing import Any, Final
 import cot
 from cot.engine.base import Engine, Usage
 from cot.errors import CotError, TraceError, UsageError
+from cot.planner.asked import storable
 from cot.planner.budget import Budget, ChainStopped
-from cot.planner.chain import Chain, Conclusion, storable, unknown
+from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
+from cot.planner.reason import reason
+from cot.planner.route import route
+from cot.planner.tuning import Tuning
+from cot.planner.verify import verify
+from cot.planner.vote import vote
 from cot.question import Question
 from cot.step import FinalAnswer, Step, StopReason
 from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
@@ -28,7 +34,9 @@ from cot.trace.record import Recorder
 Strategy = Callable[[Chain], Awaitable[Conclusion]]
 """Takes a chain, adds steps to it, and comes to a conclusion."""
 
-STRATEGIES: Final[dict[str, Strategy]] = {"direct": direct, "decompose": decompose}
+STRATEGIES: Final[dict[str, Strategy]] = {
+    "direct": direct, "decompose": decompose, "cot": reason, "vote": vote, "verify": verify, "route": route,
+}  # fmt: skip
 """By the name that users give."""
 
 
@@ -55,21 +63,24 @@ async def run(
     budget: Budget | None = None,
     *,
     seed: int = 0,
+    tuning: Tuning | None = None,
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Answer a question.
 
+    tuning: numbers that the strategy goes by; None is the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     if strategy not in STRATEGIES:
         raise UsageError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
     budget = budget or Budget()
-    chain = Chain(question, engine, budget, seed=seed, recorder=recorder, on_step=on_step)
+    chain = Chain(question, engine, budget, seed=seed, tuning=tuning, recorder=recorder, on_step=on_step)
     if recorder:
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **dataclasses.asdict(budget)})
+        numbers = {**dataclasses.asdict(budget), **({f"tuning: {k}": v for k, v in tuning} if tuning else {})}
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
     try:
         conclusion = await _conclude(STRATEGIES[strategy], chain)
     except TraceError:
@@ -96,10 +107,10 @@ async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
         raise
     except ChainStopped as stopped:
         chain.note(str(stopped))
-        return Conclusion(unknown(), stopped.stop_reason)
+        return Conclusion(chain.best or unknown(), stopped.stop_reason)
     except CotError as error:
         chain.note(str(error))
-        return Conclusion(unknown(), "error")
+        return Conclusion(chain.best or unknown(), "error")
 
 
 def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, report: bool = True) -> None:

@@ -158,7 +158,7 @@ def test_an_image_may_be_piped(cot_ask, image, tmp_path):
         (["-", "red.png"], b"x", False, "the question is missing"),
         (["red.png", "How many?", "--choices", "a,a"], b"", False, "distinct"),
         (["red.png", "How many?", "--choices", "a,"], b"", False, "not empty"),
-        (["red.png", "How many?", "--strategy", "vote"], b"", False, "unknown strategy 'vote'; known: direct"),
+        (["red.png", "How many?", "--strategy", "guess"], b"", False, "unknown strategy 'guess'; known: direct"),
         (["red.png", "How many?", "--max-steps", "0"], b"", False, "--max-steps: got 0; expected an integer from 1"),
         (["red.png", "How many?", "--max-seconds", "nan"], b"", False, "--max-seconds"),
     ],
