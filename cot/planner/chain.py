@@ -130,9 +130,9 @@ class Chain:
                 raise self.stopped
             granted = await self.allowance.take(n * rendered.max_tokens)
             n = min(n, granted)
-            content = (*(images or self.question.images), rendered.text)
-            chosen = sampling or Sampling(seed=self.seed)
-            request = Request((Message("user", content),), granted // n, chosen, constraint, n)
+            content: tuple[str | LoadedImage, ...] = (*(images or self.question.images), rendered.text)
+            sampling = sampling or Sampling(seed=self.seed)
+            request = Request((Message("user", content),), granted // n, sampling, constraint, n)
             call = _call(rendered, step, request)
             completion = await self._complete(call, request, granted)
         except ChainStopped as stopped:
@@ -141,11 +141,8 @@ class Chain:
         self.usage += completion.usage
         tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
         starved = request.max_tokens < rendered.max_tokens
-        found = [
-            read(one, parse, tokens=tokens, starved=starved, may_be_cut=may_be_cut) for one in completion.candidates
-        ]
-        self._take_down(call, completion, found)
-        return found
+        found = [read(c, parse, tokens=tokens, starved=starved, may_be_cut=may_be_cut) for c in completion.candidates]
+        return self._taken_down(call, completion, found)
 
     async def _complete(self, call: Call, request: Request, granted: int) -> Completion:
         used = 0
@@ -172,7 +169,7 @@ class Chain:
         if self._recorder:
             self._recorder.record(call)
 
-    def _take_down(self, call: Call, completion: Completion, found: Sequence[Asked[Any]]) -> None:
+    def _taken_down(self, call: Call, completion: Completion, found: list[Asked[T]]) -> list[Asked[T]]:
         if not completion.logprobs:
             self.note("the engine gives no probabilities; confidences are shown as 0")
         timings = dataclasses.asdict(completion.timings)
@@ -192,6 +189,7 @@ class Chain:
             }
             self._record(call.model_copy(update=update))
             measured = Measured()  # what the samples of a call cost together is told once
+        return found
 
 
 def product(confidences: Iterable[float]) -> float:

@@ -70,8 +70,8 @@ async def run(
 ) -> Outcome:
     """Answer a question.
 
-    tuning: numbers that the strategy goes by; None is the defaults.
-    settings: plain values for the trace. on_step: called with each step as it is finished.
+    tuning: numbers that the strategy goes by, None for the defaults. settings: plain values for the trace.
+    on_step: called with each step as it is finished.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     if strategy not in STRATEGIES:
@@ -79,7 +79,7 @@ async def run(
     budget = budget or Budget()
     chain = Chain(question, engine, budget, seed=seed, tuning=tuning, recorder=recorder, on_step=on_step)
     if recorder:
-        numbers = {**dataclasses.asdict(budget), **({f"tuning: {k}": v for k, v in tuning} if tuning else {})}
+        numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
         _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
     try:
         conclusion = await _conclude(STRATEGIES[strategy], chain)

@@ -55,7 +55,9 @@ async def _checkable_plan(chain: Chain) -> tuple[Plan | None, str]:
         return None, str(stopped)
     if plan is None:
         return None, "the plan is not valid"
-    if plan.expression is None or not plan.needs_several_facts:
+    if plan.expression is None:
+        return None, "the plan leaves the answer to the model"
+    if not plan.needs_several_facts:
         return None, "the plan asks for no facts of their own"
     return plan, ""
 

@@ -118,8 +118,10 @@ async def use_tool(
     if isinstance(result, str) and len(result) > MAX_RESULT_CHARACTERS:
         raise ToolError(f"tool {tool.name} gave {len(result):,} characters; expected at most {MAX_RESULT_CHARACTERS:,}")
     try:
+        if isinstance(result, str):
+            result.encode()
         return ToolUse(name=tool.name, arguments=dict(arguments), result=result)
-    except ValidationError as error:
+    except (ValidationError, UnicodeEncodeError) as error:
         raise ToolError(f"tool {tool.name} gave {result!r}; expected a finite number or text in UTF-8") from error
 
 

@@ -6,6 +6,7 @@ from cot.engine import ScriptedEngine
 from cot.errors import PromptError, TraceError, UsageError
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.planner.run import STRATEGIES, run
+from cot.planner.tuning import Tuning
 from cot.trace.read import read_trace
 from cot.trace.record import Recorder
 
@@ -53,6 +54,13 @@ async def test_the_trace_alone_tells_why(question, engine, tmp_path):
     assert second.confidence == pytest.approx(0.9)
     assert (finished.answer, finished.stop_reason) == (outcome.answer, "answered")
     assert finished.measured.usage["calls"] == 3
+
+
+async def test_the_trace_tells_what_a_strategy_was_tuned_by(question, engine, tmp_path):
+    with Recorder(tmp_path) as recorder:
+        await run("route", question(), engine(COMPARE), tuning=Tuning(keep=0.7), recorder=recorder)
+    started = read_trace(recorder.path).started
+    assert (started.settings["tuning: keep"], started.settings["tuning: samples"]) == (0.7, 8)
 
 
 async def test_two_runs_differ_only_in_what_was_measured(question, engine, tmp_path):
