@@ -90,14 +90,9 @@ async def run(
         _finish(chain, recorder, Conclusion(unknown(), "cancelled" if stopped else "error"), report=False)
         raise
     _finish(chain, recorder, conclusion)
-    return Outcome(
-        conclusion.answer,
-        chain.steps,
-        conclusion.stop_reason,
-        chain.usage,
-        chain.allowance.seconds,
-        (*(f"{image.source}: {note}" for image in question.images for note in image.notes), *chain.notes),
-    )
+    of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
+    answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
+    return Outcome(answer, chain.steps, stop_reason, chain.usage, seconds, (*of_images, *chain.notes))
 
 
 async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
