@@ -1,4 +1,4 @@
-"""Finding facts: the sub-questions of a plan, asked, and what follows from their answers.
+"""Finds facts: the sub-questions of a plan, asked, and what follows from their answers.
 
 In: a chain and a plan. Out: sub-answers by id, a summary of them, and the value that they compute to.
 Sub-questions that do not depend on each other are asked together. It chooses no strategy.

@@ -49,13 +49,11 @@ BROKEN = (
 SHORT = ("3", "yes", "no", "red", "unknown", "12.5%", "0", "[0, 0, 0.5, 0.5]")
 
 
-def output(rng):
-    """One thing that a model might say."""
+def output(rng, prompt):
+    """One thing that a model might say; mostly of the right shape, since else nothing comes behind a plan."""
     kind = rng.random()
-    if kind < 0.35:
-        return rng.choice(PLANS)
     if kind < 0.6:
-        return rng.choice(SHORT)
+        return rng.choice(PLANS if prompt.startswith("Split") else SHORT)
     text = rng.choice(BROKEN + PLANS)
     if kind < 0.8:
         at = rng.randrange(len(text) + 1)
@@ -74,7 +72,7 @@ class Babbling(ScriptedEngine):
     def babble(self, request):
         candidates, used = [], 0
         for _ in range(request.n):
-            text, allowed = output(self.rng), request.max_tokens
+            text, allowed = output(self.rng, request.messages[-1].content[-1]), request.max_tokens
             words = text.split(" ")
             cut = len(words) > allowed
             finish = "length" if cut or self.rng.random() < 0.05 else self.rng.choice(["stop"] * 20 + ["cancelled"])
