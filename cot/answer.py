@@ -14,8 +14,8 @@ from cot.step import Value, Wants
 from cot.trace.plain import UNKNOWN, show_value
 
 __all__ = [
-    "INVISIBLE", "SPACES", "UNKNOWN", "constraint_for", "match_choice", "parse_answer", "parse_free", "show_answer",
-    "show_value",
+    "INVISIBLE", "SPACES", "UNKNOWN", "comparable", "constraint_for", "match_choice", "parse_answer", "parse_free",
+    "show_answer", "show_value",
 ]  # fmt: skip
 
 COUNT_PATTERN: Final = "unknown|0|[1-9][0-9]{0,2}"
@@ -130,6 +130,11 @@ def show_answer(value: Value, raw: str) -> str:
     """A value as `show_value` has it, with the % sign that the model gave it."""
     percent = type(value) in (int, float) and _bare(raw).endswith("%")
     return show_value(value) + "%" * percent
+
+
+def comparable(value: Value) -> str:
+    """The same text for values that say the same: case, blanks and a final full stop do not count, 3.0 is 3."""
+    return " ".join(show_value(value).casefold().split()).rstrip(".")
 
 
 _EXPECTED: Final[dict[Wants, str]] = {

@@ -45,7 +45,7 @@ class Settings(BaseModel):
     model: str = Field(default="embedded", min_length=1)
     """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
     strategy: str = Field(default="decompose", pattern=r"^[a-z][a-z0-9_]*$", examples=["decompose", "direct"])
-    """How a question is answered: a folder of `prompts/`."""
+    """How a question is answered: `direct`, `decompose`, `cot`, `vote`, `verify` or `route`."""
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
     """Language of the prompt templates; steps without a translation are asked in English."""
     device: str = Field(
@@ -68,6 +68,10 @@ class Settings(BaseModel):
     """Seconds spent on one question at most, loading the model not counted."""
     trace_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path("cot") / "traces")
     """Folder of the traces. In a settings file it is relative to that file."""
+    calibration: Path = Field(
+        default_factory=lambda: platformdirs.user_config_path("cot") / "calibration.json", examples=["calibration.json"]
+    )
+    """File of what `route` and `vote` are tuned by for each model; it need not exist. Relative as `trace_dir` is."""
     max_image_pixels: int = Field(default=DEFAULT_MAX_PIXELS, ge=1, le=HARD_MAX_PIXELS)
     """Width times height of an image at most."""
     max_image_bytes: int = Field(default=DEFAULT_MAX_BYTES, ge=1, le=2**32)
@@ -235,7 +239,7 @@ def _expected(name: str) -> str:
     """What a setting takes, in words: `an integer from 1 to 1000`."""
     schema = _type(name).json_schema()
     kind = {"integer": "an integer", "number": "a number", "string": "text"}[schema["type"]]
-    if schema.get("format") == "path":
+    if schema.get("format") == "path" and "examples" not in schema:
         return "the path of a folder, as text"
     if "examples" in schema:
         return f"text like {', '.join(schema['examples'])}"

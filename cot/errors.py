@@ -40,6 +40,10 @@ class PlanError(CotError):
     """A plan's text is not a valid plan."""
 
 
+class ToolError(CotError):
+    """A tool was given wrong arguments, failed, or took too long."""
+
+
 class TraceError(CotError):
     """A trace is missing, unreadable, or of an unknown version."""
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from cot.answer import show_value
 from cot.errors import PlanError
-from cot.planner.decompose import FALL_BACK
-from cot.planner.expression import evaluate
+from cot.expression import evaluate
+from cot.planner.direct import FALL_BACK
 from cot.planner.plan import Plan, parse_plan
 from cot.planner.run import Outcome
 from cot.stats import paired_difference, wilson
@@ -65,7 +65,8 @@ def score(case: Case, outcome: Outcome, strategy: str) -> Result:
 
 
 def _with_steps(base: Result, qa: QA, outcome: Outcome) -> Result:
-    asked = {step.text for step in outcome.steps if isinstance(step, SubQuestion)}
+    # A later round words some of them anew under the same number; what was planned is the first wording.
+    asked = set({s.id: s.text for s in reversed(outcome.steps) if isinstance(s, SubQuestion)}.values())
     truth = {normalise(fact.asked): normalise(fact.answer) for fact in qa.facts}
     answers = [step for step in outcome.steps if isinstance(step, SubAnswer)]
     known = [answer for answer in answers if normalise(answer.asked) in truth]
@@ -95,9 +96,9 @@ def _faithful(outcome: Outcome) -> bool | None:
 
 
 def _replan(outcome: Outcome, expression: str) -> Plan | None:
-    lines = [f"{s.id}. [{s.wants}] {s.text}" for s in outcome.steps if isinstance(s, SubQuestion)]
+    lines = {s.id: f"{s.id}. [{s.wants}] {s.text}" for s in outcome.steps if isinstance(s, SubQuestion)}
     try:
-        return parse_plan("\n".join([*lines, f"answer: {expression}"]))
+        return parse_plan("\n".join([*lines.values(), f"answer: {expression}"]))
     except PlanError:
         return None
 

@@ -85,6 +85,7 @@ def test_settings_are_frozen() -> None:
         ("kv_memory = '0MiB'", "'0MiB'", "text like auto, 512MiB, 2GiB"),
         ("strategy = '../x'", "'../x'", "text like decompose, direct"),
         ("trace_dir = 3", "3", "the path of a folder, as text"),
+        ("calibration = 3", "3", "text like calibration.json"),
     ],
 )
 def test_wrong_values_in_a_file(folder: Path, line: str, got: str, expected: str) -> None:

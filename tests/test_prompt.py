@@ -33,6 +33,26 @@ GOLDEN = {
     ("decompose/decide", (("question", QUESTION), ("summary", "How many dogs are there? 3"))): (
         f"How many dogs are there? 3\n{QUESTION}\nAnswer briefly."
     ),
+    (
+        "decompose/more",
+        (("question", QUESTION), ("summary", "Still unknown: How many?"), ("missing", ("2. [count] How many?",))),
+    ): (
+        f"Question: {QUESTION}\nStill unknown: How many?\n"
+        "Ask for each unknown fact in another way, one line each:\n2. [count] How many?"
+    ),
+    ("cot/reason", (("question", QUESTION),)): (
+        f"{QUESTION}\nSay in a few sentences what in the image matters for this, and what follows from it:"
+    ),
+    ("cot/reason", (("question", QUESTION), ("choices", ("yes", "no")))): (
+        f"{QUESTION}\nChoices: yes, no.\n"
+        "Say in a few sentences what in the image matters for this, and what follows from it:"
+    ),
+    ("cot/answer", (("question", QUESTION), ("reasoning", "Three dogs, two cats."))): (
+        f"Three dogs, two cats.\n{QUESTION}\nAnswer briefly."
+    ),
+    ("cot/answer", (("question", QUESTION), ("reasoning", "Three."), ("choices", ("yes", "no")))): (
+        f"Three.\n{QUESTION}\nChoices: yes, no. Answer with one of them."
+    ),
 }
 
 

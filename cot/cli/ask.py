@@ -35,7 +35,7 @@ def ask(
     model: Annotated[
         str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")
     ] = None,
-    strategy: Annotated[str | None, typer.Option(help="direct or decompose.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="direct, decompose, cot, vote, verify or route.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
     quantize: Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")] = None,
@@ -176,8 +176,10 @@ def answered(outcome: "Outcome") -> bool:
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
     from cot.planner.budget import Budget
     from cot.planner.run import run
+    from cot.planner.tuning import load_tuning
     from cot.trace.record import Recorder
 
+    tuning = load_tuning(settings.calibration, settings.model)
     budget = Budget(settings.max_steps, settings.max_tokens, settings.max_seconds)
 
     async def answer(engine: "Engine", recorder: Recorder) -> "Outcome":
@@ -189,6 +191,7 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
                 budget,
                 seed=settings.seed,
                 language=settings.language,
+                tuning=tuning,
                 recorder=recorder,
                 on_step=output.step,
                 settings=settings.model_dump(mode="json"),

@@ -8,15 +8,18 @@ finished step. It knows no strategy.
 import asyncio
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from cot.answer import show_value
 from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
-from cot.errors import AnswerError, EngineError, PlanError
+from cot.errors import EngineError
+from cot.image import LoadedImage
+from cot.planner.asked import Asked, read, storable
 from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
+from cot.planner.tuning import Tuning
 from cot.prompt import Rendered, load_template
 from cot.question import Question
 from cot.step import FinalAnswer, Step, StopReason, SubAnswer, Value
@@ -25,23 +28,6 @@ from cot.trace.record import Recorder
 
 T = TypeVar("T")
 _NEVER_CHOSEN = -1e9
-
-
-@dataclass(frozen=True)
-class Asked(Generic[T]):
-    """What one call gave.
-
-    value: the parsed text; None if the model abstained or `problem` says why there is none.
-    confidence: probability that the model gave to its text, within what it was allowed to say;
-    0 if the engine gives no probabilities.
-    starved: whether the token budget cut the text short.
-    """
-
-    value: T | None
-    raw: str
-    confidence: float
-    problem: str | None = None
-    starved: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,21 +49,26 @@ class Chain:
         *,
         seed: int = 0,
         language: str = "en",
+        tuning: Tuning | None = None,
         recorder: Recorder | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> None:
         """Start the clock.
 
-        seed: of the sampling. language: of the templates. on_step: called with each finished step.
+        seed: of the sampling. language: of the templates. tuning: numbers that strategies go by.
+        on_step: called with each finished step.
         """
         self.question = question
+        self.seed = seed
+        self.tuning = tuning or Tuning()
+        self.best: FinalAnswer | None = None
+        """The answer if the chain ended now."""
         self.usage = Usage()
         self.notes: list[str] = []
         self.stopped: ChainStopped | None = None
         """Set once the model must not be asked any more."""
         self.allowance = Allowance(budget)
         self._engine = engine
-        self._seed = seed
         self._language = language
         self._recorder = recorder
         self._on_step = on_step
@@ -94,10 +85,12 @@ class Chain:
             ordered.insert(place, step)
         return tuple(ordered)
 
-    def add(self, step: Step) -> None:
-        """Take a finished step: record it and report it."""
+    def add(self, step: Step, image: LoadedImage | None = None) -> None:
+        """Take a finished step: record it and report it. image: what it made, kept beside the trace."""
         self._steps.append(step)
         if self._recorder:
+            if image:
+                self._recorder.add_image(image)
             self._recorder.record(StepTaken(step=step))
         if self._on_step:
             self._on_step(step)
@@ -117,51 +110,57 @@ class Chain:
         return loaded.render(**inputs)
 
     async def ask(
+        self, template: str, parse: Callable[[str], T | None], *, step: str, may_be_cut: bool = False, **how: Any
+    ) -> Asked[T]:
+        """Ask the model once, greedily. `how`, and the errors, are as for `sample`."""
+        return (await self.sample(template, parse, step=step, may_be_cut=may_be_cut, **how))[0]
+
+    async def sample(
         self,
         template: str,
         parse: Callable[[str], T | None],
         *,
         step: str,
+        n: int = 1,
+        sampling: Sampling | None = None,
         constraint: Constraint | None = None,
         may_be_cut: bool = False,
+        images: Sequence[LoadedImage] = (),
         **inputs: Any,
-    ) -> Asked[T]:
+    ) -> list[Asked[T]]:
         """Ask the model with a rendered template, behind all images of the question.
 
         parse: raises AnswerError or PlanError if the text is not what was wanted.
-        step: what the call is for, in the trace. may_be_cut: text that reached the token limit is
-        parsed all the same. Raises ChainStopped, and then every later call does.
+        step: what the call is for, in the trace. n: samples, fewer where the budget has not a token for each.
+        sampling: None is greedy. may_be_cut: text that reached the token limit is parsed all the same.
+        images: shown in place of the question's. Raises ChainStopped, and then every later call does.
         """
         rendered = self.render(template, **inputs)
         try:
             if self.stopped:
                 raise self.stopped
-            granted = await self.allowance.take(rendered.max_tokens)
-            call = _call(rendered, step, constraint, granted)
-            completion = await self._complete(call, rendered, constraint)
+            granted = await self.allowance.take(n * rendered.max_tokens)
+            n = min(n, granted)
+            request = Request(
+                messages(rendered, images or self.question.images),
+                granted // n,
+                sampling or Sampling(seed=self.seed),
+                constraint,
+                n,
+                rendered.stop,
+            )
+            call = _call(rendered, step, request)
+            completion = await self._complete(call, request, granted)
         except ChainStopped as stopped:
             self.stopped = self.stopped or stopped
             raise
         self.usage += completion.usage
-        asked = _parsed(completion, parse, may_be_cut=may_be_cut)
-        if asked.problem is None and completion.finish_reason == "length":
-            self.note(f"{step}: the text was cut after {granted} tokens")
-        if not completion.logprobs:
-            self.note("the engine gives no probabilities; confidences are shown as 0")
-        asked = dataclasses.replace(
-            asked, starved=completion.finish_reason == "length" and granted < rendered.max_tokens
-        )
-        self._record_answered(call, completion, asked)
-        return asked
+        tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
+        starved = request.max_tokens < rendered.max_tokens
+        found = [read(c, parse, tokens=tokens, starved=starved, may_be_cut=may_be_cut) for c in completion.candidates]
+        return self._taken_down(call, completion, found)
 
-    async def _complete(self, call: Call, rendered: Rendered, constraint: Constraint | None) -> Completion:
-        request = Request(
-            messages=messages(rendered, self.question.images),
-            max_tokens=call.max_tokens,
-            sampling=Sampling(seed=self._seed),
-            constraint=constraint,
-            stop=rendered.stop,
-        )
+    async def _complete(self, call: Call, request: Request, granted: int) -> Completion:
         used = 0
         try:
             async with asyncio.timeout(self.allowance.seconds_left):
@@ -179,31 +178,34 @@ class Chain:
             self._record(call.model_copy(update={"problem": storable(repr(error))}))
             raise
         finally:
-            self.allowance.give_back(call.max_tokens, used)
+            self.allowance.give_back(granted, used)
         return completion
 
     def _record(self, call: Call) -> None:
         if self._recorder:
             self._recorder.record(call)
 
-    def _record_answered(self, call: Call, completion: Completion, asked: Asked[Any]) -> None:
+    def _taken_down(self, call: Call, completion: Completion, found: list[Asked[T]]) -> list[Asked[T]]:
+        if not completion.logprobs:
+            self.note("the engine gives no probabilities; confidences are shown as 0")
         timings = dataclasses.asdict(completion.timings)
         seconds = {name.removesuffix("_seconds"): value for name, value in timings.items()}
-        update = {
-            "raw": storable(asked.raw),
-            "value": asked.value if isinstance(asked.value, Value) else str(asked.value),
-            "problem": asked.problem and storable(asked.problem),
-            "finish_reason": completion.finish_reason,
-            "confidence": asked.confidence,
-            "tokens": tuple((storable(t.token), max(t.logprob, _NEVER_CHOSEN)) for t in completion.logprobs),
-            "measured": Measured(usage=dataclasses.asdict(completion.usage), seconds=seconds),
-        }
-        self._record(call.model_copy(update=update))
-
-
-def storable(text: str) -> str:
-    """Text that UTF-8 can hold: halves of surrogate pairs, as in odd file names, become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+        measured = Measured(usage=dataclasses.asdict(completion.usage), seconds=seconds)
+        for candidate, asked in zip(completion.candidates, found, strict=True):
+            if asked.problem is None and candidate.finish_reason == "length":
+                self.note(f"{call.step}: the text was cut after {call.max_tokens} tokens")
+            update = {
+                "raw": asked.raw,
+                "value": asked.value if isinstance(asked.value, Value) else str(asked.value),
+                "problem": asked.problem and storable(asked.problem),
+                "finish_reason": candidate.finish_reason,
+                "confidence": asked.confidence,
+                "tokens": tuple((storable(t.token), max(t.logprob, _NEVER_CHOSEN)) for t in candidate.logprobs),
+                "measured": measured,
+            }
+            self._record(call.model_copy(update=update))
+            measured = Measured()  # what the samples of a call cost together is told once
+        return found
 
 
 def product(confidences: Iterable[float]) -> float:
@@ -223,22 +225,10 @@ def _later(step: Step, than: SubAnswer) -> bool:
     return isinstance(step, SubAnswer) and step.to > than.to
 
 
-def _parsed(completion: Completion, parse: Callable[[str], T | None], *, may_be_cut: bool) -> Asked[T]:
-    raw = storable(completion.text)
-    logprobs = completion.logprobs
-    confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
-    if completion.finish_reason != "stop" and not may_be_cut:
-        tokens = completion.usage.completion_tokens
-        before = "" if completion.candidates[0].satisfied else ", before it was what the constraint wants"
-        return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}")
-    try:
-        return Asked(parse(raw), raw, confidence)
-    except (AnswerError, PlanError) as error:
-        return Asked(None, raw, confidence, str(error))
-
-
-def _call(rendered: Rendered, step: str, constraint: Constraint | None, max_tokens: int) -> Call:
-    held_to = {"kind": type(constraint).__name__, **dataclasses.asdict(constraint)} if constraint else None
+def _call(rendered: Rendered, step: str, request: Request) -> Call:
+    held_to = None
+    if request.constraint:
+        held_to = {"kind": type(request.constraint).__name__, **dataclasses.asdict(request.constraint)}
     return Call(
         step=step,
         template=rendered.template,
@@ -246,5 +236,5 @@ def _call(rendered: Rendered, step: str, constraint: Constraint | None, max_toke
         prompt=storable(rendered.transcript),
         prompt_sha256=rendered.sha256,
         constraint=held_to,
-        max_tokens=max_tokens,
+        max_tokens=request.max_tokens,
     )

@@ -11,12 +11,13 @@ it accepts. A sub-question refers to earlier ones only, so no plan has a cycle. 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cot.answer import INVISIBLE, SPACES
 from cot.errors import PlanError
-from cot.planner.expression import MAX_REFERENCES, Expression, expression_pattern, parse_expression, supports
+from cot.expression import MAX_REFERENCES, Expression, Ref, Sum, expression_pattern, parse_expression, supports
 from cot.step import SubQuestion, Wants
 
 MAX_SUB_QUESTIONS: Final = MAX_REFERENCES
@@ -49,6 +50,16 @@ class Plan:
         """Ids of the sub-answers that the answer rests on; all of them if the model decides."""
         return supports(self.expression) if self.expression else tuple(q.id for q in self.sub_questions)
 
+    @property
+    def needs_several_facts(self) -> bool:
+        """Whether it does more than to ask one question again: `#1` alone over one sub-question does not."""
+        return len(self.sub_questions) > 1 or self.expression not in (None, Sum(((1, Ref(1)),)))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all it asks for is free text, as for a description, which no parts make better."""
+        return len(self.sub_questions) == 1 and self.sub_questions[0].wants == "text"
+
 
 def _text_pattern(number: int) -> str:
     # A reference must not be followed by a digit, and a regex has no look-ahead: what follows it is spelled out.
@@ -76,6 +87,12 @@ def _plan_pattern() -> str:
 PLAN_PATTERN: Final = _plan_pattern()
 """Regex of all valid plans, for Python's `re` and for Rust's `regex` alike."""
 
+
+def reworded_pattern(missing: Sequence[SubQuestion]) -> str:
+    """Regex of one line for each of these sub-questions: its number and kind as they are, its text anew."""
+    return r"\n".join(rf"{q.id}\. \[{q.wants}\] {_text_pattern(q.id)}" for q in missing)
+
+
 _COMPILED: Final = re.compile(PLAN_PATTERN)
 _LINE: Final = re.compile(r"([0-9])\. \[([a-z_]+)\] (.+)")
 _REFERENCE: Final = re.compile(r"#([0-9]+)")
@@ -90,6 +107,14 @@ def parse_plan(text: str) -> Plan:
     combined = last.removeprefix("answer: ")
     expression = None if combined == DECIDE else parse_expression(combined, references=len(questions))
     return Plan(questions, expression)
+
+
+def parse_reworded(text: str, missing: Sequence[SubQuestion]) -> tuple[SubQuestion, ...]:
+    """Read what `reworded_pattern` allows. Raises PlanError with what was expected."""
+    if not re.fullmatch(reworded_pattern(missing), text):
+        kept = ", ".join(f"'{q.id}. [{q.wants}] …'" for q in missing)
+        raise PlanError(f"got {text[:80]!r}; expected one line for each of {kept}")
+    return tuple(_sub_question(line) for line in text.split("\n"))
 
 
 def levels(plan: Plan) -> tuple[tuple[SubQuestion, ...], ...]:

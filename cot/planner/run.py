@@ -16,10 +16,16 @@ from typing import Any, Final
 import cot
 from cot.engine.base import Engine, Usage
 from cot.errors import CotError, TraceError, UsageError
+from cot.planner.asked import storable
 from cot.planner.budget import Budget, ChainStopped
-from cot.planner.chain import Chain, Conclusion, storable, unknown
+from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
+from cot.planner.reason import reason
+from cot.planner.route import route
+from cot.planner.tuning import Tuning
+from cot.planner.verify import verify
+from cot.planner.vote import vote
 from cot.question import Question
 from cot.step import FinalAnswer, Step, StopReason
 from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
@@ -28,7 +34,9 @@ from cot.trace.record import Recorder
 Strategy = Callable[[Chain], Awaitable[Conclusion]]
 """Takes a chain, adds steps to it, and comes to a conclusion."""
 
-STRATEGIES: Final[dict[str, Strategy]] = {"direct": direct, "decompose": decompose}
+STRATEGIES: Final[dict[str, Strategy]] = {
+    "direct": direct, "decompose": decompose, "cot": reason, "vote": vote, "verify": verify, "route": route,
+}  # fmt: skip
 """By the name that users give."""
 
 
@@ -56,21 +64,26 @@ async def run(
     *,
     seed: int = 0,
     language: str = "en",
+    tuning: Tuning | None = None,
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Answer a question.
 
-    language: of the templates. settings: plain values for the trace. on_step: called with each step as it is finished.
+    language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
+    settings: plain values for the trace. on_step: called with each step as it is finished.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     if strategy not in STRATEGIES:
         raise UsageError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
     budget = budget or Budget()
-    chain = Chain(question, engine, budget, seed=seed, language=language, recorder=recorder, on_step=on_step)
+    chain = Chain(
+        question, engine, budget, seed=seed, language=language, tuning=tuning, recorder=recorder, on_step=on_step
+    )
     if recorder:
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **dataclasses.asdict(budget)})
+        numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
     try:
         conclusion = await _conclude(STRATEGIES[strategy], chain)
     except TraceError:
@@ -80,14 +93,9 @@ async def run(
         _finish(chain, recorder, Conclusion(unknown(), "cancelled" if stopped else "error"), report=False)
         raise
     _finish(chain, recorder, conclusion)
-    return Outcome(
-        conclusion.answer,
-        chain.steps,
-        conclusion.stop_reason,
-        chain.usage,
-        chain.allowance.seconds,
-        (*(f"{image.source}: {note}" for image in question.images for note in image.notes), *chain.notes),
-    )
+    of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
+    answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
+    return Outcome(answer, chain.steps, stop_reason, chain.usage, seconds, (*of_images, *chain.notes))
 
 
 async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
@@ -97,10 +105,10 @@ async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
         raise
     except ChainStopped as stopped:
         chain.note(str(stopped))
-        return Conclusion(unknown(), stopped.stop_reason)
+        return Conclusion(chain.best or unknown(), stopped.stop_reason)
     except CotError as error:
         chain.note(str(error))
-        return Conclusion(unknown(), "error")
+        return Conclusion(chain.best or unknown(), "error")
 
 
 def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, report: bool = True) -> None:

@@ -119,6 +119,21 @@ def test_settings_come_from_the_command_line(cot_ask, image):
     assert (trace.started.strategy, trace.started.seed, trace.started.settings["max_steps"]) == ("direct", 3, 5)
 
 
+@pytest.mark.parametrize(("text", "answer"), [('{"embedded": {"keep": 0.95}}', "yes\n"), ("{}", "1\n")])
+def test_a_calibration_tunes_the_route(cot_ask, image, tmp_path, monkeypatch, text, answer):
+    (tmp_path / "mine.json").write_text(text)
+    monkeypatch.setenv("COT_CALIBRATION", "mine.json")
+    assert cot_ask(image, QUESTION, "--strategy", "route")[:2] == (0, answer)
+
+
+def test_a_calibration_that_is_none_is_a_wrong_setting(cot_ask, image, tmp_path, monkeypatch):
+    (tmp_path / "mine.json").write_text("[]")
+    monkeypatch.setenv("COT_CALIBRATION", "mine.json")
+    code, out, err = cot_ask(image, QUESTION, "--strategy", "route")
+    assert (code, out) == (2, "")
+    assert "mine.json: " in err
+
+
 def test_quiet_is_quiet(cot_ask, image):
     assert cot_ask(image, QUESTION, "-q") == (0, "yes\n", "")
 
@@ -158,7 +173,7 @@ def test_an_image_may_be_piped(cot_ask, image, tmp_path):
         (["-", "red.png"], b"x", False, "the question is missing"),
         (["red.png", "How many?", "--choices", "a,a"], b"", False, "distinct"),
         (["red.png", "How many?", "--choices", "a,"], b"", False, "not empty"),
-        (["red.png", "How many?", "--strategy", "vote"], b"", False, "unknown strategy 'vote'; known: direct"),
+        (["red.png", "How many?", "--strategy", "guess"], b"", False, "unknown strategy 'guess'; known: direct"),
         (["red.png", "How many?", "--max-steps", "0"], b"", False, "--max-steps: got 0; expected an integer from 1"),
         (["red.png", "How many?", "--max-seconds", "nan"], b"", False, "--max-seconds"),
     ],

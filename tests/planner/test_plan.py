@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
 
 from cot.errors import PlanError
-from cot.planner.plan import KINDS, PLAN_PATTERN, Plan, fill_in, levels, parse_plan
+from cot.planner.plan import (
+    KINDS,
+    PLAN_PATTERN,
+    Plan,
+    fill_in,
+    levels,
+    parse_plan,
+    parse_reworded,
+    reworded_pattern,
+)
 
 COMPARE = "1. [count] How many apples are there?\n2. [count] How many cars are there?\nanswer: #1 > #2"
 
@@ -47,8 +56,8 @@ _TOKENIZER = LLTokenizer("byte")
 _GRAMMAR = LLMatcher.grammar_from_regex(PLAN_PATTERN)
 
 
-def constraint_allows(text: str) -> bool:
-    matcher = LLMatcher(_TOKENIZER, _GRAMMAR)
+def constraint_allows(text: str, grammar: str = _GRAMMAR) -> bool:
+    matcher = LLMatcher(_TOKENIZER, grammar)
     assert not matcher.is_error(), matcher.get_error()
     tokens = list(text.encode())
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
@@ -126,6 +135,41 @@ def test_a_decision_rests_on_all_sub_answers():
 
 def test_references_are_filled_in_once():
     assert fill_in("Is #1 left of #2 and #3?", {1: "#2", 2: "the car"}) == "Is #2 left of the car and #3?"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("2. [phrase] Which hue has #1?\n4. [count] How many are #1, #2 or #3?", False),
+        ("2. [phrase] Which hue has #1?\n4. [count] How many are #1 or #3?", True),
+        ("2. [phrase] Which hue has it?\n4. [count] Count.", True),
+        ("2. [phrase] Which hue has #2?\n4. [count] Count.", False),
+        ("2. [phrase] Which hue has it?", False),
+        ("2. [count] Which hue has it?\n4. [count] Count.", False),
+        ("1. [phrase] Which hue has it?\n4. [count] Count.", False),
+        ("", False),
+    ],
+)
+def test_other_words_keep_number_and_kind(text, fits):
+    plan = parse_plan("1. [phrase] A?\n2. [phrase] B?\n3. [phrase] C?\n4. [count] D?\nanswer: #4")
+    missing = (plan.sub_questions[1], plan.sub_questions[3])
+    assert constraint_allows(text, LLMatcher.grammar_from_regex(reworded_pattern(missing))) == fits
+    if fits:
+        assert [(q.id, q.wants) for q in parse_reworded(text, missing)] == [(2, "phrase"), (4, "count")]
+    else:
+        with pytest.raises(PlanError, match="expected one line for each of '2. .phrase. …', '4. .count. …'"):
+            parse_reworded(text, missing)
+
+
+@pytest.mark.parametrize(
+    ("plan", "several", "is_open"),
+    [("1. [count] A?\nanswer: #1", False, False), ("1. [count] A?\nanswer: decide", False, False)]
+    + [("1. [count] A?\nanswer: #1 > 3", True, False), (COMPARE, True, False)]
+    + [("1. [text] A?\nanswer: #1", False, True), ("1. [text] A?\n2. [text] B?\nanswer: decide", True, False)],
+)
+def test_plans_tell_whether_they_are_worth_following(plan, several, is_open):
+    found = parse_plan(plan)
+    assert (found.needs_several_facts, found.is_open) == (several, is_open)
 
 
 def test_plan_text_is_the_format():

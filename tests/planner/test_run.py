@@ -5,7 +5,8 @@ import pytest
 from cot.engine import ScriptedEngine
 from cot.errors import PromptError, TraceError, UsageError
 from cot.planner.budget import Allowance, Budget, ChainStopped
-from cot.planner.run import run
+from cot.planner.run import STRATEGIES, run
+from cot.planner.tuning import Tuning
 from cot.trace.read import read_trace
 from cot.trace.record import Recorder
 
@@ -55,6 +56,13 @@ async def test_the_trace_alone_tells_why(question, engine, tmp_path):
     assert finished.measured.usage["calls"] == 3
 
 
+async def test_the_trace_tells_what_a_strategy_was_tuned_by(question, engine, tmp_path):
+    with Recorder(tmp_path) as recorder:
+        await run("route", question(), engine(COMPARE), tuning=Tuning(keep=0.7), recorder=recorder)
+    started = read_trace(recorder.path).started
+    assert (started.settings["tuning: keep"], started.settings["tuning: samples"]) == (0.7, 8)
+
+
 async def test_two_runs_differ_only_in_what_was_measured(question, engine, tmp_path):
     contents = []
     for _ in range(2):
@@ -75,13 +83,13 @@ async def test_seconds_are_a_hard_limit(question, engine, tmp_path):
     assert [call.problem is None for call in calls] == [True, False, False]
 
 
-@pytest.mark.parametrize("strategy", ["direct", "decompose"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 async def test_cancelling_leaves_a_whole_trace(question, engine, tmp_path, strategy):
     class Waiting(ScriptedEngine):
         async def complete(self, request):
             await asyncio.sleep(60)
 
-    scripted = Waiting([]) if strategy == "direct" else engine(COMPARE, kind=Stuck)
+    scripted = engine(COMPARE, kind=Stuck) if strategy == "decompose" else Waiting([])
     with Recorder(tmp_path) as recorder:
         task = asyncio.create_task(run(strategy, question(), scripted, recorder=recorder))
         await asyncio.sleep(0.1)
@@ -127,8 +135,8 @@ async def test_odd_text_does_not_break_the_trace(question, tmp_path, completion)
 
 
 async def test_unknown_strategies_are_named(question):
-    with pytest.raises(UsageError, match="unknown strategy 'vote'; known: direct, decompose"):
-        await run("vote", question(), ScriptedEngine([]))
+    with pytest.raises(UsageError, match="unknown strategy 'guess'; known: direct, decompose"):
+        await run("guess", question(), ScriptedEngine([]))
 
 
 @pytest.mark.parametrize(

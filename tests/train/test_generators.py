@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cot.answer import parse_answer, show_value
-from cot.planner.expression import evaluate
+from cot.expression import evaluate
 from cot.planner.plan import parse_plan
 from cot.train import data, easyvqa
 from cot.train.artwork import sprites

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cot.errors import PlanError
-from cot.planner.expression import (
+from cot.expression import (
     Absolute,
     Comparison,
     Extreme,

@@ -1,0 +1,57 @@
+"""What one call to the model gave: its text, parsed, and how sure the model was.
+
+In: a candidate of a completion, and what its text should be. Out: an `Asked`. It asks nobody.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from cot.engine.base import Candidate
+from cot.errors import AnswerError, PlanError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asked(Generic[T]):
+    """What one call, or one sample of it, gave.
+
+    value: the parsed text; None if the model abstained or `problem` says why there is none.
+    confidence: probability that the model gave to its text, within what it was allowed to say;
+    0 if the engine gives no probabilities.
+    starved: whether the token budget cut the text short.
+    """
+
+    value: T | None
+    raw: str
+    confidence: float
+    problem: str | None = None
+    starved: bool = False
+
+
+def read(
+    candidate: Candidate, parse: Callable[[str], T | None], *, tokens: int, starved: bool, may_be_cut: bool
+) -> Asked[T]:
+    """Parse a candidate.
+
+    parse: raises AnswerError or PlanError if the text is not what was wanted. tokens: how many it has.
+    starved: whether it was granted fewer than it wanted. may_be_cut: unfinished text is parsed all the same.
+    """
+    raw = storable(candidate.text)
+    logprobs = candidate.logprobs
+    confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
+    starved = starved and candidate.finish_reason == "length"
+    if candidate.finish_reason != "stop" and not may_be_cut:
+        before = "" if candidate.satisfied else ", before it was what the constraint wants"
+        return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}", starved)
+    try:
+        return Asked(parse(raw), raw, confidence, starved=starved)
+    except (AnswerError, PlanError) as error:
+        return Asked(None, raw, confidence, str(error), starved)
+
+
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold: halves of surrogate pairs, as in odd file names, become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()

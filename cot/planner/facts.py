@@ -1,0 +1,171 @@
+"""Finds facts: the sub-questions of a plan, asked, and what follows from their answers.
+
+In: a chain and a plan. Out: sub-answers by id, a summary of them, and the value that they compute to.
+Sub-questions that do not depend on each other are asked together. It chooses no strategy.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from cot.answer import constraint_for, match_choice, parse_answer, show_answer, show_value
+from cot.engine.base import Regex
+from cot.errors import PlanError
+from cot.expression import Ref, Sum
+from cot.image import LoadedImage
+from cot.planner.asked import Asked
+from cot.planner.budget import ChainStopped
+from cot.planner.chain import Chain, product
+from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, levels, parse_plan, parse_reworded, reworded_pattern
+from cot.step import FinalAnswer, SubAnswer, SubQuestion, Summary, Value
+from cot.tools.calculate import calculate
+
+Found = dict[int, SubAnswer]
+MAX_FILLED_IN_CHARACTERS: Final = 80
+MAX_SHOWN_CHARACTERS: Final = 1000
+"""Of one sub-answer in a summary."""
+
+
+async def ask_plan(chain: Chain) -> Asked[Plan]:
+    """Have the model plan. Raises ChainStopped."""
+    return await chain.ask(
+        "decompose/plan", lambda text: parse_plan(text.strip()), step="plan", constraint=Regex(PLAN_PATTERN),
+        question=chain.question.text,
+    )  # fmt: skip
+
+
+async def find(chain: Chain, plan: Plan, found: Found | None = None) -> Found:
+    """Ask all sub-questions whose answers are not known from `found` yet."""
+    found = dict(found or {})
+    for level in levels(plan):
+        wanted = [q for q in level if q.id not in found or found[q.id].value is None]
+        # With return_exceptions no call is left running behind a chain that has ended.
+        answers = await asyncio.gather(*(_answer(chain, q, found) for q in wanted), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            found[answer.to] = answer
+    return found
+
+
+async def find_more(chain: Chain, plan: Plan, found: Found) -> Found:
+    """Ask once more, in other words, for what the model did not know; the words are its own.
+
+    Gives `found` back where nothing is unknown, where the budget has no steps for it, and where the
+    model words nothing anew.
+    """
+    unknown = [q for q in plan.sub_questions if found[q.id].value is None]
+    missing = [q for q in unknown if all(found[number].value is not None for number in q.depends_on)]
+    # One step words them, and one is left for the decision or the direct answer.
+    if chain.stopped or not missing or chain.allowance.steps_left < len(unknown) + 2:
+        return found
+    try:
+        asked = await chain.ask(
+            "decompose/more",
+            lambda text: parse_reworded(text.strip(), missing),
+            step="more",
+            constraint=Regex(reworded_pattern(missing)),
+            question=chain.question.text,
+            summary=summarise(chain, found),
+            missing=[f"{q.id}. [{q.wants}] {q.text}" for q in missing],
+        )
+    except ChainStopped:
+        return found
+    if asked.value is None:
+        chain.note(f"more: {asked.problem}")
+        return found
+    for question in asked.value:
+        chain.add(question)
+    return await find(chain, _with(plan, asked.value), found)
+
+
+async def ask_one(
+    chain: Chain, question: SubQuestion, found: Found, *, step: str, images: Sequence[LoadedImage] = ()
+) -> SubAnswer:
+    """Ask a sub-question whose references are all known. images: in place of the question's."""
+    shown = {number: shown_answer(found[number])[:MAX_FILLED_IN_CHARACTERS] for number in question.depends_on}
+    text = fill_in(question.text, shown)
+    try:
+        asked: Asked[Value] = await chain.ask(
+            "decompose/sub_answer",
+            lambda raw: parse_answer(raw, question.wants),
+            step=step,
+            constraint=constraint_for(question.wants),
+            images=images,
+            question=text,
+            wants=question.wants,
+        )
+    except ChainStopped as stopped:
+        return SubAnswer(to=question.id, asked=text, value=None, raw="", confidence=0.0, problem=str(stopped))
+    problem = asked.problem
+    if asked.value is None and problem is None:
+        problem = "the model does not know"
+    return SubAnswer(
+        to=question.id, asked=text, value=asked.value, raw=asked.raw, confidence=asked.confidence, problem=problem
+    )
+
+
+def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None, str | None]:
+    """The computed answer, or why there is none; neither where the model is to decide.
+
+    With choices it is the choice that says the same. Its confidence is the product of its supports'.
+    """
+    if plan.expression is None:
+        return None, None
+    values: dict[int, Value] = {number: answer.value for number, answer in found.items()}
+    try:
+        use = calculate(plan.expression, values)
+    except PlanError as error:
+        return None, str(error)
+    match plan.expression:
+        case Sum(terms=((_, Ref(id=number)),)):
+            text, raw = shown_answer(found[number]), found[number].raw
+        case _:
+            text, raw = show_value(use.result), str(plan.expression)
+            chain.add(use)
+    confidence = product(found[number].confidence for number in plan.supports)
+    return FinalAnswer(text=text, value=use.result, raw=raw, confidence=confidence, supports=plan.supports), None
+
+
+def as_choice(chain: Chain, computed: FinalAnswer) -> FinalAnswer | None:
+    """The computed answer as one of the question's choices, if it has any; None if no choice says it."""
+    if not chain.question.choices:
+        return computed
+    choice = match_choice(computed.value, chain.question.choices)
+    return None if choice is None else computed.model_copy(update={"text": choice, "value": choice})
+
+
+def summarise(chain: Chain, found: Found) -> str:
+    """Add a summary of what is known, a fact a line, and what is not; give its text."""
+    answers = [found[number] for number in sorted(found)]
+    known = [
+        {"asked": answer.asked, "value": shown_answer(answer)[:MAX_SHOWN_CHARACTERS]}
+        for answer in answers
+        if answer.value is not None
+    ]
+    missing = [answer.asked for answer in answers if answer.value is None]
+    text = chain.render("decompose/summary", known=known, missing=missing).text
+    chain.add(Summary(text=text))
+    return text
+
+
+def shown_answer(answer: SubAnswer) -> str:
+    """An answer on one line."""
+    return " ".join(show_answer(answer.value, answer.raw).split())
+
+
+async def _answer(chain: Chain, question: SubQuestion, found: Found) -> SubAnswer:
+    blocked = [number for number in question.depends_on if found[number].value is None]
+    if blocked:
+        problem = f"it depends on #{blocked[0]}, which is unknown"
+        answer = SubAnswer(to=question.id, asked=question.text, value=None, raw="", confidence=0.0, problem=problem)
+    else:
+        answer = await ask_one(chain, question, found, step=f"sub_question {question.id}")
+    chain.add(answer)
+    return answer
+
+
+def _with(plan: Plan, reworded: Sequence[SubQuestion]) -> Plan:
+    """The plan with other words for some of its sub-questions."""
+    new = {question.id: question for question in reworded}
+    return Plan(tuple(new.get(question.id, question) for question in plan.sub_questions), plan.expression)

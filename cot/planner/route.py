@@ -1,0 +1,58 @@
+"""The route strategy: ask directly, and plan only where that may help.
+
+In: a chain. Out: its conclusion. A direct answer that the model is sure of is kept, at the cost of one
+call. Else the model plans; where its plan does more than to ask one question again, it is followed, and
+its answer is taken if it is sure enough. Whatever comes to nothing leaves the direct answer.
+"""
+
+from cot.planner.budget import ChainStopped
+from cot.planner.chain import Chain, Conclusion
+from cot.planner.decompose import follow
+from cot.planner.direct import ask_first, let_stand, say_first
+from cot.planner.facts import ask_plan
+from cot.trace.show import percent
+
+
+async def route(chain: Chain) -> Conclusion:
+    """Answer directly, or by steps where that is more likely right.
+
+    The confidence is that of the way taken. Raises ChainStopped.
+    """
+    first = await ask_first(chain)
+    if first.stop_reason not in ("answered", "unparsed"):
+        return first
+    if first.answer.value is not None and first.answer.confidence >= chain.tuning.keep:
+        return first
+    say_first(chain, first)
+    try:
+        plan = (await ask_plan(chain)).value
+    except ChainStopped as stopped:
+        if stopped.stop_reason != "error":
+            raise
+        # A server that cannot hold a model to plans says so here; the answer is none the worse for it.
+        chain.note(str(stopped))
+        return let_stand(chain, first, "there is no plan")
+    if plan is None:
+        return let_stand(chain, first, "the plan is not valid")
+    if not plan.needs_several_facts:
+        return let_stand(chain, first, "the plan is the question itself")
+
+    async def otherwise(chain: Chain, reason: str) -> Conclusion:
+        return let_stand(chain, first, reason)
+
+    return _better(chain, first, await follow(chain, plan, otherwise))
+
+
+def _better(chain: Chain, first: Conclusion, by_steps: Conclusion) -> Conclusion:
+    answer = by_steps.answer
+    if by_steps is first or answer is first.answer:
+        return by_steps
+    if answer.value is None:
+        reason = "the steps came to no answer"
+    # A confidence of 0 is that of an engine without probabilities, and says nothing.
+    elif first.answer.value is not None and 0 < answer.confidence < chain.tuning.accept:
+        reason = f"the steps came to {answer.text}, but only {percent(answer.confidence)} sure"
+    else:
+        return by_steps
+    stop_reason = first.stop_reason if by_steps.stop_reason in ("answered", "unparsed") else by_steps.stop_reason
+    return Conclusion(let_stand(chain, first, reason).answer, stop_reason)

@@ -1,0 +1,93 @@
+"""The verify strategy: ask directly, and check the answer against facts that are asked on their own.
+
+In: a chain. Out: its conclusion. Where the facts say otherwise, the least certain of them that has a known
+region is asked once more, of that region alone. Only if it says the same again, the facts prevail: that
+is two looks against one. Else the direct answer stands.
+"""
+
+from cot.answer import comparable
+from cot.planner.budget import ChainStopped
+from cot.planner.chain import Chain, Conclusion
+from cot.planner.decompose import announce
+from cot.planner.direct import ask_first, let_stand, say_first
+from cot.planner.facts import Found, as_choice, ask_one, ask_plan, compute, find
+from cot.planner.plan import Plan
+from cot.step import FinalAnswer, Reasoning, SubQuestion
+from cot.tools.zoom import Box, parse_box, zoom_step
+
+
+async def verify(chain: Chain) -> Conclusion:
+    """Answer directly, then check. The confidence is that of the answer that prevails. Raises ChainStopped."""
+    first = await ask_first(chain)
+    if first.stop_reason not in ("answered", "unparsed"):
+        return first
+    say_first(chain, first)
+    plan, obstacle = await _checkable_plan(chain)
+    if plan is None:
+        return _unchecked(chain, first, obstacle)
+    announce(chain, plan)
+    needed, left = len(plan.sub_questions), chain.allowance.steps_left
+    if left < needed:
+        conclusion = _unchecked(chain, first, f"the check needs {needed} more steps, and the budget has {left}")
+        return Conclusion(conclusion.answer, "budget_steps" if first.answer.value is not None else first.stop_reason)
+    found = await find(chain, plan)
+    computed, problem = compute(chain, plan, found)
+    if chain.stopped:
+        raise chain.stopped
+    checked = computed and as_choice(chain, computed)
+    if checked is None:
+        return _unchecked(chain, first, problem or "no choice says what the facts give")
+    if first.answer.value is None:
+        chain.add(Reasoning(text=f"The direct answer is unknown, and the facts say {checked.text}."))
+        return Conclusion(checked)
+    same = checked.value == first.answer.value
+    if same or (not chain.question.choices and comparable(checked.value) == comparable(first.answer.value)):
+        return let_stand(chain, first, "the facts say the same")
+    return await _contradicted(chain, first, plan, found, checked)
+
+
+async def _checkable_plan(chain: Chain) -> tuple[Plan | None, str]:
+    try:
+        plan = (await ask_plan(chain)).value
+    except ChainStopped as stopped:
+        if stopped.stop_reason != "error":
+            raise
+        return None, str(stopped)
+    if plan is None:
+        return None, "the plan is not valid"
+    if plan.expression is None:
+        return None, "the plan leaves the answer to the model"
+    if not plan.needs_several_facts:
+        return None, "the plan asks for no facts of their own"
+    return plan, ""
+
+
+async def _contradicted(chain: Chain, first: Conclusion, plan: Plan, found: Found, checked: FinalAnswer) -> Conclusion:
+    chain.add(Reasoning(text=f"The facts say {checked.text}, the direct answer is {first.answer.text}."))
+    regions = {q.id: (q, box) for q in plan.sub_questions if q.id in plan.supports and (box := _region(q, found))}
+    if not regions or len(chain.question.images) > 1:
+        return let_stand(chain, first, "no region is known in which to look again")
+    question, box = regions[min(regions, key=lambda number: found[number].confidence)]
+    use, closer = zoom_step(chain.question.images[0], box)
+    chain.add(use, closer)
+    # The crop goes alone, so that models of one image can take it.
+    again = await ask_one(chain, question, found, step=f"sub_question {question.id} again", images=(closer,))
+    chain.add(again)
+    if chain.stopped:
+        raise chain.stopped
+    if again.value is None or comparable(again.value) != comparable(found[question.id].value):
+        return let_stand(chain, first, f"#{question.id} is not the same at a closer look")
+    chain.add(Reasoning(text=f"#{question.id} is the same at a closer look, so the facts prevail."))
+    return Conclusion(checked)
+
+
+def _region(question: SubQuestion, found: Found) -> Box | None:
+    """The box that a fact refers to: one of the answers in its text may be `[left, top, right, bottom]`."""
+    texts = [found[number].value for number in question.depends_on]
+    boxes = [box for text in texts if isinstance(text, str) and (box := parse_box(text))]
+    return boxes[0] if len(boxes) == 1 else None
+
+
+def _unchecked(chain: Chain, first: Conclusion, reason: str) -> Conclusion:
+    chain.note(f"nothing could be checked: {reason}")
+    return let_stand(chain, first, reason)

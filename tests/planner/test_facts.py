@@ -1,0 +1,61 @@
+import pytest
+
+from cot.planner.budget import Budget
+from cot.planner.run import run
+from cot.planner.tuning import Tuning
+from cot.step import SubAnswer, SubQuestion, Summary
+
+COMPARE = "1. [count] How many apples are there?\n2. [count] How many cars are there?\nanswer: #1 > #2"
+ANSWERS = {"How many apples": "3", "How many cars": "unknown", "Count the red": "1"}
+MORE = {"Question:": "2. [count] Count the red cars."}
+
+
+def steps_of(outcome, kind):
+    return [step for step in outcome.steps if isinstance(step, kind)]
+
+
+async def test_what_is_unknown_is_asked_in_other_words(question, engine):
+    scripted = engine(COMPARE, ANSWERS | MORE)
+    outcome = await run("decompose", question(), scripted)
+    assert (outcome.answer.value, outcome.answer.supports, outcome.usage.calls) == (True, (1, 2), 5)
+    assert steps_of(outcome, SubQuestion)[-1].text == "Count the red cars."
+    assert [(a.to, a.value) for a in steps_of(outcome, SubAnswer)] == [(1, 3), (2, None), (2, 1)]
+    assert "Still unknown: How many cars are there?" in steps_of(outcome, Summary)[0].text
+    asked = scripted.requests[3].messages[-1].content[-1]
+    assert asked.splitlines()[-2:] == [
+        "Ask for each unknown fact in another way, one line each:", "2. [count] How many cars are there?",
+    ]  # fmt: skip
+
+
+async def test_other_words_may_use_what_is_known_and_free_what_was_blocked(question, engine):
+    plan = "1. [phrase] What is red?\n2. [phrase] What is on it?\n3. [count] How many #2 are there?\nanswer: #3"
+    answers = {"What is red": "a hat", "What is on it": "unknown", "Question:": "2. [phrase] What is on #1?"}
+    outcome = await run(
+        "decompose", question(), engine(plan, answers | {"What is on a hat?": "pins", "How many pins": "7"})
+    )
+    assert (outcome.answer.value, outcome.stop_reason) == (7, "answered")
+
+
+@pytest.mark.parametrize("said", ["", "1. [count] Cars?", "2. [phrase] Cars?", "2. [count] Cars?\n3. [count] Dogs?"])
+async def test_words_for_anything_else_are_refused(question, engine, said):
+    outcome = await run("decompose", question(), engine(COMPARE, ANSWERS | {"Question:": said}, direct="no"))
+    assert (outcome.answer.value, outcome.usage.calls) == (False, 5)
+    assert any(note.startswith("more: got") for note in outcome.notes)
+
+
+@pytest.mark.parametrize(("rounds", "calls"), [(1, 4), (2, 6), (3, 8)])
+async def test_rounds_are_bounded(question, engine, rounds, calls):
+    scripted = engine(COMPARE, ANSWERS | {"Question:": "2. [count] How many cars, then?"}, direct="no")
+    outcome = await run("decompose", question(), scripted, tuning=Tuning(rounds=rounds))
+    assert (outcome.answer.value, outcome.usage.calls) == (False, calls)
+
+
+async def test_no_round_is_begun_that_the_budget_cannot_end(question, engine):
+    outcome = await run("decompose", question(), engine(COMPARE, ANSWERS | MORE, direct="no"), Budget(max_steps=5))
+    assert (outcome.answer.value, outcome.stop_reason, outcome.usage.calls) == (False, "answered", 4)
+
+
+async def test_descriptions_are_not_taken_apart(question, engine):
+    plan = "1. [text] What is there?\nanswer: #1"
+    outcome = await run("decompose", question("Describe it."), engine(plan, direct="A red field."))
+    assert (outcome.answer.value, outcome.usage.calls) == ("A red field.", 2)
