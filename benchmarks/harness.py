@@ -49,6 +49,8 @@ def prepare(folder: Path, asked: list[Request]) -> None:
     lines = []
     for index, request in enumerate(asked):
         picture, text = request.messages[0].content
+        if isinstance(picture, str):
+            raise SystemExit(f"error: request {index} has no image; expected an image and a question")
         path = folder / f"{index}.png"
         picture.pixels.save(path)
         lines.append(json.dumps({"question": text, "image": str(path)}))

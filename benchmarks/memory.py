@@ -18,23 +18,22 @@ from typing import Final
 
 import numpy as np
 import psutil
+from PIL import Image
 
 from benchmarks.engine import MAX_TOKENS
 from cot.config import weights_folder
 from cot.engine import Message, Request
 from cot.engine.local import LocalEngine
-from cot.image import Image, from_pixels
+from cot.image import LoadedImage, from_pixels
 
 QUEUED, IMAGES, WAVE = 500, 200, 100
 MIB: Final = 1 << 20
 
 
-def picture(number: int) -> Image:
+def picture(number: int) -> LoadedImage:
     """Noise, another for each number."""
-    from PIL import Image as Pixels
-
     noise = np.random.default_rng(number).integers(0, 256, (160, 160, 3), np.uint8)
-    return from_pixels(Pixels.fromarray(noise), source=f"noise {number}")
+    return from_pixels(Image.fromarray(noise), source=f"noise {number}")
 
 
 def wave(first: int, images: int, requests: int) -> list[Request]:

@@ -105,7 +105,7 @@ class NameHeads(torch.nn.Module):
         self.norm = torch.nn.LayerNorm(width)
         self.place = torch.nn.Linear(width, 2)
         self.numbers = torch.nn.ModuleDict(
-            {"count": torch.nn.Linear(width, MAX_COUNT + 1), "tens": torch.nn.Linear(width, 10),
+            {"number": torch.nn.Linear(width, MAX_COUNT + 1), "tens": torch.nn.Linear(width, 10),
              "units": torch.nn.Linear(width, 10)}
         )  # fmt: skip
 

@@ -81,11 +81,11 @@ class Dense:
 class Seen(NamedTuple):
     """What an image shows of something that has a name.
 
-    count: of such things. x, y: middle of the only one, pixels. tens, units: of the value of the bar so labelled.
+    number: of such things. x, y: middle of the only one, pixels. tens, units: of the value of the bar so labelled.
     -100 where there is none.
     """
 
-    count: int = -100
+    number: int = -100
     x: int = -100
     y: int = -100
     tens: int = -100

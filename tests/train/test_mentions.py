@@ -37,7 +37,7 @@ def test_counts_of_names_are_the_answers_of_the_questions_that_ask_for_them() ->
         assert len(found) > 50
         for sample, qa in found:
             name = named(qa.facts[0].asked)[-1]
-            assert str(sample.look(name).count) == qa.answer, (name, qa)
+            assert str(sample.look(name).number) == qa.answer, (name, qa)
 
 
 def test_places_of_names_are_what_relations_ask_about() -> None:
@@ -45,7 +45,7 @@ def test_places_of_names_are_what_relations_ask_about() -> None:
         compared = 0
         for sample, qa in asked(make, "relation"):
             first, second = (sample.look(name) for name in named(qa.facts[0].asked))
-            assert first.count == second.count == 1
+            assert first.number == second.number == 1
             if " left of " in qa.facts[0].asked:
                 assert qa.answer == yes_no(first.x < second.x)
                 compared += 1
