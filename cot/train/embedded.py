@@ -21,7 +21,9 @@ from tokenizers import Tokenizer
 from cot.errors import DataError
 from cot.train.data import IGNORE, BatchMaker, feed
 from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
+from cot.train.looking import LAYER, looking_loss, wanted_attention
 from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
+from cot.train.sample import GRID, Seen
 
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
@@ -282,10 +284,12 @@ class Trainer:
         aligned = self._alignment(seen, batch)
         embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=self.device).expand(len(features), -1)
+        mask = packed_mask(batch["segments"], PREFIX_TOKENS)
+        positions = torch.cat([prefix, batch["positions"]], dim=1)
         said = inner.language_model(
             inputs_embeds=embeds,
-            attention_mask=packed_mask(batch["segments"], PREFIX_TOKENS),
-            position_ids=torch.cat([prefix, batch["positions"]], dim=1),
+            attention_mask=mask,
+            position_ids=positions,
             use_cache=False,
             output_hidden_states=True,
         )
@@ -300,6 +304,7 @@ class Trainer:
         mentioned = (batch["seen"] >= 0).any(-1)
         between = said.hidden_states[self.named_layer][:, PREFIX_TOKENS:]
         names, told = self.names.loss(between[mentioned], batch["seen"][mentioned])
+        looked = self._looking(said.hidden_states[LAYER], positions, mask, features, batch)
         named = batch["early"] != IGNORE
         early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
         right = (logits.argmax(-1) == targets).float().mean().item()
@@ -308,9 +313,30 @@ class Trainer:
             "token_accuracy": right,
             "alignment": aligned.item(),
             "early_loss": early.item(),
+            "looking_loss": looked.item(),
             **told,
         }
-        return loss + early + names + aligned, figures
+        return loss + early + names + aligned + looked, figures
+
+    def _looking(
+        self,
+        hidden: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        features: torch.Tensor,
+        batch: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """How far one head is from looking, from names of objects, at these objects: see `cot.train.looking`."""
+        named = batch["seen"][..., Seen._fields.index("objects")]
+        rows, places = (named >= 0).nonzero(as_tuple=True)
+        with torch.no_grad():
+            shares = self.heads.shares(features)[rows]
+        objects, length = batch["objects"][rows], hidden.shape[1]
+        wanted = wanted_attention(
+            shares, objects, named[rows, places], start=PREFIX_TOKENS - GRID * GRID, length=length
+        )
+        names = (rows, places + PREFIX_TOKENS)
+        return looking_loss(self.model.model.language_model, hidden, positions, mask, names, wanted)
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""
