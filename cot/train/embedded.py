@@ -130,7 +130,8 @@ class Trainer:
         rate, decay, part = self.recipe.learning_rate, self.recipe.weight_decay, self.state["part"]
         trained = {"vision": "vision_tower", "look-up": None, "questions": "language_model"}[part]
         matrices: list[torch.nn.Parameter] = []
-        others = [*(self.heads if part == "vision" else self.names).parameters()]
+        taught = (self.heads,) if part == "vision" else (self.names, self.heads.norm, self.heads.share)
+        others = [parameter for module in taught for parameter in module.parameters()]
         for name, parameter in self.model.named_parameters():
             if trained and trained in name and "layers" in name and parameter.ndim == 2:
                 matrices.append(parameter)
@@ -304,7 +305,10 @@ class Trainer:
         mentioned = (batch["seen"] >= 0).any(-1)
         between = said.hidden_states[self.named_layer][:, PREFIX_TOKENS:]
         names, told = self.names.loss(between[mentioned], batch["seen"][mentioned])
-        looked = self._looking(said.hidden_states[LAYER], positions, mask, features, batch)
+        # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
+        shares = self.heads.shares(features)
+        whole, _ = self.heads.whole(shares, batch["objects"])
+        looked = self._looking(said.hidden_states[LAYER], positions, mask, shares.detach(), batch)
         named = batch["early"] != IGNORE
         early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
         right = (logits.argmax(-1) == targets).float().mean().item()
@@ -316,25 +320,21 @@ class Trainer:
             "looking_loss": looked.item(),
             **told,
         }
-        return loss + early + names + aligned + looked, figures
+        return loss + early + names + aligned + looked + whole, figures
 
     def _looking(
         self,
         hidden: torch.Tensor,
         positions: torch.Tensor,
         mask: torch.Tensor,
-        features: torch.Tensor,
+        shares: torch.Tensor,
         batch: dict[str, torch.Tensor],
     ) -> torch.Tensor:
         """How far one head is from looking, from names of objects, at these objects: see `cot.train.looking`."""
         named = batch["seen"][..., Seen._fields.index("objects")]
         rows, places = (named >= 0).nonzero(as_tuple=True)
-        with torch.no_grad():
-            shares = self.heads.shares(features)[rows]
-        objects, length = batch["objects"][rows], hidden.shape[1]
-        wanted = wanted_attention(
-            shares, objects, named[rows, places], start=PREFIX_TOKENS - GRID * GRID, length=length
-        )
+        start, length = PREFIX_TOKENS - GRID * GRID, hidden.shape[1]
+        wanted = wanted_attention(shares[rows], batch["objects"][rows], named[rows, places], start=start, length=length)
         names = (rows, places + PREFIX_TOKENS)
         return looking_loss(self.model.model.language_model, hidden, positions, mask, names, wanted)
 
