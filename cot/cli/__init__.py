@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from cot import __version__
-from cot.cli import ask, config, models, prompts, trace, train
+from cot.cli import ask, chat, config, models, prompts, trace, train
 from cot.errors import CotError
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ def _root(
 
 
 app.command("ask")(ask.ask)
+app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(trace.app, name="trace")
