@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux
 
 SCRIPT = Path(__file__).resolve().parent.parent / "support" / "chat_script.py"
 APPLES = "Are there more apples than cars?"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 class Terminal:
