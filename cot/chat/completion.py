@@ -47,12 +47,12 @@ class LineCompleter(Completer):
                 if name.startswith(text[1:]):
                     yield Completion(f"/{name}", -len(text), display=what.usage, display_meta=what.help)
             return
-        name = command[1:] if command[:1] == "/" and command[1:] in COMMANDS else None
-        options = tuple(map(str, range(1, self._images() + 1))) if name == "drop" else _OPTIONS.get(name or "", ())
+        known = command[1:] if command[:1] == "/" and command[1:] in COMMANDS else ""
+        options = tuple(map(str, range(1, self._images() + 1))) if known == "drop" else _OPTIONS.get(known, ())
         if text == f"{command} {word}":
             yield from (Completion(option, -len(word)) for option in options if option.startswith(word))
-        if name in _WITH_PATHS or (name is None and "/" in word):
-            yield from _paths(word, folders_only=name == "model")
+        if known in _WITH_PATHS or (not known and "/" in word):
+            yield from _paths(word, folders_only=known == "model")
 
 
 def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:

@@ -45,20 +45,24 @@ class Pipe:
         code = 0
         for data in lines:
             line = data.decode("utf-8", "surrogateescape").rstrip("\r\n")
-            self._problem, self._turn = "", None
-            asyncio.run(take(session, line))
-            if self._turn is not None and self._turn.stop_reason == "cancelled":
+            turn = self._take(session, line)
+            if turn and turn.stop_reason == "cancelled":
                 raise KeyboardInterrupt
-            if self._problem or (self._turn is not None and not self._turn.answered):
+            if self._problem or (turn and not turn.answered):
                 code = 1
-            if self._turn is not None or (self._problem and not is_command(line)):
-                self._answer(line)
+            if turn or (self._problem and not is_command(line)):
+                self._answer(line, turn)
             if session.leaving:
                 break
         return code
 
-    def _answer(self, line: str) -> None:
-        turn = self._turn
+    def _take(self, session: Session, line: str) -> Turn | None:
+        """The turn that a line led to, if any; `_problem` says what was wrong."""
+        self._problem, self._turn = "", None
+        asyncio.run(take(session, line))
+        return self._turn
+
+    def _answer(self, line: str, turn: Turn | None) -> None:
         if self._as_json:
             failed = {"answer": None, "stop_reason": "error", "question": plain(line), "notes": [self._problem]}
             print(json.dumps(turn.as_json() if turn else failed))

@@ -42,8 +42,8 @@ def chat(
 
     On a pipe each line is a message, and each answer one line: echo "How many dogs?" | cot chat photo.jpg
     """
-    given = {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
-             "seed": seed, "trace_dir": trace_dir}  # fmt: skip
+    given: dict[str, object] = {"model": model, "strategy": strategy, "language": language, "device": device,
+             "quantize": quantize, "seed": seed, "trace_dir": trace_dir}  # fmt: skip
     if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
         _at_terminal(arguments or [], given, resume=resume)
         return

@@ -75,7 +75,8 @@ class Heads(torch.nn.Module):
 
     def shares(self, features: torch.Tensor) -> torch.Tensor:
         """What part of an object each patch holds, in [0, 1]: (batch, patches) for features (batch, patches, width)."""
-        return self.share(self.norm(features)).float().squeeze(-1).sigmoid()
+        read: torch.Tensor = self.share(self.norm(features))
+        return read.float().squeeze(-1).sigmoid()
 
     @staticmethod
     def whole(mass: torch.Tensor, objects: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -24,16 +24,17 @@ def test_a_head_that_is_taught_looks_there_in_the_model_itself() -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, intermediate_size=32,
-        vocab_size=16, attn_implementation="eager",
+        vocab_size=16,
     )  # fmt: skip
     decoder = LlamaModel(config)
+    decoder.set_attn_implementation("eager")
     embeds = torch.randn(1, 10, 32)
     positions = torch.arange(10)[None]
     mask = torch.full((10, 10), torch.finfo(torch.float32).min).triu(1)[None, None]
     wanted = wanted_attention(SHARES, OBJECTS, torch.tensor([0b110]), start=2, length=10)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
 
-    def run(*, attentions: bool = False):  # type: ignore[no-untyped-def]
+    def run(*, attentions: bool = False):
         return decoder(
             inputs_embeds=embeds, attention_mask=mask, position_ids=positions, use_cache=False,
             output_hidden_states=True, output_attentions=attentions,
