@@ -24,9 +24,9 @@ from cot.image import LoadedImage, load_image
 from cot.source import shown
 from cot.trace.event import TracedImage
 from cot.trace.lock import hold, is_held
+from cot.trace.record import image_path, keep_image
 
 SESSION_FILE: Final = "session.jsonl"
-IMAGES_FOLDER: Final = "images"
 MAX_FILE_BYTES: Final = 256 * 2**20
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _EVENT: Final[TypeAdapter[SavedEvent]] = TypeAdapter(SavedEvent)
@@ -76,13 +76,7 @@ class Store:
         """Keep an image, once. Raises TraceError if it cannot be written."""
         try:
             self._opened()
-            path = _image_path(self.folder, image.sha256)
-            if not path.exists():
-                path.parent.mkdir(exist_ok=True)
-                # Renamed when it is whole, so that a killed process leaves no half image under its hash.
-                half = path.with_suffix(".part")
-                half.write_bytes(image.to_png())
-                half.replace(path)
+            keep_image(image_path(self.folder, image.sha256), image)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
@@ -211,7 +205,7 @@ def _image(folder: Path, image: TracedImage) -> LoadedImage:
 def _image_path(folder: Path, sha256: str) -> Path:
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise TraceError(f"{shown(sha256)} is no SHA-256; the conversation in {folder} was changed by hand")
-    return folder / IMAGES_FOLDER / f"{sha256}.png"
+    return image_path(folder, sha256)
 
 
 def _foreign(path: Path) -> TraceError:
