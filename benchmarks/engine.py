@@ -6,12 +6,9 @@ evaluation's questions against a loop of processor and `generate`, and against `
 image at once. The sides of each comparison take turns, so that a machine that slows down slows all.
 """
 
-import argparse
 import asyncio
 import itertools
-import json
 import resource
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,7 +18,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from cot.config import weights_folder
+from benchmarks.figures import parser, report
 from cot.engine import Completion, Message, Regex, Request
 from cot.engine.local import LocalEngine
 from cot.image import from_pixels
@@ -183,16 +180,10 @@ def _parts(grouped: list[list[Request]]) -> list[list[Request]]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=weights_folder(), help="a LLaVA checkpoint folder")
-    parser.add_argument("--images", type=int, default=90, help="images whose questions are asked")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    options = parser.parse_args()
-    figures = {name: round(value, 4) for name, value in asyncio.run(measure(options.model, options.images)).items()}
-    for name, value in figures.items():
-        sys.stdout.write(f"{name:32} {value:10.3f}\n")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    arguments = parser(__doc__)
+    arguments.add_argument("--images", type=int, default=90, help="images whose questions are asked")
+    options = arguments.parse_args()
+    report(asyncio.run(measure(options.model, options.images)), options.json)
 
 
 if __name__ == "__main__":

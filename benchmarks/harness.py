@@ -3,10 +3,9 @@
 
 Both answer easy-VQA's test questions greedily in float32. The harness runs as its own command, once over a few
 questions and once over more: the difference is what answering takes, loading and start-up apart. Prints the ratio
-and how many predictions agree. Needs the extra `bench`.
+and how many predictions agree. Needs the package lm_eval beside this project (written for 0.4.13).
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.engine import MAX_TOKENS, ask, requests
-from cot.config import weights_folder
+from benchmarks.figures import parser, report
 from cot.engine import Request
 from cot.engine.local import LocalEngine
 
@@ -73,7 +72,7 @@ def harness(folder: Path, model: Path, limit: int) -> tuple[list[str], float]:
     done = subprocess.run(command, env={**os.environ, **offline}, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - begun
     if done.returncode:
-        raise SystemExit(f"error: lm_eval failed: {done.stderr.strip().splitlines()[-1:]}; install the extra bench")
+        raise SystemExit(f"error: lm_eval failed: {done.stderr.strip().splitlines()[-1:]}; is lm_eval[hf] installed?")
     (log,) = out.rglob("samples_*.jsonl")
     samples: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     samples.sort(key=lambda sample: sample["doc_id"])
@@ -82,11 +81,9 @@ def harness(folder: Path, model: Path, limit: int) -> tuple[list[str], float]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=weights_folder(), help="a LLaVA checkpoint folder")
-    parser.add_argument("--questions", type=int, default=250, help="that the harness is timed over")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--questions", type=int, default=250, help="that the harness is timed over")
+    options = arguments.parse_args()
     few = 10
     asked = [request for group in requests(options.questions // 9 + 3) for request in group][: options.questions + few]
     with tempfile.TemporaryDirectory() as name:
@@ -103,10 +100,7 @@ def main() -> None:
         "eval_speedup_vs_harness": (whole - start) / seconds,
         "same_predictions": sum(a == b for a, b in zip(ours, texts[few:], strict=True)) / len(ours),
     }
-    for key, value in figures.items():
-        sys.stdout.write(f"{key:32} {value:10.3f}\n")
-    if options.json:
-        options.json.write_text(json.dumps({k: round(v, 4) for k, v in figures.items()}, indent=2) + "\n")
+    report(figures, options.json)
 
 
 if __name__ == "__main__":

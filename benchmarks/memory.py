@@ -5,13 +5,10 @@ ever took. Then thousands of requests in waves, with other images and words each
 over the second half, when every cache has long been full.
 """
 
-import argparse
 import asyncio
 import gc
 import itertools
-import json
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,7 +18,7 @@ import psutil
 from PIL import Image
 
 from benchmarks.engine import MAX_TOKENS
-from cot.config import weights_folder
+from benchmarks.figures import parser, report
 from cot.engine import Message, Request
 from cot.engine.local import LocalEngine
 from cot.image import LoadedImage, from_pixels
@@ -89,17 +86,11 @@ def _starts(requests: int) -> Iterator[int]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=weights_folder(), help="a LLaVA checkpoint folder")
-    parser.add_argument("--requests", type=int, default=5000, help="of the second part")
-    parser.add_argument("--kv-mib", type=int, default=32, help="budget for keys and values, MiB")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    options = parser.parse_args()
-    figures = asyncio.run(measure(options.model, options.requests, options.kv_mib))
-    for name, value in figures.items():
-        sys.stdout.write(f"{name:32} {value:10.3f}\n")
-    if options.json:
-        options.json.write_text(json.dumps({k: round(v, 4) for k, v in figures.items()}, indent=2) + "\n")
+    arguments = parser(__doc__)
+    arguments.add_argument("--requests", type=int, default=5000, help="of the second part")
+    arguments.add_argument("--kv-mib", type=int, default=32, help="budget for keys and values, MiB")
+    options = arguments.parse_args()
+    report(asyncio.run(measure(options.model, options.requests, options.kv_mib)), options.json)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cot.engine.base import Choices, Constraint, Regex
-from cot.errors import AnswerError
+from cot.errors import AnswerError, quoted
 from cot.step import Value, Wants
 from cot.trace.plain import UNKNOWN, show_value
 
@@ -95,7 +95,7 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
     else:
         fits = type(value) in (int, float)
     if not fits:
-        raise AnswerError(f"got {_quoted(shown)}; expected {_EXPECTED[wants]}")
+        raise AnswerError(f"got {quoted(shown)}; expected {_EXPECTED[wants]}")
     return value
 
 
@@ -180,9 +180,5 @@ def _choice(shown: str, bare: str, choices: Sequence[str]) -> Value:
         index, rest = ord(found[1]) - ord("a"), found[2]
         if index < len(choices) and (rest is None or _bare(rest) == _bare(choices[index]).casefold()):
             return choices[index]
-    listed = ", ".join(_quoted(choice) for choice in choices)
-    raise AnswerError(f"got {_quoted(shown)}; expected one of {listed}")
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+    listed = ", ".join(quoted(choice) for choice in choices)
+    raise AnswerError(f"got {quoted(shown)}; expected one of {listed}")

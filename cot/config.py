@@ -126,6 +126,13 @@ def load_settings(
     return Settings.model_validate(values), origins
 
 
+def with_setting(settings: Settings, name: str, text: str) -> Settings:
+    """The settings with one of them changed, from the text that a person typed. Raises ConfigError."""
+    if name not in NAMES:
+        raise ConfigError(f"unknown setting {name!r}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+    return settings.model_copy(update={name: _parsed(name, text, name)})
+
+
 def user_file() -> Path:
     """The user's own settings file, which need not exist."""
     return platformdirs.user_config_path("cot") / "config.toml"

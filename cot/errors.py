@@ -59,3 +59,8 @@ class DataError(CotError):
 def reason(error: BaseException, *, most: int = 300) -> str:
     """What a library's exception says, on one line of at most `most` characters; its type if it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def quoted(text: str, *, most: int = 60) -> str:
+    """A text as messages and explanations show it: one short line, whatever it holds."""
+    return repr(text if len(text) <= most else text[: most - 1] + "…")

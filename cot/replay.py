@@ -29,8 +29,8 @@ from cot.engine.base import (
 )
 from cot.errors import EngineError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
+from cot.planner.asked import storable
 from cot.planner.budget import Budget
-from cot.planner.chain import storable
 from cot.planner.run import STRATEGIES, run
 from cot.question import Question
 from cot.trace.diff import Diff, diff_traces

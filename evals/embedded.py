@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from PIL import Image
 
+from cot import stats
 from evals.heldout import MULTI_FACT, PARTS, Case
 from evals.score import Result, gain, score, table
 
@@ -102,15 +103,10 @@ def measure(model: Model, part: str, strategy: str, n: int, processes: int) -> l
     return ordered
 
 
-def calibration_error(results: list[Result], *, bins: int = 10) -> float:
-    """Expected calibration error of the confidence, equal-width bins (Guo et al. 2017, eq. 3)."""
-    total = 0.0
-    for index in range(bins):
-        inside = [r for r in results if min(int(r.confidence * bins), bins - 1) == index]
-        if inside:
-            accuracy = sum(r.status == "correct" for r in inside) / len(inside)
-            total += abs(accuracy - sum(r.confidence for r in inside) / len(inside)) * len(inside)
-    return round(total / len(results), 4)
+def calibration_error(results: list[Result]) -> float:
+    """Expected calibration error of the confidence, to four decimals."""
+    right = [result.status == "correct" for result in results]
+    return round(stats.calibration_error([result.confidence for result in results], right), 4)
 
 
 def _figures(results: list[Result]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cot.train.shapes import make_shapes
 
 FOLDER = Path(__file__).parent
 SCENES = {
-    "market.png": ({"apple": 4, "car": 2, "dog": 1}, "noto", (236, 240, 228)),
+    "market.png": ({"apple": 3, "car": 1, "dog": 2}, "noto", (236, 240, 228)),
     "garden.png": ({"butterfly": 3, "tulip": 3, "cat": 1, "tree": 1}, "fluent-emoji", (205, 230, 190)),
     "unseen-style.png": ({"banana": 2, "key": 3, "owl": 1}, "twemoji", (250, 240, 215)),
 }

@@ -4,7 +4,8 @@ from typing import Final, Literal
 
 from rapidfuzz.distance import Levenshtein
 
-from cot.metric.score import Score, Target, quoted, scored, unparsed
+from cot.errors import quoted
+from cot.metric.score import Score, Target, scored, unparsed
 
 THRESHOLD: Final = 0.5
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from string import ascii_uppercase
 from typing import Final
 
-from cot.errors import DataError
-from cot.metric.score import Score, Target, quoted, scored, unparsed
+from cot.errors import DataError, quoted
+from cot.metric.score import Score, Target, scored, unparsed
 
 _STRIPPED: Final = ",.!?;:'"
 _FEWEST_TOKENS: Final = 6  # Officially: more than five.

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from cot.errors import DataError
-from cot.metric.score import Score, Target, quoted, scored
+from cot.errors import DataError, quoted
+from cot.metric.score import Score, Target, scored
 from cot.metric.vqa import normalised, strip_breaks
 
 

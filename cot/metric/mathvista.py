@@ -4,10 +4,10 @@ import math
 import re
 from typing import Final
 
-from cot.errors import DataError
+from cot.errors import DataError, quoted
 from cot.metric.choice import multiple_choice
 from cot.metric.number import numbers
-from cot.metric.score import Score, Target, quoted, scored, unparsed
+from cot.metric.score import Score, Target, scored, unparsed
 
 _MARK: Final = re.compile(r"(?i:\banswer\b[\"'*_` ]{0,4}(?:is\b|[:=]))|\\boxed(?=\{)")
 _LIST: Final = re.compile(r"\[([^\[\]]*)\]")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from cot.errors import DataError
+from cot.errors import DataError, quoted
 from cot.metric.pope import yes_no_label
-from cot.metric.score import Figures, Item, Score, Target, quoted, scored, tally, unparsed
+from cot.metric.score import Figures, Item, Score, Target, scored, tally, unparsed
 
 PERCEPTION: Final = (
     "existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR",

@@ -3,9 +3,9 @@
 import re
 from typing import Final, Literal
 
-from cot.errors import DataError
+from cot.errors import DataError, quoted
 from cot.metric.number import mmmu_numbers, numbers
-from cot.metric.score import Score, Target, quoted, scored, unparsed
+from cot.metric.score import Score, Target, scored, unparsed
 
 _INDICATORS: Final = ("could be", "so", "is", "thus", "therefore", "final", "answer", "result")
 _TRIVIAL: Final = frozenset(":,.!?;'")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from cot.errors import DataError
-from cot.metric.score import Figures, Item, Score, Target, quoted, scored, tally, unparsed
+from cot.errors import DataError, quoted
+from cot.metric.score import Figures, Item, Score, Target, scored, tally, unparsed
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
 

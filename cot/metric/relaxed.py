@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from cot.metric.score import Score, Target, quoted, scored, unparsed
+from cot.errors import quoted
+from cot.metric.score import Score, Target, scored, unparsed
 
 TOLERANCE: Final = 0.05
 

@@ -21,8 +21,6 @@ MAX_ANSWER_CHARACTERS: Final = 10_000
 MAX_CHOICES: Final = 26
 """One for each letter."""
 
-_SHOWN: Final = 60
-
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -142,8 +140,3 @@ def mean(scores: Iterable[Score]) -> float:
     if not values:
         raise DataError("got no scored sample; expected at least one, since the mean of nothing is not zero")
     return math.fsum(values) / len(values)
-
-
-def quoted(text: str) -> str:
-    """A text as messages and explanations show it: one short line, whatever it holds."""
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")

@@ -7,9 +7,9 @@ TextVQA, OK-VQA and VizWiz.
 import re
 from typing import Final, Literal
 
-from cot.errors import DataError
+from cot.errors import DataError, quoted
 from cot.metric.contractions import CONTRACTIONS
-from cot.metric.score import Score, Target, quoted, scored
+from cot.metric.score import Score, Target, scored
 
 FEWEST_ANNOTATORS: Final = 4
 """With fewer, nobody else is left to make three that agree, and the best answer would not reach 1."""

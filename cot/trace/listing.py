@@ -145,17 +145,24 @@ def started_at(folder: str) -> datetime | None:
 
 def _runs(trace_dir: Path) -> Iterator[tuple[str, datetime | None]]:
     """Names of the folders with their dates, newest first."""
+    for name in reversed(folder_names(trace_dir)):
+        yield name, started_at(name)
+
+
+def folder_names(trace_dir: Path, *, follow_links: bool = True) -> list[str]:
+    """Names of the folders in a folder of traces, sorted; none if it is missing. Raises TraceError if it is unreadable.
+
+    follow_links: whether a link to a folder counts as one.
+    """
     try:
         with os.scandir(trace_dir) as entries:
-            names = [entry.name for entry in entries if entry.is_dir()]
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=follow_links))
     except FileNotFoundError:
-        return
+        return []
     except OSError as error:
         raise TraceError(
             f"cannot read the folder {trace_dir}: {error.strerror or error}; expected traces; name it with --trace-dir"
         ) from error
-    for name in sorted(names, reverse=True):
-        yield name, started_at(name)
 
 
 def _ends(path: str) -> tuple[bytes, bytes]:

@@ -6,7 +6,6 @@ followed, and a run that is being written is left alone.
 """
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -16,14 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from cot.errors import TraceError
-from cot.trace.listing import started_at
+from cot.trace.listing import folder_names, started_at
 from cot.trace.lock import is_held
 from cot.trace.record import IMAGES_FOLDER, TRACE_FILE
 
 FRESH_SECONDS: Final = 60.0
 """A folder without a trace file may be about to get one; only after this long it is an empty one."""
 
-_IMAGE: Final = re.compile(r"([0-9a-f]{64})\.png")
+_IMAGE: Final = re.compile(r"([0-9a-f]{64})\.(png|part)")
 
 
 @dataclass(frozen=True)
@@ -102,16 +101,7 @@ def prune(removals: tuple[Removal, ...]) -> int:
 
 def _runs(trace_dir: Path) -> Iterator[tuple[Path, datetime]]:
     """Folders with the name of a run, oldest first."""
-    try:
-        with os.scandir(trace_dir) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise TraceError(
-            f"cannot read the folder {trace_dir}: {error.strerror or error}; expected traces; name it with --trace-dir"
-        ) from error
-    for name in names:
+    for name in folder_names(trace_dir, follow_links=False):
         began = started_at(name)
         if began is not None:
             yield trace_dir / name, began

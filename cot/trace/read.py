@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from cot.errors import TraceError
 from cot.source import shown
 from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
-from cot.trace.record import IMAGES_FOLDER, TRACE_FILE
+from cot.trace.record import TRACE_FILE, image_path
 
 MAX_LINE_BYTES: Final = 4 * 2**20
 MAX_EVENTS: Final = 100_000
@@ -64,7 +64,7 @@ class Trace:
         """Where the pixels of an image are; None if its name is no hash, so that no trace names other files."""
         if not _SHA256.fullmatch(image.sha256):
             return None
-        return self.path.parent / IMAGES_FOLDER / f"{image.sha256}.png"
+        return image_path(self.path.parent, image.sha256)
 
 
 def as_json(trace: Trace) -> dict[str, Any]:

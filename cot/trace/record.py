@@ -23,6 +23,21 @@ TRACE_FILE: Final = "trace.jsonl"
 IMAGES_FOLDER: Final = "images"
 
 
+def image_path(folder: Path, sha256: str) -> Path:
+    """Where the image with these pixels lies beside what was recorded in a folder."""
+    return folder / IMAGES_FOLDER / f"{sha256}.png"
+
+
+def keep_image(path: Path, image: LoadedImage) -> None:
+    """Write an image, once; a killed process leaves none that is half. Raises OSError."""
+    if path.exists():
+        return
+    path.parent.mkdir(exist_ok=True)
+    half = path.with_suffix(".part")
+    half.write_bytes(image.to_png())
+    half.replace(path)
+
+
 class Recorder:
     """An open trace. Use as a context manager, or call `close`."""
 
@@ -62,12 +77,9 @@ class Recorder:
 
     def add_image(self, image: LoadedImage) -> Path:
         """Keep the image beside the trace, once. Raises TraceError if it cannot be written."""
-        path = self.folder / IMAGES_FOLDER / f"{image.sha256}.png"
-        if path.exists():
-            return path
+        path = image_path(self.folder, image.sha256)
         try:
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(image.to_png())
+            keep_image(path, image)
         except OSError as error:
             raise TraceError(f"cannot write {path}: {error}; free some space or name another folder") from error
         return path

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from cot.prompt import load_template
+from cot.prompt import Template, load_template, search_path
 from cot.train.charts import make_chart
 from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
@@ -54,19 +54,24 @@ DOMAINS: Final = {
 }
 
 
+def _shipped(name: str) -> Template:
+    """A shipped template, whatever lies in the folder where training is started."""
+    return load_template(name, folders=search_path()[-1:])
+
+
 def direct_turn(qa: QA) -> Turn:
     """The question as `direct` asks it."""
-    return load_template("shipped:direct/answer").render(question=qa.question).text, qa.answer
+    return _shipped("direct/answer").render(question=qa.question).text, qa.answer
 
 
 def plan_turn(qa: QA) -> Turn:
     """The question as the planner asks for a plan."""
-    return load_template("shipped:decompose/plan").render(question=qa.question).text, qa.plan
+    return _shipped("decompose/plan").render(question=qa.question).text, qa.plan
 
 
 def fact_turn(fact: Fact) -> Turn:
     """A sub-question as the planner asks it."""
-    return load_template("shipped:decompose/sub_answer").render(question=fact.asked, wants=fact.wants).text, fact.answer
+    return _shipped("decompose/sub_answer").render(question=fact.asked, wants=fact.wants).text, fact.answer
 
 
 def turns(sample: Sample, rng: random.Random, *, plans: float = 0.8) -> list[Turn]:

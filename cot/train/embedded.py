@@ -21,7 +21,9 @@ from tokenizers import Tokenizer
 from cot.errors import DataError
 from cot.train.data import IGNORE, BatchMaker, feed
 from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
+from cot.train.looking import LAYER, looking_loss, wanted_attention
 from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
+from cot.train.sample import GRID, Seen
 
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
@@ -128,7 +130,8 @@ class Trainer:
         rate, decay, part = self.recipe.learning_rate, self.recipe.weight_decay, self.state["part"]
         trained = {"vision": "vision_tower", "look-up": None, "questions": "language_model"}[part]
         matrices: list[torch.nn.Parameter] = []
-        others = [*(self.heads if part == "vision" else self.names).parameters()]
+        taught = (self.heads,) if part == "vision" else (self.names, self.heads.norm, self.heads.share)
+        others = [parameter for module in taught for parameter in module.parameters()]
         for name, parameter in self.model.named_parameters():
             if trained and trained in name and "layers" in name and parameter.ndim == 2:
                 matrices.append(parameter)
@@ -282,10 +285,12 @@ class Trainer:
         aligned = self._alignment(seen, batch)
         embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=self.device).expand(len(features), -1)
+        mask = packed_mask(batch["segments"], PREFIX_TOKENS)
+        positions = torch.cat([prefix, batch["positions"]], dim=1)
         said = inner.language_model(
             inputs_embeds=embeds,
-            attention_mask=packed_mask(batch["segments"], PREFIX_TOKENS),
-            position_ids=torch.cat([prefix, batch["positions"]], dim=1),
+            attention_mask=mask,
+            position_ids=positions,
             use_cache=False,
             output_hidden_states=True,
         )
@@ -300,6 +305,10 @@ class Trainer:
         mentioned = (batch["seen"] >= 0).any(-1)
         between = said.hidden_states[self.named_layer][:, PREFIX_TOKENS:]
         names, told = self.names.loss(between[mentioned], batch["seen"][mentioned])
+        # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
+        shares = self.heads.shares(features)
+        whole, _ = self.heads.whole(shares, batch["objects"])
+        looked = self._looking(said.hidden_states[LAYER], positions, mask, shares.detach(), batch)
         named = batch["early"] != IGNORE
         early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
         right = (logits.argmax(-1) == targets).float().mean().item()
@@ -308,9 +317,26 @@ class Trainer:
             "token_accuracy": right,
             "alignment": aligned.item(),
             "early_loss": early.item(),
+            "looking_loss": looked.item(),
             **told,
         }
-        return loss + early + names + aligned, figures
+        return loss + early + names + aligned + looked + whole, figures
+
+    def _looking(
+        self,
+        hidden: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        shares: torch.Tensor,
+        batch: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """How far one head is from looking, from names of objects, at these objects: see `cot.train.looking`."""
+        named = batch["seen"][..., Seen._fields.index("objects")]
+        rows, places = (named >= 0).nonzero(as_tuple=True)
+        start, length = PREFIX_TOKENS - GRID * GRID, hidden.shape[1]
+        wanted = wanted_attention(shares[rows], batch["objects"][rows], named[rows, places], start=start, length=length)
+        names = (rows, places + PREFIX_TOKENS)
+        return looking_loss(self.model.model.language_model, hidden, positions, mask, names, wanted)
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

@@ -49,8 +49,7 @@ class Heads(torch.nn.Module):
         kinds = self.kind(hidden).float()
         each = F.cross_entropy(kinds, labels, ignore_index=IGNORE, reduction="none")
         loss = mean_over(each, shown) + 0.5 * mean_over(each, empty)
-        mass = self.share(hidden).float().squeeze(-1).sigmoid().view_as(batch["objects"])
-        whole, whole_error = self.whole(mass, batch["objects"])
+        whole, whole_error = self.whole(self._shares(hidden).view_as(batch["objects"]), batch["objects"])
         loss = loss + 8 * whole
         # Counting needs the middle of a thing to a tenth of a patch: squares of such small errors would teach nothing.
         offset, offsets = self.offset(hidden).float(), batch["offsets"].flatten(0, 1)
@@ -73,6 +72,14 @@ class Heads(torch.nn.Module):
             **told,
         }
         return loss, accuracies
+
+    def shares(self, features: torch.Tensor) -> torch.Tensor:
+        """What part of an object each patch holds, in [0, 1]: (batch, patches) for features (batch, patches, width)."""
+        return self._shares(self.norm(features))
+
+    def _shares(self, normed: torch.Tensor) -> torch.Tensor:
+        read: torch.Tensor = self.share(normed)
+        return read.float().squeeze(-1).sigmoid()
 
     @staticmethod
     def whole(mass: torch.Tensor, objects: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -44,11 +44,12 @@ def held_out_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
     Fields: `image` (the bytes of a PNG file), `image_id`, `number` (from 1), `question`, `answer`, `family`.
     Raises DataError for an unknown part, and without `n`.
     """
-    if spec.split not in GENERATORS:
+    part = spec.split or ""
+    if part not in GENERATORS:
         raise DataError(f"unknown split {spec.split!r} of generated data; known: {', '.join(GENERATORS)}")
     if spec.n is None:
         raise DataError("generated data has no end; expected n, the number of questions")
-    for image_id, sample in held_out_samples(spec.split):
+    for image_id, sample in held_out_samples(part):
         buffer = io.BytesIO()
         sample.image.save(buffer, "PNG")
         for number, qa in enumerate(sample.qas, 1):

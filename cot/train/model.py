@@ -16,6 +16,8 @@ SPECIAL_TOKENS: Final = ("<pad>", "<s>", "</s>", "<|system|>", "<|user|>", "<|as
 PREFIX_TOKENS: Final = 2 + GRID * GRID
 """`<s>`, `<|user|>` and the image."""
 CONTEXT_TOKENS: Final = 1024
+ROPE_THETA: Final = 1e8
+"""Three quarters of a head's width hardly turn within a prompt, and are left for what things are, wherever they lie."""
 
 CHAT_TEMPLATE: Final = (
     "<s>{% for message in messages %}<|{{ message['role'] }}|>"
@@ -100,6 +102,7 @@ def build_model(size: Size, tokenizer: Tokenizer) -> Any:
         initializer_range=size.text_width**-0.5, max_position_embeddings=CONTEXT_TOKENS,
         bos_token_id=special["<s>"], eos_token_id=special["</s>"],
         pad_token_id=special["<pad>"], tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
     )  # fmt: skip
     config = LlavaConfig(
         vision_config=vision, text_config=text, image_token_index=special["<image>"],

@@ -41,11 +41,11 @@ class Thing:
         return self.box.x * direction[0] + self.box.y * direction[1]
 
 
-def look_at(boxes: Sequence[Box]) -> Seen:
-    """What is known of a name that fits the things in these places."""
-    if len(boxes) != 1:
-        return Seen(len(boxes))
-    return Seen(1, round(boxes[0].x), round(boxes[0].y))
+def look_at(boxes: Sequence[Box], fits: Sequence[bool]) -> Seen:
+    """What is known of a name. boxes: of all objects, as they were drawn. fits: which of them have it."""
+    named = [box for box, one in zip(boxes, fits, strict=True) if one]
+    seen = Seen(len(named), objects=sum(one << number for number, one in enumerate(fits, 1)))
+    return seen._replace(x=round(named[0].x), y=round(named[0].y)) if len(named) == 1 else seen
 
 
 def relation(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:

@@ -82,7 +82,7 @@ class Seen(NamedTuple):
     """What an image shows of something that has a name.
 
     number: of such things. x, y: middle of the only one, pixels. tens, units: of the value of the bar so labelled.
-    -100 where there is none.
+    objects: bit `n` is set for each object `n` of `Dense.objects` that has this name. -100 where there is none.
     """
 
     number: int = -100
@@ -90,6 +90,7 @@ class Seen(NamedTuple):
     y: int = -100
     tens: int = -100
     units: int = -100
+    objects: int = -100
 
 
 Look = Callable[[str], Seen]

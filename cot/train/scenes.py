@@ -92,7 +92,7 @@ def make_scene(
     def look(name: str) -> Seen:
         if name not in _KIND_OF:
             return Seen()
-        return look_at([box for kind, box in zip(drawn, boxes, strict=True) if kind == _KIND_OF[name]])
+        return look_at(boxes, [kind == _KIND_OF[name] for kind in drawn])
 
     sample.look = look
     _ask(sample, drawn, boxes, ground if plain else None, rng, questions=questions, held_out=held_out, known=kinds)

@@ -161,8 +161,9 @@ def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False) -
     sample = Sample("shapes", image, patches.dense())
 
     def look(name: str) -> Seen:
-        description = _described(name)
-        return look_at([shape.box for shape in shapes if shape.fits(*description)]) if description else Seen()
+        if (parts := _described(name)) is None:
+            return Seen()
+        return look_at([shape.box for shape in shapes], [shape.fits(*parts) for shape in shapes])
 
     sample.look = look
     _ask(sample, shapes, rng, questions=questions, held_out=held_out)

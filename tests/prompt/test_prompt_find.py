@@ -49,7 +49,7 @@ def test_every_shipped_step_speaks_chinese_and_takes_the_same_inputs():
     shipped = list_located([Folder("shipped", prompts_folder())])
     english = [found.name for found in shipped if found.language == "en"]
     assert english == [found.name for found in shipped if found.language == "zh"]
-    assert len(english) == 5
+    assert {"direct/answer", "decompose/plan", "cot/reason"} <= set(english)
     for name in english:
         one, two = (load_template(name, language=language) for language in ("en", "zh"))
         assert two.language == "zh"
@@ -84,7 +84,7 @@ def test_an_unknown_origin_is_said(prompts):
 
 def test_a_near_name_is_offered():
     with pytest.raises(
-        PromptError, match="no template 'direct/anwser', did you mean 'direct/answer'.; known: decompose"
+        PromptError, match="no template 'direct/anwser', did you mean .direct/answer..; known: cot/answer"
     ):
         load_template("direct/anwser")
 

@@ -1,0 +1,87 @@
+"""Asks the planner one message of a conversation.
+
+In: the question, the images, settings, and where the engine is. Out: a `Turn`, whatever happens: what goes wrong and
+being interrupted are told by its stop reason. Only faults of the program are raised.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from cot.chat.engines import Engines
+from cot.chat.turn import Turn, described
+from cot.config import Settings
+from cot.engine.base import EngineInfo
+from cot.errors import CotError
+from cot.image import LoadedImage
+from cot.planner.asked import storable
+from cot.planner.budget import Budget
+from cot.planner.run import run
+from cot.planner.tuning import load_tuning
+from cot.question import Question
+from cot.step import Step
+from cot.trace.record import Recorder
+
+
+def begun(question: str, images: Sequence[LoadedImage], settings: Settings) -> Turn:
+    """The turn before anything came of it."""
+    return Turn(
+        question=storable(question),
+        images=tuple(described(image) for image in images),
+        strategy=settings.strategy,
+        model={"name": storable(settings.model)},
+    )
+
+
+async def ask(
+    turn: Turn, images: Sequence[LoadedImage], settings: Settings, engines: Engines, on_step: Callable[[Step], None]
+) -> Turn:
+    """The turn with its answer. Cancelling the task gives the turn as far as it came, with `cancelled`."""
+    steps: list[Step] = []
+
+    def keep(step: Step) -> None:
+        steps.append(step)
+        on_step(step)
+
+    try:
+        engine = await engines.ready(settings)
+        turn = turn.model_copy(update={"model": _named(engine.info)})
+        with Recorder(settings.trace_dir) as recorder:
+            turn = turn.model_copy(update={"trace": storable(str(recorder.path))})
+            outcome = await run(
+                settings.strategy,
+                Question(turn.question, tuple(images)),
+                engine,
+                Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
+                seed=settings.seed,
+                language=settings.language,
+                tuning=load_tuning(settings.calibration, settings.model),
+                recorder=recorder,
+                on_step=keep,
+                settings=settings.model_dump(mode="json"),
+            )
+    except asyncio.CancelledError:
+        # The task is this turn and nothing else, so it ends here, with what was said kept.
+        return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "cancelled"})
+    except CotError as error:
+        notes = (storable(str(error)),)
+        return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "error", "notes": notes})
+    found = {
+        "steps": outcome.steps,
+        "answer": outcome.answer,
+        "stop_reason": outcome.stop_reason,
+        "notes": tuple(storable(note) for note in outcome.notes),
+        "usage": dataclasses.asdict(outcome.usage),
+        "seconds": outcome.seconds,
+    }
+    return turn.model_copy(update=found)
+
+
+def _named(info: EngineInfo) -> dict[str, str | None]:
+    return {
+        "name": info.model,
+        "revision": info.revision,
+        "dtype": info.dtype,
+        "quantization": info.quantization,
+        "device": info.device,
+    }

@@ -1,0 +1,73 @@
+"""What may come next on the line: commands, their options, and paths.
+
+In: the text before the cursor. Out: completions for prompt-toolkit. Only names are looked up, no file is opened.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final, get_args
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from cot.chat.command import COMMANDS
+from cot.chat.event import Detail
+from cot.chat.mention import ENDINGS
+from cot.config import NAMES
+from cot.planner.run import STRATEGIES
+from cot.trace.plain import plain
+
+MAX_FILES: Final = 200
+_LAST_WORD: Final = re.compile(r"(?:\\.|\S)*$")
+_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "strategy": tuple(STRATEGIES),
+    "set": NAMES,
+    "steps": get_args(Detail),
+    "model": ("embedded",),
+}
+_WITH_PATHS: Final = ("image", "model", "export")
+
+
+class LineCompleter(Completer):
+    """images: how many there are, for `/drop`."""
+
+    def __init__(self, images: Callable[[], int]) -> None:
+        self._images = images
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """Completions of the last word."""
+        text = document.text_before_cursor
+        match = _LAST_WORD.search(text)
+        word = match[0] if match else ""
+        command, space, _ = text.partition(" ")
+        if text.startswith("/") and not space and "/" not in text[1:]:
+            for name, what in COMMANDS.items():
+                if name.startswith(text[1:]):
+                    yield Completion(f"/{name}", -len(text), display=what.usage, display_meta=what.help)
+            return
+        known = command[1:] if command[:1] == "/" and command[1:] in COMMANDS else ""
+        options = tuple(map(str, range(1, self._images() + 1))) if known == "drop" else _OPTIONS.get(known, ())
+        if text == f"{command} {word}":
+            yield from (Completion(option, -len(word)) for option in options if option.startswith(word))
+        if known in _WITH_PATHS or (not known and "/" in word):
+            yield from _paths(word, folders_only=known == "model")
+
+
+def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:
+    """Folders and images whose path begins with the word; spaces in them get a backslash."""
+    folder, _, start = re.sub(r"\\(.)", r"\1", word).rpartition("/")
+    folder = os.path.expanduser(f"{folder}/") if folder or word.startswith("/") else "."
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(islice((e for e in entries if e.name.startswith(start)), MAX_FILES), key=lambda e: e.name)
+            kept = [(e.name, e.is_dir()) for e in found]
+    except OSError:
+        return
+    for name, is_folder in kept:
+        if name != plain(name, one_line=True) or (name.startswith(".") and not start):
+            continue
+        if is_folder or (not folders_only and name.lower().endswith(ENDINGS)):
+            shown = f"{name}/" if is_folder else name
+            yield Completion(re.sub(r"([\s'\"\\])", r"\\\1", shown[len(start) :]), display=shown)

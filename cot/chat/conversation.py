@@ -1,0 +1,126 @@
+"""The state of a conversation, and the events that change it.
+
+In: events, as they happen or as they were saved. Out: images, turns and chosen settings. What a saved file gives is
+what the running session has, since both go through `Conversation.apply`. Nothing here reads, writes or asks.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cot.chat.turn import Turn
+from cot.step import Step
+from cot.trace.event import TracedImage
+
+SCHEMA: Final = 1
+"""Version of the saved format, in the first line."""
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Opened(_Event):
+    """The first line of a file."""
+
+    event: Literal["opened"] = "opened"
+    schema_version: int = SCHEMA
+    at: str
+    """Date and time, UTC, ISO 8601."""
+
+
+class Attached(_Event):
+    """An image joined the conversation; its pixels are in `images/<sha256>.png`."""
+
+    event: Literal["attached"] = "attached"
+    image: TracedImage
+
+
+class Dropped(_Event):
+    """An image left it; those behind it move up by one."""
+
+    event: Literal["dropped"] = "dropped"
+    number: int = Field(ge=1)
+
+
+class Chosen(_Event):
+    """A setting was changed."""
+
+    event: Literal["chosen"] = "chosen"
+    name: str
+    value: str
+
+
+class Asked(_Event):
+    """A message was sent; without an `Ended` behind it, it was cut short."""
+
+    event: Literal["asked"] = "asked"
+    turn: Turn
+
+
+class Stepped(_Event):
+    """A finished step of the message that was asked last."""
+
+    event: Literal["stepped"] = "stepped"
+    step: Step
+
+
+class Ended(_Event):
+    """The whole turn."""
+
+    event: Literal["ended"] = "ended"
+    turn: Turn
+
+
+class Undone(_Event):
+    """The last turn was taken back."""
+
+    event: Literal["undone"] = "undone"
+
+
+SavedEvent = Annotated[
+    Opened | Attached | Dropped | Chosen | Asked | Stepped | Ended | Undone, Field(discriminator="event")
+]
+"""Any event."""
+
+
+@dataclass
+class Conversation:
+    """What was said so far. An unfinished turn is the last of `turns`, with `cancelled` as its stop reason."""
+
+    images: list[TracedImage] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    chosen: dict[str, str] = field(default_factory=dict)
+    """Settings that were changed in it, as text."""
+    _open: bool = False
+
+    @property
+    def waiting(self) -> list[TracedImage]:
+        """Images that no message has been asked about yet."""
+        seen = {image.sha256 for turn in self.turns for image in turn.images}
+        return [image for image in self.images if image.sha256 not in seen]
+
+    def apply(self, event: SavedEvent) -> None:
+        """Change the state. Events that do not fit it (a damaged file) change nothing."""
+        match event:
+            case Attached():
+                self.images.append(event.image)
+            case Dropped() if event.number <= len(self.images):
+                del self.images[event.number - 1]
+            case Chosen():
+                self.chosen[event.name] = event.value
+            case Asked():
+                self.turns.append(event.turn)
+                self._open = True
+            case Stepped() if self._open:
+                last = self.turns[-1]
+                self.turns[-1] = last.model_copy(update={"steps": (*last.steps, event.step)})
+            case Ended() if self._open:
+                self.turns[-1] = event.turn
+                self._open = False
+            case Undone() if self.turns:
+                del self.turns[-1]
+                self._open = False
+            case _:
+                pass

@@ -1,0 +1,63 @@
+"""Writes a conversation to a file for people (Markdown) or programs (JSON).
+
+In: a conversation. Out: a new file. Text from a model stays text: control characters are written out, and Markdown's
+own marks are escaped.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from cot.chat.conversation import Conversation
+from cot.chat.turn import Turn
+from cot.errors import UsageError
+from cot.source import shown
+from cot.trace.plain import escaped
+from cot.trace.show import step_line
+
+
+def export(conversation: Conversation, path: Path, *, name: str) -> None:
+    """Write it. Raises UsageError for another ending, a file that exists, or one that cannot be written."""
+    if path.suffix not in (".md", ".json"):
+        raise UsageError(f"got {shown(str(path))}; expected a name that ends with .md or .json")
+    text = (
+        as_markdown(conversation, name) if path.suffix == ".md" else json.dumps(as_json(conversation, name), indent=1)
+    )
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    except FileExistsError as error:
+        raise UsageError(f"{shown(str(path))} exists already; choose another name, or remove it first") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {shown(str(path))}: {error.strerror}; choose another place") from error
+
+
+def as_json(conversation: Conversation, name: str) -> dict[str, Any]:
+    """The whole conversation as plain values."""
+    images = [image.model_dump(mode="json") for image in conversation.images]
+    return {"name": name, "images": images, "turns": [turn.as_json() for turn in conversation.turns]}
+
+
+def as_markdown(conversation: Conversation, name: str) -> str:
+    """The whole conversation for people."""
+    lines = [f"# {_text(name)}", ""]
+    for number, image in enumerate(conversation.images, 1):
+        lines.append(f"- \\[{number}\\] {_text(image.source)} ({image.width} x {image.height})")
+    for turn in conversation.turns:
+        lines += ["", *_turn(turn)]
+    return "\n".join(lines)
+
+
+def _turn(turn: Turn) -> list[str]:
+    lines = [f"## {_text(turn.question)}", ""]
+    lines += [f"- {_text(step_line(step).plain)}" for step in turn.steps if step.kind != "final_answer"]
+    answer = _text(turn.answer.text) if turn.answer else "none"
+    lines += ["", f"**{answer}**" if turn.answered else f"{answer} ({turn.stop_reason})"]
+    lines += [f"\nnote: {_text(note)}" for note in turn.notes]
+    cost = f"{turn.usage.get('completion_tokens', 0)} tokens, {turn.seconds:.2f} s"
+    return [*lines, "", f"{_text(str(turn.model.get('name')))}, {turn.strategy}, {cost}"]
+
+
+def _text(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", " ".join(escaped(text).split()))

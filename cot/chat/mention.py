@@ -1,0 +1,152 @@
+r"""Images that a message names: typed, dropped on the terminal, or pasted.
+
+In: a line. Out: the sources named in it, and the text for the model. A source is a path (in quotes, or with `\ ` for a
+space), a pattern such as `shots/*.png`, or a `file://`, `http://` or `https://` address with an image's ending.
+Nothing is opened; files are only looked for.
+"""
+
+import glob
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from cot.errors import ImageError
+from cot.source import shown
+
+ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""What the name of an image ends with, in small letters."""
+
+MAX_IMAGES: Final = 64
+"""Files that one pattern may name."""
+
+_WORD: Final = re.compile(
+    r"""(?<!\S)(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)")(?=[\s?!.,;:)]|$)|(?P<bare>(?:\\.|\S)+)"""
+)
+_END: Final = re.compile(r"[?!.,;:)\]]+$")
+
+
+@dataclass(frozen=True)
+class Mentioned:
+    """A message taken apart. parts: texts, and between them indices into `sources`."""
+
+    sources: tuple[str, ...]
+    parts: tuple[str | int, ...]
+
+    def numbered(self, number: Callable[[int], int]) -> str:
+        """The text for the model.
+
+        number: place of a source among the conversation's images, from 1. Images before the text are left out, and
+        those behind a whole sentence; one within it becomes `[2]`.
+        """
+        parts = list(self.parts)
+        while parts and (isinstance(parts[0], int) or not parts[0].strip(" \n,;:")):
+            parts.pop(0)
+        if len(parts) < len(self.parts) and parts:
+            parts[0] = str(parts[0]).lstrip(" \n,;:")
+        words, tail = parts, len(parts)
+        while tail and (isinstance(words[tail - 1], int) or not str(words[tail - 1]).strip()):
+            tail -= 1
+        before = str(words[tail - 1]).rstrip() if tail else ""
+        if before.endswith(("?", "!", ".", ":", "？", "。", "！")):
+            words = words[:tail]
+        return "".join(f"[{number(part)}]" if isinstance(part, int) else part for part in words).strip()
+
+
+def mentioned(line: str) -> Mentioned:
+    """Find the images in a message. Raises ImageError for what is a path with an image's ending but no file."""
+    whole = unquoted(line.strip())
+    if _is_file(whole) and (_has_ending(whole) or os.sep in whole):
+        return Mentioned((whole,), (0,))
+    alone = len(_WORD.findall(line)) == 1
+    sources: list[str] = []
+    parts: list[str | int] = []
+    at = 0
+    for word in _WORD.finditer(line):
+        found, length = _sources(word, alone=alone)
+        if not found:
+            continue
+        parts.append(line[at : word.start()])
+        for source in found:
+            if source not in sources:
+                sources.append(source)
+            parts += [sources.index(source), " "]
+        parts.pop()
+        at = word.start() + length
+    parts.append(line[at:])
+    return Mentioned(tuple(sources), tuple(parts))
+
+
+def expand(argument: str) -> list[str]:
+    """What `/image` or the command line names: a path, an address, or the files of a pattern, in order.
+
+    Raises ImageError if a pattern fits nothing, or too much.
+    """
+    name = unquoted(argument.strip())
+    path = os.path.expanduser(name)
+    if "://" in name or os.path.lexists(path) or not glob.has_magic(path):
+        return [name]
+    found = sorted(file for file in glob.glob(path) if _has_ending(file) and os.path.isfile(file))
+    if not found:
+        raise ImageError(f"no image fits {shown(name)}; expected files that end with {', '.join(ENDINGS)}")
+    if len(found) > MAX_IMAGES:
+        raise ImageError(f"{len(found)} images fit {shown(name)}; expected at most {MAX_IMAGES}; name fewer")
+    return found
+
+
+def unquoted(text: str) -> str:
+    r"""Without the quotes around it, or without backslashes before spaces and other marks; `\\` is one backslash."""
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]:
+        return text[1:-1]
+    if _is_file(text):
+        return text
+    return re.sub(r"\\([^A-Za-z0-9])", r"\1", text)
+
+
+def _sources(word: re.Match[str], *, alone: bool) -> tuple[list[str], int]:
+    """What a word names, and how many characters of it do: a full stop behind a path is not of its name."""
+    quoted = word["single"] or word["double"]
+    if quoted:
+        return _named(quoted, alone=alone), len(word[0])
+    text = word["bare"]
+    found = _named(unquoted(text), alone=alone)
+    if found or not (end := _END.search(text)):
+        return found, len(text)
+    return _named(unquoted(text[: end.start()]), alone=False), end.start()
+
+
+def _named(name: str, *, alone: bool) -> list[str]:
+    scheme = name.partition("://")[0].lower() if "://" in name else ""
+    if scheme == "file":
+        return [name]
+    if scheme in ("http", "https"):
+        return [name] if alone or _has_ending(_path_of(name)) else []
+    if not _has_ending(name):
+        return [name] if name[:1] in "/~." and os.sep in name and _is_file(name) else []
+    if _is_file(name):
+        return [name]
+    if glob.has_magic(name):
+        return expand(name)
+    if name.startswith(("/", "~/", "./", "../")):
+        raise ImageError(f"image {shown(name)} does not exist; expected an image file; check the path")
+    return []
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
+
+
+def _has_ending(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return os.path.isfile(os.path.expanduser(name))
+    except (OSError, ValueError):
+        return False

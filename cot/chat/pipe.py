@@ -1,0 +1,72 @@
+"""A chat without a terminal: one message a line comes in, one line of answer goes out.
+
+In: lines of bytes. Out: for each message one line on stdout, its answer or one JSON object; everything else goes to
+stderr. Commands are obeyed and give no line.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console
+
+from cot.chat.command import is_command
+from cot.chat.event import ChatEvent, Said, TurnDone
+from cot.chat.screen import Screen
+from cot.chat.session import Session
+from cot.chat.take import take
+from cot.chat.turn import Turn
+from cot.trace.plain import UNKNOWN, plain
+
+
+class Pipe:
+    """What a pipe shows."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        console = Console(stderr=True, no_color=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._screen = Screen(console)
+        self._as_json = as_json
+        self._problem = ""
+        self._turn: Turn | None = None
+        self.session: Session | None = None
+
+    def show(self, event: ChatEvent) -> None:
+        """Take an event of the session."""
+        if isinstance(event, Said) and event.tone == "error":
+            self._problem = event.text
+        if isinstance(event, TurnDone):
+            self._turn = event.turn
+        self._screen.show(event, self.session.detail if self.session else "full")
+
+    def run(self, session: Session, lines: Iterable[bytes]) -> int:
+        """Answer all lines; 1 if one of them has no answer, else 0. Raises KeyboardInterrupt."""
+        self.session = session
+        code = 0
+        for data in lines:
+            line = data.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            turn = self._take(session, line)
+            if turn and turn.stop_reason == "cancelled":
+                raise KeyboardInterrupt
+            if self._problem or (turn and not turn.answered):
+                code = 1
+            if turn or (self._problem and not is_command(line)):
+                self._answer(line, turn)
+            if session.leaving:
+                break
+        return code
+
+    def _take(self, session: Session, line: str) -> Turn | None:
+        """The turn that a line led to, if any; `_problem` says what was wrong."""
+        self._problem, self._turn = "", None
+        asyncio.run(take(session, line))
+        return self._turn
+
+    def _answer(self, line: str, turn: Turn | None) -> None:
+        if self._as_json:
+            failed = {"answer": None, "stop_reason": "error", "question": plain(line), "notes": [self._problem]}
+            print(json.dumps(turn.as_json() if turn else failed))
+        else:
+            print(plain(turn.answer.text, one_line=True) if turn and turn.answer else UNKNOWN)
+        # Who reads the other end may wait for this answer before he asks the next question.
+        sys.stdout.flush()

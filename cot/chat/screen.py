@@ -1,0 +1,91 @@
+"""Shows what a session tells, on a terminal or in a file of lines.
+
+In: events. Out: finished lines, each printed once and never drawn again. All text from outside is made plain first.
+"""
+
+from rich.console import Console
+from rich.text import Text
+
+from cot.chat.conversation import Conversation
+from cot.chat.event import ChatEvent, Detail, Said, StepDone, TraceOpened, TurnDone
+from cot.chat.turn import Turn
+from cot.step import FinalAnswer, Step, SubAnswer, ToolUse
+from cot.trace.plain import plain
+from cot.trace.show import step_line, trace_tree
+
+_STYLES = {"info": "dim", "warning": "yellow", "error": "red"}
+
+
+class Screen:
+    """Prints to one console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def show(self, event: ChatEvent, detail: Detail) -> None:
+        """Print an event; detail: how many steps."""
+        match event:
+            case Said():
+                self.say(f"error: {event.text}" if event.tone == "error" else event.text, _STYLES[event.tone])
+            case StepDone():
+                self.step(event.step, detail)
+            case TurnDone():
+                self.end(event.turn)
+            case TraceOpened():
+                self._console.print(trace_tree(event.trace))
+
+    def say(self, text: str, style: str = "dim") -> None:
+        """Print a line of words."""
+        self._line(Text(_one_line(text), style))
+
+    def step(self, step: Step, detail: Detail) -> None:
+        """Print a step, where it is wanted; the answer comes with the end of the turn."""
+        if detail == "off" or isinstance(step, FinalAnswer):
+            return
+        line = step_line(step)
+        if detail == "brief":
+            if not isinstance(step, SubAnswer | ToolUse):
+                return
+            if isinstance(step, SubAnswer):
+                line = Text.assemble((f"{_one_line(step.asked)} ", "dim"), line)
+        self._line(Text.assemble(("├─ ", "dim"), line))
+
+    def end(self, turn: Turn) -> None:
+        """Print the answer, what a person should know, and what it cost."""
+        if turn.answer is not None:
+            self._line(Text.assemble(("└─ ", "dim"), step_line(turn.answer)))
+        stopped = turn.stop_reason != "answered"
+        for note in turn.notes[:-1] if stopped else turn.notes:
+            self.say(f"note: {note}", "yellow")
+        if turn.stop_reason == "cancelled":
+            self._line(Text.assemble(("└─ ", "dim"), ("interrupted", "yellow")))
+        elif stopped:
+            why = f": {turn.notes[-1]}" if turn.notes else ""
+            self.say(f"stopped: {turn.stop_reason}{why}", "yellow")
+        if turn.usage:
+            self.say(status_line(turn))
+
+    def conversation(self, conversation: Conversation, name: str) -> None:
+        """Print what was said before."""
+        self.say(f"conversation {name}")
+        for number, image in enumerate(conversation.images, 1):
+            self.say(f"[{number}] {image.source}  {image.width} x {image.height}")
+        for turn in conversation.turns:
+            self._line(Text.assemble(("> ", "dim"), (_one_line(turn.question), "bold")))
+            self.end(turn)
+
+    def _line(self, text: Text) -> None:
+        # Terminals break long lines themselves, and then a copy of them has no breaks in it.
+        self._console.print(text, soft_wrap=True)
+
+
+def status_line(turn: Turn) -> str:
+    """What an answer cost: model, strategy, images, tokens, speed and time."""
+    prompt, cached = (turn.usage.get(name, 0) for name in ("prompt_tokens", "cached_tokens"))
+    images = "1 image" if len(turn.images) == 1 else f"{len(turn.images)} images"
+    cost = f"{prompt:,} prompt tokens, {cached:,} cached, {turn.tokens_per_second:.0f} tokens/s, {turn.seconds:.2f} s"
+    return f"{turn.model.get('name')}, {turn.strategy}, {images}, {cost}"
+
+
+def _one_line(text: str) -> str:
+    return plain(text, one_line=True)

@@ -1,0 +1,168 @@
+"""A conversation, without any terminal: what can be done with it, and what it tells.
+
+In: images, questions, settings. Out: events for `emit`, and a saved conversation. Each question is asked over all
+images of the conversation, so that an engine knows their prefix from the question before.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from cot.chat.asking import ask, begun
+from cot.chat.conversation import Asked, Attached, Chosen, Conversation, Ended, SavedEvent, Stepped, Undone
+from cot.chat.engines import Engines, Load, finished, in_background
+from cot.chat.event import ChatEvent, Detail, Said, StepDone, TurnDone
+from cot.chat.store import Store
+from cot.chat.turn import Turn, described
+from cot.config import Settings, with_setting
+from cot.errors import UsageError
+from cot.image import LoadedImage, load_image
+from cot.planner.run import STRATEGIES
+from cot.step import Step
+
+MAX_QUESTION_CHARACTERS: Final = 10_000
+Edit = Callable[[str], str | None]
+"""Lets the user edit a text; None if nothing came of it."""
+
+
+class Session:
+    """The state of a chat, and what can be done with it.
+
+    leaving: set when the user wants to go. detail: how many steps are to be shown.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: Load,
+        store: Store,
+        emit: Callable[[ChatEvent], None],
+        *,
+        conversation: Conversation | None = None,
+        images: dict[str, LoadedImage] | None = None,
+        edit: Edit | None = None,
+    ) -> None:
+        """conversation, images: a saved one to go on with. edit: None where there is no editor."""
+        _check_strategy(settings.strategy)
+        self.settings = settings
+        self.engines = Engines(load)
+        self.store = store
+        self.emit = emit
+        self.edit = edit
+        self.conversation = conversation or Conversation()
+        self.detail: Detail = "full"
+        self.leaving = False
+        self._loaded = dict(images or {})
+
+    def load(self) -> None:
+        """Begin to load the model in the background."""
+        self.engines.want(self.settings)
+
+    def say(self, text: str, tone: Literal["info", "warning", "error"] = "info") -> None:
+        """Tell the user something."""
+        self.emit(Said(text, tone))
+
+    async def attach(self, sources: Sequence[str]) -> list[int]:
+        """Open images and put them to the conversation; their numbers, from 1.
+
+        Raises ImageError, and then none of them is attached.
+        """
+        opened = [await finished(in_background(lambda s=source: self._open(s))) for source in sources]  # type: ignore[misc]
+        return [self._attach(image) for image in opened]
+
+    async def ask(self, text: str) -> None:
+        """Ask a question over the images. Raises UsageError if it cannot be asked."""
+        self._check_askable(text)
+        images = self.images
+        if self.engines.state == "loading":
+            self.say(f"the model {self.settings.model} is still being loaded; Ctrl-C gives up")
+        turn = begun(text, images, self.settings)
+        self.keep(Asked(turn=turn))
+
+        def on_step(step: Step) -> None:
+            self.keep(Stepped(step=step))
+            self.emit(StepDone(step))
+
+        turn = await ask(turn, images, self.settings, self.engines, on_step)
+        self.keep(Ended(turn=turn))
+        self.emit(TurnDone(turn))
+
+    async def ask_again(self, text: str) -> None:
+        """Ask in place of the last turn. Raises UsageError as `ask` does, and then the last turn stays."""
+        self._check_askable(text)
+        if self.conversation.turns:
+            self.keep(Undone())
+        await self.ask(text)
+
+    def change(self, name: str, text: str) -> None:
+        """Change a setting. Raises ConfigError or UsageError for a value that makes no sense."""
+        settings = with_setting(self.settings, name, text)
+        _check_strategy(settings.strategy)
+        self.settings = settings
+        self.keep(Chosen(name=name, value=str(getattr(settings, name))))
+        if self.engines.state != "not loaded":
+            self.load()
+
+    def keep(self, event: SavedEvent) -> None:
+        """Save what happens, then let it happen."""
+        self.store.append(event)
+        self.conversation.apply(event)
+
+    @property
+    def images(self) -> list[LoadedImage]:
+        """All images of the conversation, opened."""
+        return [self._loaded[image.sha256] for image in self.conversation.images]
+
+    @property
+    def last(self) -> Turn:
+        """The last turn. Raises UsageError if there is none."""
+        if not self.conversation.turns:
+            raise UsageError("nothing was asked yet; type a question first")
+        return self.conversation.turns[-1]
+
+    def close(self) -> None:
+        """Free the model and close the file."""
+        self.engines.close()
+        self.store.close()
+
+    def _check_askable(self, text: str) -> None:
+        check_text(text)
+        if not self.conversation.images:
+            raise UsageError("there is no image to ask about; attach one with /image PATH, or drop it here")
+
+    def _attach(self, image: LoadedImage) -> int:
+        known = [one.sha256 for one in self.conversation.images]
+        if image.sha256 in known:
+            number = known.index(image.sha256) + 1
+            self.say(f"[{number}] {image.source} is attached already")
+            return number
+        self.store.add_image(image)
+        self._loaded[image.sha256] = image
+        self.keep(Attached(image=described(image)))
+        number = len(known) + 1
+        notes = "".join(f"; {note}" for note in image.notes)
+        self.say(f"[{number}] {image.source}  {image.width} x {image.height}{notes}")
+        return number
+
+    def _open(self, source: str) -> LoadedImage:
+        if source == "-":
+            raise UsageError("got '-' as an image; expected a path or an address: stdin holds the messages of a chat")
+        return load_image(
+            source if "://" in source else Path(source),
+            max_bytes=self.settings.max_image_bytes,
+            max_pixels=self.settings.max_image_pixels,
+            timeout_seconds=self.settings.image_timeout_seconds,
+        )
+
+
+def _check_strategy(name: str) -> None:
+    if name not in STRATEGIES:
+        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
+
+
+def check_text(text: str) -> None:
+    """Raises UsageError for a message that is too long or not UTF-8."""
+    if len(text) > MAX_QUESTION_CHARACTERS:
+        raise UsageError(f"the message has more than {MAX_QUESTION_CHARACTERS:,} characters; shorten it")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(f"got text that is not UTF-8: {text[:60]!r}; write it in UTF-8")

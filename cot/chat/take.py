@@ -1,0 +1,34 @@
+"""Takes a line of a chat: a command, or a message with the images that it names.
+
+In: a session and a line as it was typed. Out: what the session tells. Errors that were expected are told, not raised.
+"""
+
+import asyncio
+
+from cot.chat.command import is_command, obey
+from cot.chat.mention import mentioned
+from cot.chat.session import Session, check_text
+from cot.errors import CotError
+
+
+async def take(session: Session, line: str) -> None:
+    """Do what a line says. Cancelling the task interrupts the answer and keeps the conversation."""
+    try:
+        if is_command(line):
+            await obey(session, line)
+        elif line.strip():
+            await _message(session, line)
+    except CotError as error:
+        session.say(str(error), "error")
+    except asyncio.CancelledError:
+        # While an image is opened; an answer that is interrupted ends as a turn.
+        session.say("interrupted", "warning")
+
+
+async def _message(session: Session, line: str) -> None:
+    check_text(line)
+    found = mentioned(line)
+    numbers = await session.attach(found.sources)
+    text = found.numbered(lambda index: numbers[index])
+    if text:
+        await session.ask(text)

@@ -1,0 +1,114 @@
+"""`cot chat`: a conversation over images, at a terminal or on a pipe.
+
+Exit codes: 0 all was answered, or the user left; 1 on a pipe, a message has no answer; 2 a wrong command line; 130 a
+pipe was interrupted.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cot.chat.conversation import Conversation
+    from cot.chat.session import Session
+    from cot.chat.store import Store
+    from cot.config import Settings
+    from cot.image import LoadedImage
+
+
+def chat(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE…]", help="Paths, patterns or URLs of images; with --resume first a name."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the conversation of that name, or the last one.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(help="direct, decompose, cot, vote, verify or route.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
+    quantize: Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
+    trace_dir: Annotated[Path | None, typer.Option(help="Folder of the traces.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="On a pipe: print one JSON object a message.")] = False,
+) -> None:
+    """Talk about one or more images.
+
+    On a pipe each line is a message, and each answer one line: echo "How many dogs?" | cot chat photo.jpg
+    """
+    given: dict[str, object] = {"model": model, "strategy": strategy, "language": language, "device": device,
+             "quantize": quantize, "seed": seed, "trace_dir": trace_dir}  # fmt: skip
+    if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
+        _at_terminal(arguments or [], given, resume=resume)
+        return
+    raise typer.Exit(_on_pipe(arguments or [], given, resume=resume, as_json=as_json))
+
+
+def _at_terminal(arguments: list[str], given: dict[str, object], *, resume: bool) -> None:
+    import platformdirs
+
+    from cot.chat.editor import edit
+    from cot.chat.session import Session
+    from cot.chat.terminal import Terminal
+    from cot.cli.ask import load_engine
+
+    sources, store, conversation, images = _open(arguments, resume=resume)
+    terminal = Terminal(platformdirs.user_state_path("cot") / "chat-history")
+    settings = _settings(given, conversation)
+    session = Session(settings, load_engine, store, terminal.show, conversation=conversation, images=images, edit=edit)
+    try:
+        _attach(session, sources)
+        terminal.run(session, resumed=resume)
+    finally:
+        session.close()
+
+
+def _on_pipe(arguments: list[str], given: dict[str, object], *, resume: bool, as_json: bool) -> int:
+    from cot.chat.pipe import Pipe
+    from cot.chat.session import Session
+    from cot.cli.ask import load_engine
+
+    sources, store, conversation, images = _open(arguments, resume=resume)
+    pipe = Pipe(as_json=as_json)
+    settings = _settings(given, conversation)
+    session = Session(settings, load_engine, store, pipe.show, conversation=conversation, images=images)
+    try:
+        _attach(session, sources)
+        return pipe.run(session, sys.stdin.buffer)
+    finally:
+        session.close()
+
+
+def _open(arguments: list[str], *, resume: bool) -> tuple[list[str], "Store", "Conversation", "dict[str, LoadedImage]"]:
+    """What to attach, and the conversation to go on with, or a new one."""
+    from cot.chat.conversation import Conversation
+    from cot.chat.mention import expand
+    from cot.chat.store import Store, chats_folder, open_saved
+
+    name = arguments[0] if resume and arguments else None
+    sources = [source for argument in arguments[name is not None :] for source in expand(argument)]
+    if resume:
+        return sources, *open_saved(chats_folder(), name)
+    return sources, Store(chats_folder()), Conversation(), {}
+
+
+def _settings(given: dict[str, object], conversation: "Conversation") -> "Settings":
+    """Settings; what was chosen in a saved conversation holds, unless the command line says otherwise."""
+    from cot.config import load_settings, with_setting
+
+    settings, _ = load_settings(given)
+    for name, text in conversation.chosen.items():
+        if given.get(name) is None:
+            settings = with_setting(settings, name, text)
+    return settings
+
+
+def _attach(session: "Session", sources: list[str]) -> None:
+    """Raises ImageError: who names a wrong image wants to know before he asks."""
+    asyncio.run(session.attach(sources))

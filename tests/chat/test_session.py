@@ -1,0 +1,174 @@
+import asyncio
+import json
+
+import pytest
+from runs import script
+
+from cot.chat.event import TraceOpened, TurnDone
+from cot.chat.take import take
+from cot.engine import ScriptedEngine
+from cot.errors import EngineError
+
+APPLES = "Are there more apples than cars?"
+
+
+def images_asked(engine):
+    return [sum(not isinstance(part, str) for part in request.messages[-1].content) for request in engine.requests]
+
+
+def test_a_message_is_answered_in_steps(talk):
+    chat = talk().say("red.png", APPLES)
+    assert chat.words == ["[1] red.png  8 x 6"]
+    assert [step.kind for step in chat.steps][-1] == "final_answer"
+    assert (chat.answers, chat.turns[0].question) == (["yes"], APPLES)
+    assert chat.turns[0].steps == tuple(sorted(chat.turns[0].steps, key=chat.turns[0].steps.index))
+
+
+def test_an_image_waits_for_the_next_message_and_stays(talk):
+    chat = talk(strategy="direct").say("red.png", "/image blue.png")
+    assert [image.source for image in chat.session.conversation.waiting] == ["red.png", "blue.png"]
+    chat.say("which is red?", "and the blue one?")
+    assert not chat.session.conversation.waiting
+    assert images_asked(chat.engines[0]) == [2, 2]
+    first, second = (request.messages[-1].content for request in chat.engines[0].requests)
+    assert first[:2] == second[:2], "a follow-up begins as the one before, so that its prefix is known"
+    assert "and the blue one?" in second[2]
+
+
+def test_without_an_image_nothing_is_asked(talk):
+    chat = talk().say("What is this?")
+    assert chat.errors == ["there is no image to ask about; attach one with /image PATH, or drop it here"]
+    assert (chat.turns, chat.engines) == ([], [])
+
+
+def test_one_bad_image_attaches_none(talk, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    chat = talk().say("red.png bad.png what?")
+    assert "'bad.png' is not an image" in chat.errors[0]
+    assert chat.session.images == []
+
+
+def test_dropping_moves_the_others_up(talk):
+    chat = talk().say("red.png", "blue.png", "red.png", "/drop 1", "/images", "/drop 2")
+    assert chat.words[2] == "[1] red.png is attached already"
+    assert chat.words[-2] == "[1] blue.png  8 x 6  for the next message"
+    assert chat.errors == ["got '2'; expected a number from 1 to 1; /images lists them"]
+
+
+def test_a_retry_that_cannot_be_asked_keeps_the_turn(talk):
+    chat = talk(strategy="direct").say("red.png", "what?", "/drop 1", "/retry", "/sessions")
+    assert "there is no image" in chat.errors[0]
+    assert [turn.question for turn in chat.turns] == ["what?"]
+    assert chat.words[-1].endswith("1 messages  what?  (this one)")
+
+
+def test_undo_retry_and_strategy(talk):
+    chat = talk().say("red.png", APPLES, "/strategy direct", "/retry")
+    assert [turn.strategy for turn in chat.turns] == ["direct"]
+    chat.say("/undo", "/undo")
+    assert chat.turns == []
+    assert chat.errors == ["nothing was asked yet; type a question first"]
+
+
+def test_edit_asks_the_new_text_in_place_of_the_old(talk):
+    given = []
+    chat = talk(edit=lambda text: given.append(text) or "is it red?", strategy="direct")
+    chat.say("red.png", "is it blue?", "/edit")
+    assert (given, [turn.question for turn in chat.turns]) == (["is it blue?"], ["is it red?"])
+    assert "needs a terminal" in talk().say("red.png", "/edit").errors[0]
+
+
+def test_an_empty_edit_changes_nothing(talk):
+    chat = talk(edit=lambda text: " ", strategy="direct").say("red.png", "is it blue?", "/edit")
+    assert [turn.question for turn in chat.turns] == ["is it blue?"]
+
+
+def test_another_model_closes_the_one_before(talk):
+    chat = talk(strategy="direct").say("red.png", "what?", "/model other", "and?")
+    first, second = chat.engines
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+    with pytest.raises(EngineError, match="closed"):
+        asyncio.run(first.complete(second.requests[0]))
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_turn_and_not_the_chat(talk):
+    broken = [True]
+
+    def load(settings):
+        if broken.pop() if broken else False:
+            raise EngineError("no such model; expected another")
+        return ScriptedEngine(["red"])
+
+    chat = talk(load=load, strategy="direct").say("red.png", "what colour?")
+    assert (chat.turns[0].stop_reason, chat.turns[0].notes) == ("error", ("no such model; expected another",))
+    chat.say("/retry")
+    assert (len(chat.turns), chat.answers) == (1, ["red"])
+
+
+def test_settings_are_checked(talk):
+    chat = talk().say("/set max_steps 7", "/set max_steps x", "/set max_stpes 7", "/set seed", "/strategy guess")
+    assert chat.session.settings.max_steps == 7
+    parts = ("got 'x'", "did you mean 'max_steps'", "without a value", "known: direct")
+    assert [part in error for part, error in zip(parts, chat.errors, strict=True)] == [True] * 4
+
+
+def test_unknown_commands_name_the_nearest(talk):
+    assert talk().say("/imges").errors == ["unknown command '/imges', did you mean /images?; /help lists them all"]
+    assert talk().say("/drop").errors == ["/drop needs more; expected: /drop N"]
+
+
+def interrupted(chat, line):
+    async def talk_and_stop():
+        task = asyncio.create_task(take(chat.session, line))
+        while not any(step.kind == "sub_question" for step in chat.steps):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+
+    asyncio.run(talk_and_stop())
+
+
+def test_an_interrupted_answer_keeps_what_was_said(talk):
+    class Stuck(ScriptedEngine):
+        async def complete(self, request):
+            if len(self.requests) == 1:
+                await asyncio.sleep(60)
+            return await super().complete(request)
+
+    chat = talk(load=lambda settings: Stuck(script())).say("red.png")
+    interrupted(chat, APPLES)
+    turn = chat.turns[0]
+    assert (turn.stop_reason, turn.answer, turn.question) == ("cancelled", None, APPLES)
+    assert turn.steps
+    assert turn.steps[0].kind == "sub_question"
+    assert isinstance(chat.events[-1], TurnDone)
+    chat.say("/strategy direct", "/set max_seconds 1", "red.png", "/undo")
+    assert chat.turns == []
+
+
+def test_trace_stats_and_help(talk):
+    chat = talk().say("red.png", APPLES, "/trace", "/stats", "/help")
+    (shown,) = [event.trace for event in chat.events if isinstance(event, TraceOpened)]
+    assert shown.started.question == APPLES
+    assert any(words.startswith("1 messages, 1 answered, 3 calls to the model") for words in chat.words)
+    assert any(words.startswith("150 prompt tokens (30 cached, 48 of images)") for words in chat.words)
+    assert any(words.startswith("/export FILE") for words in chat.words)
+
+
+def test_export(talk, tmp_path):
+    chat = talk(replies=["[x](y) \x1b[31m<b>"], strategy="direct").say("red.png", "what # is it?")
+    chat.say("/export chat.json", "/export chat.md", "/export chat.md", "/export chat.html")
+    found = json.loads((tmp_path / "chat.json").read_text())
+    assert (found["images"][0]["source"], found["turns"][0]["question"]) == ("red.png", "what # is it?")
+    text = (tmp_path / "chat.md").read_text()
+    assert r"## what \# is it?" in text
+    assert r"\<b\>" in text
+    assert "\x1b" not in text
+    assert "exists already" in chat.errors[0]
+    assert "ends with .md or .json" in chat.errors[1]
+
+
+def test_text_that_no_model_can_take_is_refused(talk):
+    chat = talk().say("red.png", "x" * 10_001, "\udcff?")
+    assert "more than 10,000 characters" in chat.errors[0]
+    assert "not UTF-8" in chat.errors[1]

@@ -1,0 +1,79 @@
+import pytest
+
+from cot.chat.store import SESSION_FILE, Store, list_saved, open_saved, read
+from cot.errors import TraceError, UsageError
+
+
+def test_looking_in_leaves_nothing(talk, chats):
+    talk().say("/help", "/images").session.close()
+    assert not chats.exists()
+
+
+def test_a_saved_conversation_goes_on(talk, chats):
+    first = talk(strategy="direct").say("red.png", "what?", "/strategy cot", "/save holiday", "blue.png")
+    first.session.close()
+    second = talk(open_saved(chats, None), strategy="direct")
+    assert second.turns == first.turns
+    assert [image.source for image in second.session.images] == ["red.png", "blue.png"]
+    assert second.session.conversation.chosen == {"strategy": "cot"}
+    second.say("and?")
+    assert [len(turn.images) for turn in second.turns] == [1, 2]
+    assert read(chats / "holiday" / SESSION_FILE).turns == second.turns
+
+
+def test_every_event_is_on_disk_at_once(talk, chats):
+    chat = talk(strategy="direct")
+    seen = []
+
+    def look(event):
+        (path,) = chats.glob(f"*/{SESSION_FILE}")
+        seen.append(read(path).turns == chat.turns)
+
+    chat.session.emit = look
+    chat.say("red.png", "what?")
+    assert seen == [True, True, True]
+
+
+@pytest.mark.parametrize("lines", range(2, 6))
+def test_a_killed_process_loses_nothing_before(talk, chats, lines):
+    talk(strategy="direct").say("red.png", "what?", "and?").session.close()
+    (path,) = chats.glob(f"*/{SESSION_FILE}")
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[:lines]) + whole[lines][:20])
+    chat = talk(open_saved(chats, None), strategy="direct")
+    ends = ["answered"] if lines == 5 else ["cancelled"] if lines > 2 else []
+    assert [turn.stop_reason for turn in chat.turns] == ends
+    chat.say("once more?")
+    chat.session.close()
+    assert [turn.question for turn in read(path).turns][-1] == "once more?"
+
+
+def test_names(talk, chats):
+    chat = talk(strategy="direct").say("red.png", "/save a/b", "/save ..", "/save one", "/save one")
+    assert ["expected letters" in error for error in chat.errors] == [True, True]
+    other = talk().say("blue.png", "/save one")
+    assert other.errors == ["there is a conversation 'one' already; choose another name"]
+    with pytest.raises(UsageError, match="is open in another process"):
+        open_saved(chats, "one")
+    with pytest.raises(UsageError, match=r"there is no conversation 'two'; known: .*one"):
+        open_saved(chats, "two")
+
+
+def test_nothing_to_go_on_with(chats):
+    with pytest.raises(UsageError, match="no conversation was saved yet"):
+        open_saved(chats, None)
+
+
+def test_foreign_and_damaged_files(talk, chats):
+    talk().say("red.png", "/save one").session.close()
+    next((chats / "one" / "images").iterdir()).write_bytes((chats.parent / "blue.png").read_bytes())
+    with pytest.raises(TraceError, match="has other pixels"):
+        open_saved(chats, "one")
+    (chats / "one" / SESSION_FILE).write_text('{"other": 1}\n')
+    assert "is no conversation of version 1" in list_saved(chats)[0].unreadable
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, talk):
+    (tmp_path / "file").write_text("")
+    chat = talk((Store(tmp_path / "file" / "chats"), None, None)).say("red.png")
+    assert "cannot save to" in chat.errors[0]

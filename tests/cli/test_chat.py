@@ -1,0 +1,85 @@
+"""`cot chat` on a pipe."""
+
+import json
+import re
+import sys
+
+import pytest
+from PIL import Image
+from runs import script
+
+import cot.cli
+from cot.cli import ask as ask_module
+from cot.engine import ScriptedEngine
+
+APPLES = "Are there more apples than cars?"
+
+
+@pytest.fixture
+def cot_chat(tmp_path, monkeypatch, capfd):
+    """Runs `cot chat` with a scripted model and given lines; gives the exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 6), "red").save("red.png")
+    Image.new("RGB", (8, 6), "blue").save("blue one.png")
+    monkeypatch.setenv("COT_TRACE_DIR", str(tmp_path / "traces"))
+
+    def run(*arguments, lines="", replies=None):
+        monkeypatch.setattr(ask_module, "load_engine", lambda settings: ScriptedEngine(replies or script()))
+        path = tmp_path / "stdin"
+        path.write_bytes(lines.encode("utf-8", "surrogateescape"))
+        with path.open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            code = cot.cli.main(["chat", *arguments])
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def test_a_line_in_gives_a_line_out(cot_chat):
+    code, out, err = cot_chat("red.png", lines=f"{APPLES}\n\n/strategy direct\nIs it red?\r\n'blue one.png'\nAnd now?")
+    assert (code, out) == (0, "yes\nyes\nyes\n")
+    assert "├─ #1 How many apples are there?  count" in err
+    assert "[2] blue one.png 8 x 6" in err
+
+
+def test_json_is_one_object_a_message(cot_chat):
+    code, out, _ = cot_chat("red.png", "--json", lines=f"{APPLES}\nmissing/../\n/nowhere/x.png what?\n")
+    first, second, third = map(json.loads, out.splitlines())
+    assert (code, first["answer"], first["value"], first["stop_reason"]) == (1, "yes", True, "answered")
+    assert (first["images"][0]["source"], first["model"]["name"]) == ("red.png", "scripted")
+    assert second["question"] == "missing/../"
+    assert (third["answer"], third["stop_reason"]) == (None, "error")
+    assert "does not exist" in third["notes"][0]
+
+
+def test_what_has_no_answer_is_unknown_and_counts(cot_chat):
+    code, out, err = cot_chat(lines="What is this?\n")
+    assert (code, out) == (1, "unknown\n")
+    assert "error: there is no image to ask about" in err
+
+
+def test_hostile_text_is_harmless(cot_chat):
+    hostile = "\x1b[2J\x1b]0;owned\x07red\u202e\nnext" + "x" * 20_000
+    code, out, err = cot_chat("red.png", "--strategy", "direct", lines="what?\n", replies=[hostile])
+    assert (code, out[:9], out.count("\n")) == (0, "red nextx", 1)
+    assert len(out) <= 4001
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", out + err)
+
+
+def test_resume_on_a_pipe(cot_chat):
+    assert cot_chat("red.png", "--strategy", "direct", lines="what?\n/save one\n")[0] == 0
+    code, out, _ = cot_chat("--resume", "one", "blue one.png", "--json", lines="and?\n")
+    assert (code, len(json.loads(out)["images"])) == (0, 2)
+    code, _, err = cot_chat("--resume", "two")
+    assert (code, err) == (2, "error: there is no conversation 'two'; known: one\n")
+
+
+def test_a_wrong_image_is_said_before_anything_is_asked(cot_chat):
+    code, out, err = cot_chat("gone.png", lines="what?\n")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: image 'gone.png' does not exist")
+
+
+def test_an_unknown_strategy_is_a_wrong_command_line(cot_chat):
+    code, _, err = cot_chat("red.png", "--strategy", "guess")
+    assert (code, "unknown strategy 'guess'" in err) == (2, True)

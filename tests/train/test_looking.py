@@ -1,0 +1,55 @@
+"""Where a head is to look from a name: at the objects that have it, and all the less elsewhere the more there are."""
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaModel
+
+from cot.train.looking import SINK, looking_loss, wanted_attention
+
+SHARES = torch.tensor([[0.5, 0.5, 1.0, 0.2, 0.8, 0.3]])
+OBJECTS = torch.tensor([[1, 1, 2, 3, 3, 0]])
+
+
+@pytest.mark.parametrize(("bits", "number"), [(0, 0), (0b10, 1), (0b1010, 2), (0b1110, 3)])
+def test_the_first_token_keeps_less_the_more_objects_there_are(bits: int, number: int) -> None:
+    wanted = wanted_attention(SHARES, OBJECTS, torch.tensor([bits]), start=2, length=12)
+    assert wanted.sum().item() == pytest.approx(1)
+    assert wanted[0, 0].item() == pytest.approx(SINK / (SINK + number))
+    for patch, owner in enumerate(OBJECTS[0].tolist()):
+        has_name = owner > 0 and bits >> owner & 1
+        assert wanted[0, 2 + patch].item() == pytest.approx(SHARES[0, patch].item() * has_name / (SINK + number))
+
+
+def test_a_head_that_is_taught_looks_there_in_the_model_itself() -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, intermediate_size=32,
+        vocab_size=16,
+    )  # fmt: skip
+    decoder = LlamaModel(config)
+    decoder.set_attn_implementation("eager")
+    embeds = torch.randn(1, 10, 32)
+    positions = torch.arange(10)[None]
+    mask = torch.full((10, 10), torch.finfo(torch.float32).min).triu(1)[None, None]
+    wanted = wanted_attention(SHARES, OBJECTS, torch.tensor([0b110]), start=2, length=10)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+
+    def run(*, attentions: bool = False):
+        return decoder(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=positions, use_cache=False,
+            output_hidden_states=True, output_attentions=attentions,
+        )  # fmt: skip
+
+    def loss() -> torch.Tensor:
+        names = (torch.tensor([0]), torch.tensor([9]))
+        return looking_loss(decoder, run().hidden_states[1], positions, mask, names, wanted)
+
+    before = loss().item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss().item() < 0.05 < before
+    # The loss computes the attention by itself: it must be the one that the model uses.
+    assert torch.allclose(run(attentions=True).attentions[1][0, 0, 9], wanted[0], atol=0.15)
+    assert run(attentions=True).attentions[1][0, 0, 9, 0].item() == pytest.approx(wanted[0, 0].item(), abs=0.05)
