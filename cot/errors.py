@@ -20,6 +20,10 @@ class ConfigError(UsageError):
     """A setting has a wrong name, type or range."""
 
 
+class TaskError(UsageError):
+    """A task file is missing, malformed, or names what there is not."""
+
+
 class ImageError(CotError):
     """An image cannot be opened, is not an image, or is too large."""
 

@@ -4,7 +4,6 @@ In: a part's name and a size. Out: cases, the same every time. Seeds are strings
 uses; wordings are half trained, half held out; easy-VQA is its official test split.
 """
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,14 +11,10 @@ from typing import Final
 
 from PIL import Image
 
-from cot.train.charts import make_chart
 from cot.train.easyvqa import all_questions, image_path, program
-from cot.train.kinds import HELD_OUT_STYLE
-from cot.train.sample import QA, Sample
-from cot.train.scenes import make_scene
-from cot.train.shapes import make_shapes
+from cot.train.held_out import GENERATORS, held_out_samples
+from cot.train.sample import QA
 
-QUESTIONS_EACH: Final = 6
 MULTI_FACT: Final = ("comparison", "sum", "difference", "same_colour", "extreme_value", "logic", "threshold")
 """Families whose questions need more than one fact, or a computation."""
 
@@ -33,15 +28,14 @@ class Case:
     qa: QA
 
 
-def _generated(part: str, make: Callable[..., Sample], n: int) -> Iterator[Case]:
-    count = number = 0
-    while count < n:
-        rng = random.Random(f"held-out/{part}/{number}")
-        sample = make(rng, questions=QUESTIONS_EACH, held_out=number % 2 == 1)
+def _generated(part: str, n: int) -> Iterator[Case]:
+    count = 0
+    for image_id, sample in held_out_samples(part):
+        if count >= n:
+            return
         for qa in sample.qas:
-            yield Case(f"{part}/{number}", sample.image, qa)
+            yield Case(image_id, sample.image, qa)
             count += 1
-        number += 1
 
 
 def _easy_vqa(n: int) -> Iterator[Case]:
@@ -57,9 +51,6 @@ def _easy_vqa(n: int) -> Iterator[Case]:
 
 PARTS: Final[dict[str, Callable[[int], Iterator[Case]]]] = {
     "easy-vqa": _easy_vqa,
-    "scenes": partial(_generated, "scenes", make_scene),
-    "shapes": partial(_generated, "shapes", make_shapes),
-    "charts": partial(_generated, "charts", make_chart),
-    "unseen-style": partial(_generated, "unseen-style", partial(make_scene, style=HELD_OUT_STYLE)),
+    **{part: partial(_generated, part) for part in GENERATORS},
 }
 """Name -> its first n cases (a few more, to finish an image)."""

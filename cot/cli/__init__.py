@@ -17,6 +17,7 @@ import typer
 
 from cot import __version__
 from cot.cli import ask, chat, config, models, prompts, trace, train
+from cot.cli import eval as evaluation
 from cot.errors import CotError
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ def _root(
 
 
 app.command("ask")(ask.ask)
+app.command("eval")(evaluation.evaluate_tasks)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")

@@ -7,7 +7,7 @@ It reads no file.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -59,6 +59,24 @@ def compile_body(text: str, resolve: Resolve) -> Body:
     # What was checked is what runs, even if a file changes in between.
     environment.loader = jinja2.DictLoader(checker.files)
     return Body(environment.from_string(text), checker.trees, checker.files)
+
+
+def compile_expression(text: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Check and compile one expression, what a template may have between `{{` and `}}`: `[answer]`, `a ~ b`.
+
+    The result takes the values of the names in it, and gives the expression's value; a name without a value
+    makes it raise jinja2.UndefinedError, there or as soon as what it gave is used.
+    Raises jinja2.TemplateSyntaxError for what is not allowed.
+    """
+    environment = _environment()
+    # An expression and nothing else; only then can what is checked below be the same as what runs.
+    compiled = environment.compile_expression(text, undefined_to_none=False)
+    _Checker(environment, _no_file).file("", f"{{{{ ({text}) }}}}", _Place())
+    return compiled
+
+
+def _no_file(name: str) -> str:
+    raise jinja2.TemplateSyntaxError(f"{name!r} cannot be included here", 1)
 
 
 def _bounded(grow: Callable[..., str]) -> Callable[..., str]:

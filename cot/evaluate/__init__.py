@@ -1,0 +1,16 @@
+"""Runs tasks through strategies and scores what comes back, into a folder that a killed run goes on from.
+
+In: loaded tasks, an engine, options. Out: `run.json`, `samples.jsonl` and `summary.json`. It compares no two runs.
+"""
+
+from cot.evaluate.definition import Definition
+from cot.evaluate.folder import RunFolder
+from cot.evaluate.result import SampleResult
+from cot.evaluate.runner import Options, Watch, evaluate
+from cot.evaluate.select import Selection, select
+from cot.evaluate.summary import Summary, summarise
+
+__all__ = [
+    "Definition", "Options", "RunFolder", "SampleResult", "Selection", "Summary", "Watch", "evaluate", "select",
+    "summarise",
+]  # fmt: skip

@@ -1,0 +1,149 @@
+"""One sample through one strategy: its images are opened, the question is asked, the answer is scored.
+
+In: a sample. Out: a `SampleResult`, whatever goes wrong with the sample; only a trace that cannot be written, and
+being cancelled, are raised.
+"""
+
+import asyncio
+import dataclasses
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from cot.engine.base import Engine
+from cot.errors import CotError, TraceError, reason
+from cot.evaluate.result import SampleResult
+from cot.image import DEFAULT_MAX_PIXELS, LoadedImage, load_image
+from cot.metric import Metric, Score, errored, unparsed
+from cot.planner.asked import storable
+from cot.planner.budget import Budget
+from cot.planner.run import Outcome, run
+from cot.planner.tuning import Tuning
+from cot.question import Question
+from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS
+from cot.task import ImageSource, Sample
+from cot.trace.record import Recorder
+
+REMEMBERED_IMAGES: Final = 16
+"""Opened images that are kept, for the other questions about them."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How samples are asked. traces: folder for them, None for no traces. Image bounds are as for `load_image`."""
+
+    budget: Budget = field(default_factory=Budget)
+    seed: int = 0
+    language: str = "en"
+    tuning: Tuning | None = None
+    traces: Path | None = None
+    max_image_bytes: int = DEFAULT_MAX_BYTES
+    max_image_pixels: int = DEFAULT_MAX_PIXELS
+    image_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+
+
+Images = Callable[[ImageSource], LoadedImage]
+
+
+class _Named(io.BytesIO):
+    """Bytes of a file, with the name that messages give them."""
+
+    name = "image of the data"
+
+
+def image_opener(asking: Asking) -> Images:
+    """Opens images within the bounds, and remembers the last few. Raises ImageError."""
+
+    @lru_cache(maxsize=REMEMBERED_IMAGES)
+    def opened(source: ImageSource) -> LoadedImage:
+        return load_image(
+            _Named(source) if isinstance(source, bytes) else source,
+            max_bytes=asking.max_image_bytes,
+            max_pixels=asking.max_image_pixels,
+            timeout_seconds=asking.image_timeout_seconds,
+        )
+
+    return opened
+
+
+async def ask_sample(
+    task: str, metric: Metric, sample: Sample, strategy: str, engine: Engine, asking: Asking, images: Images
+) -> SampleResult:
+    """Ask and score one sample. Raises TraceError."""
+    outcome, trace = None, None
+    try:
+        # In a thread: a download or a large picture must not hold up the questions in flight.
+        loaded = [await asyncio.to_thread(images, source) for source in sample.images]
+        question = Question(sample.question, tuple(loaded), sample.target.choices)
+        outcome, trace = await _ask(question, strategy, engine, asking, {"task": task, "sample": sample.id})
+        score = score_outcome(outcome, metric, sample)
+    except TraceError:
+        raise
+    except CotError as error:
+        score = errored(str(error))
+    except Exception as error:
+        # A fault of the program itself. It is told, and costs one sample instead of the run.
+        score = errored(f"{type(error).__name__}: {reason(error)}")
+    return _result(task, sample, strategy, score, outcome, trace)
+
+
+def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
+    """Errored if asking failed, unparsed if there is no answer, else what the metric says of the answer's text."""
+    if outcome.stop_reason in ("error", "cancelled"):
+        return errored(outcome.notes[-1] if outcome.notes else outcome.stop_reason)
+    if outcome.answer.value is None:
+        why = outcome.notes[-1] if outcome.notes else "the model says that it does not know"
+        return unparsed(f"no answer ({outcome.stop_reason}): {why}")
+    return metric(outcome.answer.text, sample.target)
+
+
+async def _ask(
+    question: Question, strategy: str, engine: Engine, asking: Asking, settings: dict[str, str]
+) -> tuple[Outcome, str | None]:
+    recorder = Recorder(asking.traces) if asking.traces else None
+    try:
+        outcome = await run(
+            strategy,
+            question,
+            engine,
+            asking.budget,
+            seed=asking.seed,
+            language=asking.language,
+            tuning=asking.tuning,
+            recorder=recorder,
+            settings=settings,
+        )
+    finally:
+        if recorder:
+            recorder.close()
+    return outcome, f"{recorder.folder.parent.name}/{recorder.folder.name}" if recorder else None
+
+
+def _result(
+    task: str, sample: Sample, strategy: str, score: Score, outcome: Outcome | None, trace: str | None
+) -> SampleResult:
+    answer = outcome.answer if outcome else None
+    return SampleResult(
+        task=task,
+        id=sample.id,
+        group=sample.group,
+        category=sample.category,
+        strategy=strategy,
+        question=sample.question,
+        choices=sample.target.choices,
+        answer=(score.answer or storable(answer.text)) if answer and answer.value is not None else None,
+        raw=storable(answer.raw) if answer else "",
+        targets=sample.target.answers,
+        score=score.value,
+        status=score.status,
+        explanation=storable(score.explanation),
+        confidence=answer.confidence if answer else 0.0,
+        stop_reason=outcome.stop_reason if outcome else "error",
+        notes=tuple(storable(note) for note in outcome.notes) if outcome else (),
+        usage=dataclasses.asdict(outcome.usage) if outcome else {},
+        seconds=round(outcome.seconds, 6) if outcome else 0.0,
+        trace=trace,
+    )

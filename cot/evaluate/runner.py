@@ -1,0 +1,167 @@
+"""Runs the chosen samples of tasks, a bounded number at a time, into a run folder.
+
+In: a folder, selections, an engine, options. Out: a `Summary`, which is in the folder too. Each result is on disk
+before its place is given to another sample; what is there already is not asked again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from cot.engine.base import Engine
+from cot.errors import EngineError, UsageError
+from cot.evaluate.asking import Asking, Images, ask_sample, image_opener
+from cot.evaluate.definition import Definition, define
+from cot.evaluate.folder import SUMMARY_FILE, TRACES_FOLDER, RunFolder
+from cot.evaluate.result import SampleResult, result_key
+from cot.evaluate.select import Selection
+from cot.evaluate.summary import Summary, summarise
+from cot.planner.run import STRATEGIES
+from cot.task import Sample
+
+MOST_FAILURES: Final = 20
+"""Samples in a row that the engine failed on, before the run stops: it would fail on the rest too."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes. concurrency: samples in flight, >= 1. trace: whether each sample leaves a trace in the folder.
+
+    retry_errors: samples that errored are done again. Raises UsageError.
+    """
+
+    strategies: tuple[str, ...]
+    asking: Asking = field(default_factory=Asking)
+    concurrency: int = 32
+    retry_errors: bool = False
+    trace: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.strategies if name not in STRATEGIES]
+        if unknown or not self.strategies or len(set(self.strategies)) != len(self.strategies):
+            raise UsageError(f"got the strategies {list(self.strategies)}; expected some of: {', '.join(STRATEGIES)}")
+        if self.concurrency < 1:
+            raise UsageError(f"got --concurrency {self.concurrency}; expected at least 1")
+
+
+class Watch:
+    """Is told how a run goes, and does nothing with it."""
+
+    def known(self, result: SampleResult) -> None:
+        """A result that was there already."""
+
+    def started(self, total: int, skipped: int) -> None:
+        """How many results there will be, and how many of them are there."""
+
+    def finished(self, result: SampleResult) -> None:
+        """A result that is on disk now."""
+
+
+_QUIET: Final = Watch()
+
+
+async def evaluate(
+    folder: RunFolder, selections: Sequence[Selection], engine: Engine, options: Options, watch: Watch = _QUIET
+) -> Summary:
+    """Run what is missing, and sum up. Cancelled, it leaves a folder that the same call goes on from.
+
+    Raises DataError for a folder that holds another run, and EngineError if the engine fails again and again.
+    """
+    names = [selection.identity.name for selection in selections]
+    if not names or len(set(names)) != len(names):
+        raise UsageError(f"got the tasks {names}; expected at least one, each once")
+    folder.define(_definition(selections, engine, options))
+    done = folder.open_samples(watch.known, retry_errors=options.retry_errors)
+    watch.started(len(options.strategies) * sum(selection.identity.n for selection in selections), len(done))
+    asking = replace(options.asking, traces=folder.path / TRACES_FOLDER if options.trace else None)
+    images = image_opener(asking)
+    failures = 0
+
+    async def work(job: _Job) -> None:
+        nonlocal failures
+        result = await _do(job, engine, asking, images)
+        folder.append(result)
+        watch.finished(result)
+        # What no call was made for is not the engine's failure.
+        failed = result.status == "errored" and bool(result.notes)
+        failures = failures + 1 if failed else 0
+        if failures >= MOST_FAILURES:
+            raise EngineError(
+                f"the last {failures} samples failed, the last with: {result.explanation}; when that is mended, run it"
+                " again with --retry-errors"
+            )
+
+    await run_bounded(_jobs(selections, options.strategies, done), work, options.concurrency)
+    metrics = {selection.identity.name: selection.task.task.metric.name for selection in selections}
+    summary = summarise(folder.results(), metrics.__getitem__, complete=True)
+    folder.write(SUMMARY_FILE, summary)
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    selection: Selection
+    sample: Sample
+    strategy: str
+
+
+async def run_bounded(jobs: Iterator[_Job], work: Callable[[_Job], Awaitable[None]], concurrency: int) -> None:
+    """Work on all jobs, at most `concurrency` at a time; jobs are taken as places become free.
+
+    The first error ends it: what is in flight is cancelled, and the error raised.
+    """
+    pending: set[asyncio.Future[None]] = set()
+    try:
+        for job in jobs:
+            pending.add(asyncio.ensure_future(work(job)))
+            if len(pending) >= concurrency:
+                finished, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for one in finished:
+                    one.result()
+        while pending:
+            finished, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for one in finished:
+                one.result()
+    finally:
+        for one in pending:
+            one.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+def _jobs(selections: Sequence[Selection], strategies: Sequence[str], done: set[bytes]) -> Iterator[_Job]:
+    """What is missing. All strategies of a sample follow each other, while its image is remembered."""
+    for selection in selections:
+        for sample in selection.samples():
+            for strategy in strategies:
+                if result_key(selection.identity.name, strategy, sample.id) not in done:
+                    yield _Job(selection, sample, strategy)
+
+
+async def _do(job: _Job, engine: Engine, asking: Asking, images: Images) -> SampleResult:
+    task = job.selection.task
+    return await ask_sample(task.task.name, task.metric, job.sample, job.strategy, engine, asking, images)
+
+
+def _definition(selections: Sequence[Selection], engine: Engine, options: Options) -> Definition:
+    asking, first = options.asking, selections[0]
+    settings: dict[str, float | int | str] = {
+        "max_steps": asking.budget.max_steps,
+        "max_tokens": asking.budget.max_tokens,
+        "max_seconds": asking.budget.max_seconds,
+        "max_image_bytes": asking.max_image_bytes,
+        "max_image_pixels": asking.max_image_pixels,
+        **{f"tuning.{name}": value for name, value in asking.tuning or ()},
+    }
+    return define(
+        [selection.identity for selection in selections],
+        engine.info,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        strategies=options.strategies,
+        language=asking.language,
+        seed=asking.seed,
+        limit=first.limit,
+        shuffle=first.numbers is not None,
+        settings=settings,
+    )

@@ -1,0 +1,63 @@
+"""Which samples of a task are asked, and in which order: together what shares an image.
+
+In: a task, and how many. Out: samples, one after another; never are they all in memory.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from cot.errors import UsageError
+from cot.evaluate.definition import TaskIdentity
+from cot.task import LoadedTask, Sample
+
+WINDOW: Final = 256
+"""Samples among which those of one image are brought together."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen samples of a task. numbers: their places in the data from 0; None for the first `limit`."""
+
+    task: LoadedTask
+    identity: TaskIdentity
+    limit: int | None
+    numbers: frozenset[int] | None
+
+    def samples(self) -> Iterator[Sample]:
+        """The chosen samples, those of one image together as far as `WINDOW` reaches. Raises DataError."""
+        chosen = _chosen(self.task.samples(), self.limit, self.numbers)
+        while window := list(islice(chosen, WINDOW)):
+            groups: dict[str, list[Sample]] = {}
+            for sample in window:
+                groups.setdefault(sample.group, []).append(sample)
+            for together in groups.values():
+                yield from together
+
+
+def select(task: LoadedTask, *, limit: int | None = None, shuffle: bool = False, seed: int = 0) -> Selection:
+    """Choose the first `limit` samples, all of them without one, or with `shuffle` as many at random by `seed`.
+
+    All of them are looked at once. Raises UsageError for a limit below 1 or a shuffle without one, and DataError.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"got --limit {limit}; expected at least 1")
+    numbers = None
+    if shuffle:
+        if limit is None:
+            raise UsageError("got --shuffle without --limit; it draws the samples at random, so say how many")
+        n = task.survey().n
+        numbers = frozenset(random.Random(seed).sample(range(n), min(limit, n)))
+    found = task.survey(lambda samples: _chosen(samples, limit, numbers))
+    identity = TaskIdentity(
+        name=task.task.name, version=task.task.version, sha256=task.sha256, data_sha256=found.sha256, n=found.n
+    )
+    return Selection(task, identity, limit, numbers)
+
+
+def _chosen(samples: Iterator[Sample], limit: int | None, numbers: frozenset[int] | None) -> Iterator[Sample]:
+    if numbers is None:
+        return islice(samples, limit)
+    return (sample for number, sample in enumerate(samples) if number in numbers)

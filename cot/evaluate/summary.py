@@ -1,0 +1,163 @@
+"""`summary.json`: what the samples of a run come to, by task and strategy.
+
+In: results, one after another. Out: scores with intervals, counts, and costs. Nothing is scored here.
+"""
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from cot.errors import DataError
+from cot.evaluate.result import SampleResult
+from cot.metric import AGGREGATES, Figures, Item, Status, find_aggregate
+from cot.stats import clustered_bootstrap, wilson
+
+SCORE_DEFINITION: Final = (
+    "Mean of the metric over the samples that were asked. Unparsed samples were asked and count as 0. Errored ones"
+    " got no answer because something failed; they are left out, counted beside, and done again with --retry-errors."
+)
+
+IntervalMethod = Literal["wilson", "clustered_bootstrap"]
+
+
+class Part(BaseModel):
+    """A task under a strategy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    strategy: str
+    metric: str
+    n: int
+    """Samples in all; `scored` of them are in the score."""
+    scored: int
+    score: float | None
+    """In [0, 1]; None if nothing was scored."""
+    interval: tuple[float, float] | None
+    """95%."""
+    interval_method: IntervalMethod | None
+    """`wilson` where each score is 0 or 1, else `clustered_bootstrap`, with images as clusters."""
+    images: int
+    counts: dict[str, int]
+    """Samples by status: correct, partial, wrong, unparsed, errored."""
+    mean_confidence: float | None
+    usage: dict[str, int]
+    """Sums over samples."""
+    seconds: float
+    """Sum over samples of their wall clock; samples run at the same time."""
+    figures: dict[str, Figures] | None = None
+    """What the metric's own aggregate says, where it has one, by category."""
+    note: str = ""
+
+
+class Summary(BaseModel):
+    """All parts, and what a score is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    complete: bool
+    score_definition: str = SCORE_DEFINITION
+    parts: tuple[Part, ...]
+
+
+class Running:
+    """Adds up the results of a part. Of each sample a few bytes are kept."""
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+        self._values = array("d")
+        self._clusters = array("q")
+        self._numbers: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+        self._usage: Counter[str] = Counter()
+        self._seconds = self._confidence = self._sum = self._squares = 0.0
+        self._items: list[Item] = []
+
+    def add(self, result: SampleResult) -> None:
+        """Take one result."""
+        self._counts[result.status] += 1
+        self._usage.update(result.usage)
+        self._seconds += result.seconds
+        cluster = self._numbers.setdefault(result.group, len(self._numbers))
+        if self._metric in AGGREGATES:
+            self._items.append(result.item())
+        if result.status == "errored":
+            return
+        value = result.score or 0.0
+        self._values.append(value)
+        self._clusters.append(cluster)
+        self._confidence += result.confidence
+        self._sum += value
+        self._squares += value * value
+
+    @property
+    def score(self) -> float | None:
+        """The score so far, in [0, 1]; None if nothing was scored."""
+        return self._sum / len(self._values) if self._values else None
+
+    def rough_interval(self) -> tuple[float, float] | None:
+        """A 95% interval that costs no time, for a progress line: it takes samples to be independent."""
+        n = len(self._values)
+        if not n:
+            return None
+        if not self._counts["partial"]:
+            return wilson(self._counts["correct"], n)
+        mean = self._sum / n
+        half = 1.96 * math.sqrt(max(0.0, self._squares / n - mean * mean) / n)
+        return max(0.0, mean - half), min(1.0, mean + half)
+
+    def part(self, task: str, strategy: str) -> Part:
+        """What it came to."""
+        n, scored = self._counts.total(), len(self._values)
+        figures, note = self._figures()
+        interval, method = self._interval()
+        statuses: tuple[Status, ...] = ("correct", "partial", "wrong", "unparsed", "errored")
+        return Part(
+            task=task,
+            strategy=strategy,
+            metric=self._metric,
+            n=n,
+            scored=scored,
+            score=self.score,
+            interval=interval,
+            interval_method=method,
+            images=len(self._numbers),
+            counts={status: self._counts[status] for status in statuses},
+            mean_confidence=self._confidence / scored if scored else None,
+            usage=dict(self._usage),
+            seconds=round(self._seconds, 6),
+            figures=figures,
+            note=note,
+        )
+
+    def _interval(self) -> tuple[tuple[float, float] | None, IntervalMethod | None]:
+        if not self._values:
+            return None, None
+        if not self._counts["partial"]:
+            return wilson(self._counts["correct"], len(self._values)), "wilson"
+        return clustered_bootstrap(self._values, self._clusters), "clustered_bootstrap"
+
+    def _figures(self) -> tuple[dict[str, Figures] | None, str]:
+        if not self._items:
+            return None, ""
+        try:
+            return find_aggregate(self._metric)(self._items), ""
+        except DataError as error:
+            return None, f"no figures of {self._metric}: {error}"
+
+
+def summarise(results: Iterable[SampleResult], metric_of: Callable[[str], str], *, complete: bool) -> Summary:
+    """Sum up a run. metric_of: name of a task -> name of its metric. Raises DataError if there is no result."""
+    running: dict[tuple[str, str], Running] = {}
+    for result in results:
+        key = (result.task, result.strategy)
+        if key not in running:
+            running[key] = Running(metric_of(result.task))
+        running[key].add(result)
+    if not running:
+        raise DataError("there is no result to sum up; expected at least one sample, since nothing has no score")
+    return Summary(complete=complete, parts=tuple(part.part(*key) for key, part in sorted(running.items())))

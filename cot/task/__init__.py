@@ -1,0 +1,10 @@
+"""Evaluation tasks: `<name>.yaml`, which says what is asked of which data and how answers are scored.
+
+In: a task file. Out: its samples, checked. It asks no model, and opens no image.
+"""
+
+from cot.task.file import Task, read_task, task_names
+from cot.task.loaded import LoadedTask, load_task
+from cot.task.sample import ImageSource, Sample
+
+__all__ = ["ImageSource", "LoadedTask", "Sample", "Task", "load_task", "read_task", "task_names"]

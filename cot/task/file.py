@@ -1,0 +1,126 @@
+"""The task file: YAML -> a frozen `Task`. What its words mean is for `cot.task.loaded`."""
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from cot.config import tasks_folder
+from cot.dataset import DataSpec
+from cot.errors import TaskError, reason
+from cot.metric import AnswerType
+
+MAX_TASK_BYTES: Final = 100_000
+
+Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+"""A Jinja expression over a row: the name of a field, `[answer]`, `question ~ " Yes or no?"`."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MetricSpec(_Frozen):
+    """How answers are scored."""
+
+    name: str
+    """One of `cot.metric.METRICS`."""
+    options: dict[str, str] = {}
+    """The metric's own options."""
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Task(_Frozen):
+    """What is asked of which data, and how answers are scored. Never holds a score."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Lower case, as it stands in reports; by convention that of the file."""
+    version: int = Field(ge=1)
+    """Raised with every change that makes scores incomparable."""
+    description: str = ""
+    """One line for people: what is measured, and where the data comes from."""
+    data: DataSpec
+    """Where the rows come from."""
+    question: Expression
+    """The question's text."""
+    answers: Expression
+    """One ground truth or a list of them."""
+    images: Expression
+    """One image or a list of them: paths, or what `image_format` says."""
+    choices: Expression | None = None
+    """A list; the answer is one of these. Empty ones at its end are left out."""
+    id: Expression | None = None
+    """What tells samples apart; by default the row's number, from 1."""
+    group: Expression | None = None
+    """What samples of one image share; by default the image."""
+    category: Expression | None = None
+    """What figures are reported by."""
+    image_format: Literal["file", "base64"] = "file"
+    """Whether text in `images` is a path or the file itself in base64."""
+    allow_urls: bool = False
+    """Whether images that are http(s) URLs may be downloaded."""
+    metric: Annotated[MetricSpec, BeforeValidator(_named)]
+    """Name of the metric, or its name and options."""
+    answer_type: AnswerType = "text"
+    """Kind of the ground truth, where the metric reads it."""
+    precision: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Decimal places of the ground truth, where the metric reads them."""
+
+
+def task_names() -> tuple[str, ...]:
+    """The tasks that ship with the package."""
+    return tuple(sorted(path.stem for path in tasks_folder().glob("*.yaml")))
+
+
+def find_task(reference: str) -> Path:
+    """The file of a task: a path that ends in .yaml or .yml, or the name of a shipped one. Raises TaskError."""
+    if reference.lower().endswith((".yaml", ".yml")):
+        path = Path(reference).expanduser()
+        if not path.is_file():
+            raise TaskError(f"{reference} is no file; expected a task in YAML; check the path")
+        return path
+    known = task_names()
+    if reference not in known:
+        near = difflib.get_close_matches(reference, known, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        raise TaskError(f"unknown task {reference!r}{hint}; known: {', '.join(known)}, or the path of a .yaml file")
+    return tasks_folder() / f"{reference}.yaml"
+
+
+def read_task(path: Path) -> tuple[Task, str]:
+    """A task file, and the SHA-256 of its bytes in hex. Raises TaskError, which names the file."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_TASK_BYTES + 1)
+        if len(data) > MAX_TASK_BYTES:
+            raise TaskError(f"{path} has more than {MAX_TASK_BYTES} bytes; expected a short task in YAML")
+        found = yaml.safe_load(data.decode())
+    except OSError as error:
+        raise TaskError(f"{path} cannot be read: {reason(error)}; expected a task in YAML") from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+        raise TaskError(f"{path} is no YAML: {reason(error)}; expected lines like: name: my-task") from error
+    if not isinstance(found, dict):
+        raise TaskError(f"{path} holds a {type(found).__name__}; expected lines like: name: my-task")
+    try:
+        return Task.model_validate(found), hashlib.sha256(data).hexdigest()
+    except (ValidationError, RecursionError) as error:
+        raise TaskError(f"{path}: {_first(error)}") from error
+
+
+def _first(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply; expected a plain task"
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    known = DataSpec.model_fields if where.startswith("data.") else Task.model_fields
+    if first["type"] == "extra_forbidden":
+        return f"unknown field {where!r}; known: {', '.join(known)}"
+    if first["type"] == "missing":
+        return f"the field {where!r} is missing; expected it beside the others"
+    return f"{where}: {first['msg']}; see docs/tasks.md"

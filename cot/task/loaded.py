@@ -1,0 +1,129 @@
+"""A task, ready to give its samples: expressions compiled, the metric found, every row checked."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+
+from cot.dataset import LOADERS, Loader, Row, load_rows
+from cot.dataset.spec import images_folder
+from cot.errors import CotError, DataError, TaskError, reason
+from cot.metric import METRICS, Metric, Target, find_metric
+from cot.prompt.sandbox import compile_expression
+from cot.task.file import Task, find_task, read_task
+from cot.task.sample import ImageRules, Sample, group_of, images_of, text_of, texts_of
+
+EXPRESSIONS: Final = ("question", "answers", "images", "choices", "id", "group", "category")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look at all chosen samples found. sha256: of their ids, questions, choices and answers, in order."""
+
+    n: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task with all that it needs. folder: what the paths of its data are relative to. sha256: of its file."""
+
+    task: Task
+    path: Path
+    sha256: str
+    folder: Path
+    metric: Metric
+    expressions: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    loaders: Mapping[str, Loader]
+
+    def samples(self) -> Iterator[Sample]:
+        """The samples in the order of the data, read as they are asked for.
+
+        Raises DataError for the first row that makes none, with its file and line, and if there is no row.
+        """
+        folder = images_folder(self.task.data, self.folder)
+        rules = ImageRules(folder, self.task.image_format, self.task.allow_urls)
+        for number, row in enumerate(load_rows(self.task.data, self.folder, self.loaders), 1):
+            try:
+                yield self._sample(row, number, rules)
+            except CotError as error:
+                raise DataError(f"{row.where}: {error}") from error
+            except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+                fields = ", ".join(map(str, row.values))[:200]
+                raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error
+
+    def survey(self, chosen: Callable[[Iterator[Sample]], Iterator[Sample]] = lambda samples: samples) -> Survey:
+        """Look at all chosen samples once, before anything is asked. Raises DataError as `samples` does, for an id
+        that two samples have, and if none was chosen."""
+        digest = hashlib.sha256()
+        # Of each id only eight bytes are kept, so that a large data set does not fill the memory.
+        seen: set[bytes] = set()
+        for sample in chosen(self.samples()):
+            key = hashlib.sha256(sample.id.encode()).digest()[:8]
+            if key in seen:
+                raise DataError(
+                    f"{sample.where}: the id {sample.id!r} is there twice; expected another for each sample"
+                )
+            seen.add(key)
+            said = [sample.id, sample.group, sample.question, sample.category, *dataclasses.astuple(sample.target)]
+            digest.update(json.dumps(said).encode())
+        if not seen:
+            raise DataError(f"{self.path}: no sample was chosen; expected at least one; raise --limit")
+        return Survey(len(seen), digest.hexdigest())
+
+    def _sample(self, row: Row, number: int, rules: ImageRules) -> Sample:
+        # A field whose name is no identifier is reached as row["its name"].
+        values = {**row.values, "row": row.values}
+        found = {name: compiled(values) for name, compiled in self.expressions.items()}
+        images = images_of(found["images"], rules)
+        choices = texts_of(found["choices"], "choices", drop_empty_end=True) if "choices" in found else ()
+        if len(set(choices)) != len(choices):
+            raise DataError(f"choices must be distinct, got {list(choices)!r}"[:300])
+        answers = texts_of(found["answers"], "answers")
+        target = Target(answers, choices, self.task.answer_type, self.task.precision)
+        # A ground truth that the metric cannot compare with is found now, and not after hours.
+        self.metric("", target)
+        return Sample(
+            id=text_of(found["id"], "id") if "id" in found else str(number),
+            group=text_of(found["group"], "group") if "group" in found else group_of(images, rules.folder),
+            question=text_of(found["question"], "question"),
+            images=images,
+            target=target,
+            where=row.where,
+            category=text_of(found["category"], "category") if "category" in found else "",
+        )
+
+
+def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str, Loader] = LOADERS) -> LoadedTask:
+    """Load a task by the path of its file or the name of a shipped one.
+
+    data: the folder that its data is in, in place of the task file's own. loaders: by name.
+    Raises TaskError for a file that is wrong, or names a metric, an option or a loader that there is not.
+    """
+    path = find_task(reference)
+    task, sha256 = read_task(path)
+    if task.data.loader not in loaders:
+        raise TaskError(f"unknown loader {task.data.loader!r} in {path}; known: {', '.join(loaders)}")
+    if task.metric.name not in METRICS:
+        raise TaskError(f"unknown metric {task.metric.name!r} in {path}; known: {', '.join(METRICS)}")
+    try:
+        metric = find_metric(task.metric.name, task.metric.options)
+    except CotError as error:
+        raise TaskError(f"{path}: {error}") from error
+    expressions = {name: _compiled(name, text, path) for name in EXPRESSIONS if (text := getattr(task, name))}
+    return LoadedTask(task, path, sha256, data or path.resolve().parent, metric, expressions, loaders)
+
+
+def _compiled(name: str, text: str, path: Path) -> Callable[[Mapping[str, Any]], Any]:
+    try:
+        return compile_expression(text)
+    except jinja2.TemplateError as error:
+        raise TaskError(
+            f"{path}: {name}: {text!r} is no expression: {reason(error)}; expected the name of a field, or for"
+            " example [answer]; fixed text stands in quotes: \"'What is this?'\""
+        ) from error

@@ -1,0 +1,137 @@
+"""A sample: one question about images, with what is true. And the values of expressions made into its parts.
+
+Images are named or held here, never opened.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+import jinja2
+
+from cot.errors import DataError
+from cot.metric import Target
+
+MAX_TEXT_CHARACTERS: Final = 10_000
+"""Longest question, id or group."""
+
+MAX_IMAGES: Final = 64
+
+ImageSource = Path | str | bytes
+"""A file, a URL, or the bytes of a file."""
+
+_URL: Final = re.compile(r"https?://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question. group: what samples of one image share. where: the file and line it came from."""
+
+    id: str
+    group: str
+    question: str
+    images: tuple[ImageSource, ...]
+    target: Target
+    where: str
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRules:
+    """How the `images` of a task are read. folder: what relative paths start from."""
+
+    folder: Path
+    image_format: Literal["file", "base64"]
+    allow_urls: bool
+
+
+def text_of(value: Any, field: str) -> str:
+    """Text, a number or a path as text. Raises DataError for anything else, for nothing, and for too much."""
+    if isinstance(value, jinja2.Undefined):
+        # Only its own error names what is missing.
+        str(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
+        raise DataError(f"{field} is a {type(value).__name__}; expected text or a number")
+    text = str(value).strip()
+    if not text:
+        raise DataError(f"{field} is empty; expected some text")
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise DataError(f"{field} has {len(text)} characters; expected at most {MAX_TEXT_CHARACTERS}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise DataError(f"{field} is not UTF-8: {text[:60]!r}; write it in UTF-8")
+    return text
+
+
+def texts_of(value: Any, field: str, *, drop_empty_end: bool = False) -> tuple[str, ...]:
+    """One text, or a list of them. Raises DataError."""
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    while drop_empty_end and values and (values[-1] is None or values[-1] == ""):
+        values.pop()
+    return tuple(text_of(one, field) for one in values)
+
+
+def images_of(value: Any, rules: ImageRules) -> tuple[ImageSource, ...]:
+    """The images of a row, which must be there. Raises DataError."""
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not 1 <= len(values) <= MAX_IMAGES:
+        raise DataError(f"images: got {len(values)}; expected 1 to {MAX_IMAGES}")
+    return tuple(_image(one, rules) for one in values)
+
+
+def group_of(images: Sequence[ImageSource], folder: Path) -> str:
+    """What stands for images where a task names no group: their paths, or the hash of their bytes."""
+    return " ".join(_image_name(image, folder) for image in images)
+
+
+def _image_name(image: ImageSource, folder: Path) -> str:
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()[:16]
+    if isinstance(image, Path) and image.is_relative_to(folder):
+        return image.relative_to(folder).as_posix()
+    return str(image)
+
+
+def _image(value: Any, rules: ImageRules) -> ImageSource:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, Path):
+        return _present(value)
+    if isinstance(value, jinja2.Undefined):
+        str(value)
+    if not isinstance(value, str) or not value:
+        raise DataError(f"images: got {value!r:.60}; expected the path of a file, or an image in base64")
+    if rules.image_format == "base64":
+        return _decoded(value)
+    if _URL.match(value):
+        if not rules.allow_urls:
+            raise DataError(f"images: {value[:100]!r} is a URL; expected a file; download it, or say allow_urls: true")
+        return value
+    path = PurePosixPath(value.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        # A data file comes from outside: it must not choose what else of this machine a model is shown.
+        raise DataError(f"images: {value[:100]!r} leads out of the folder {rules.folder}; expected a path inside it")
+    return _present(rules.folder / path)
+
+
+def _present(path: Path) -> Path:
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):
+        found = False
+    if not found:
+        raise DataError(f"the image {str(path)[:300]!r} does not exist; expected it there; check `images` and --data")
+    return path
+
+
+def _decoded(text: str) -> bytes:
+    # Some writers put "data:image/png;base64," before it.
+    body = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DataError(f"images: {text[:40]!r} is not base64: {error}; for paths leave image_format out") from error

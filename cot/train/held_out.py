@@ -1,0 +1,60 @@
+"""The held-out samples of the generators, which training never sees.
+
+In: a part's name. Out: samples, the same every time, or the rows of an evaluation task. Seeds are strings that
+training never uses; every other image has its questions in wordings that are held out too.
+"""
+
+import io
+import random
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from cot.dataset import DataSpec, Row
+from cot.errors import DataError
+from cot.train.charts import make_chart
+from cot.train.kinds import HELD_OUT_STYLE
+from cot.train.sample import Sample
+from cot.train.scenes import make_scene
+from cot.train.shapes import make_shapes
+
+QUESTIONS_EACH: Final = 6
+
+GENERATORS: Final[Mapping[str, Callable[..., Sample]]] = {
+    "scenes": make_scene,
+    "shapes": make_shapes,
+    "charts": make_chart,
+    "unseen-style": partial(make_scene, style=HELD_OUT_STYLE),
+}
+
+
+def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
+    """Samples without end, each with what its questions share: `scenes/0`."""
+    number = 0
+    while True:
+        rng = random.Random(f"held-out/{part}/{number}")
+        yield f"{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH, held_out=number % 2 == 1)
+        number += 1
+
+
+def held_out_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
+    """A loader: the part is `split`, and `n` says how many questions there are.
+
+    Fields: `image` (the bytes of a PNG file), `image_id`, `number` (from 1), `question`, `answer`, `family`.
+    Raises DataError for an unknown part, and without `n`.
+    """
+    part = spec.split or ""
+    if part not in GENERATORS:
+        raise DataError(f"unknown split {spec.split!r} of generated data; known: {', '.join(GENERATORS)}")
+    if spec.n is None:
+        raise DataError("generated data has no end; expected n, the number of questions")
+    for image_id, sample in held_out_samples(part):
+        buffer = io.BytesIO()
+        sample.image.save(buffer, "PNG")
+        for number, qa in enumerate(sample.qas, 1):
+            values = {
+                "image": buffer.getvalue(), "image_id": image_id, "number": number,
+                "question": qa.question, "answer": qa.answer, "family": qa.family,
+            }  # fmt: skip
+            yield Row(values, f"{image_id}, question {number}")

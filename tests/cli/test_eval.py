@@ -1,0 +1,128 @@
+"""`cot eval`, and docs/tasks.md from its first line to its last."""
+
+import csv
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cot.cli
+from cot.cli import eval as eval_module
+from cot.engine import ScriptedEngine
+from cot.errors import EngineError
+
+
+def reply(request):
+    text = request.messages[-1].content[-1]
+    return "cat" if "animal" in text else "2" if "How many" in text else "yes"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Runs a command line with a scripted model; gives the exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def ran(*arguments, script=reply):
+        monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(script))
+        code = cot.cli.main(["eval", *arguments])
+        return code, *capfd.readouterr()
+
+    return ran
+
+
+@pytest.fixture
+def guide(root, tmp_path):
+    """Saves what docs/tasks.md saves, with the pictures that it names; gives the commands."""
+    text = (root / "docs" / "tasks.md").read_text()
+    for name, block in re.findall(r"as\s`([\w/.-]+)`[^`]*?:\n\n((?:    .*\n|\n)+)", text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(line[4:] + "\n" for line in block.rstrip("\n").split("\n")))
+        if path.suffix == ".csv":
+            for row in csv.DictReader(path.read_text().splitlines()):
+                Image.new("RGB", (8, 6), "red").save(path.parent / row["image"])
+    for kind in ("cat", "dog"):
+        (tmp_path / "animals" / kind).mkdir(parents=True)
+        Image.new("RGB", (8, 6), "red").save(tmp_path / "animals" / kind / "1.png")
+    return [shlex.split(line) for line in re.findall(r"^    \$ cot eval (.*)$", text, re.MULTILINE)]
+
+
+def test_every_command_of_the_guide_runs(run, guide):
+    assert len(guide) == 4
+    for command in guide:
+        code, out, err = run(*command)
+        assert code == 0, err
+        assert out
+    assert "skipped: 6 of 6 samples" in run(*guide[0])[2]
+
+
+def test_the_table_and_the_object(run, guide, tmp_path):
+    code, out, err = run("photos/task.yaml", "--strategy", "direct", "--out", "a")
+    assert code == 0
+    head, row = out.splitlines()
+    assert head.split()[:5] == ["task", "strategy", "n", "score", "95%"]
+    assert row.split()[:4] == ["photos", "direct", "3", "66.7%"]
+    assert "run: a" in err
+    code, out, err = run("photos/task.yaml", "--strategy", "direct", "--out", "a", "--json", "--quiet")
+    found = json.loads(out)
+    assert (code, err, found["out"], found["complete"]) == (0, "", "a", True)
+    assert found["parts"][0]["counts"]["correct"] == 2
+    assert "unparsed" in found["score_definition"].lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["popes"], "unknown task 'popes', did you mean 'pope'?"),
+        (
+            ["photos/task.yaml", "--strategy", "direct,magic"],
+            "got the strategies ['direct', 'magic']; expected some of",
+        ),
+        (["photos/task.yaml", "--concurrency", "0"], "got --concurrency 0"),
+        (["photos/task.yaml", "--limit", "0"], "got --limit 0"),
+        (["photos/task.yaml", "--shuffle"], "--shuffle without --limit"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(run, guide, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: ")
+    assert message in err
+
+
+def test_nothing_scored_exits_1(run, guide):
+    code, out, err = run("photos/task.yaml", "--strategy", "direct", "--out", "a", script=lambda r: EngineError("gone"))
+    assert code == 1
+    assert "3 samples errored" in err
+    assert " - " in out
+
+
+def test_interrupted_it_can_go_on(run, guide):
+    count = []
+
+    def script(request):
+        count.append(1)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        return "yes"
+
+    arguments = ["photos/task.yaml", "--strategy", "direct", "--out", "a", "--concurrency", "1"]
+    code, out, err = run(*arguments, script=script)
+    assert (code, out) == (130, "")
+    assert "1 of 3 samples are in a; the same --out goes on" in err
+    assert "Traceback" not in err
+    code, out, err = run(*arguments)
+    assert code == 0
+    assert "skipped: 1 of 3" in err
+    assert len(Path("a/samples.jsonl").read_text().splitlines()) == 3
+
+
+def test_progress_has_rate_score_and_time_left(run, guide, monkeypatch):
+    from cot.cli import eval_output
+
+    monkeypatch.setattr(eval_output, "SECONDS_BETWEEN_LINES", 0.0)
+    err = run("photos/task.yaml", "--strategy", "direct", "--out", "a")[2]
+    assert re.search(r"2/3 [\d.]+/s 0:0\d left photos direct \d+\.\d% \[", err)

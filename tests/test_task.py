@@ -1,0 +1,149 @@
+import base64
+import io
+
+import pytest
+from PIL import Image
+
+from cot.dataset import LOADERS
+from cot.errors import DataError, TaskError
+from cot.prompt.sandbox import compile_expression
+from cot.task import load_task, task_names
+
+TASK = """
+name: mine
+version: 1
+data: {loader: jsonl, path: rows.jsonl}
+question: question
+answers: "[answer]"
+images: image
+metric: exact
+"""
+ROW = '{"question": "Is there a cat?", "answer": "yes", "image": "red.png"}\n'
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a task and its rows, and loads it."""
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "red.png")
+
+    def made(task=TASK, rows=ROW, **how):
+        (tmp_path / "task.yaml").write_text(task)
+        (tmp_path / "rows.jsonl").write_text(rows)
+        return load_task(str(tmp_path / "task.yaml"), **how)
+
+    return made
+
+
+def test_a_row_becomes_a_sample(write, tmp_path):
+    (sample,) = write().samples()
+    assert (sample.id, sample.question, sample.group) == ("1", "Is there a cat?", "red.png")
+    assert sample.images == (tmp_path / "red.png",)
+    assert sample.target.answers == ("yes",)
+    assert sample.where.endswith("rows.jsonl, line 1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("metric: exact", "metric: acc", r"unknown metric 'acc' in .*task.yaml; known: anls, choice"),
+        ("metric: exact", "metric: {name: exact, options: {x: y}}", "task.yaml: unknown option 'x'"),
+        ("loader: jsonl", "loader: parquet", r"unknown loader 'parquet' in .*; known: jsonl, json, csv"),
+        ("version: 1", "", "the field 'version' is missing"),
+        ("version: 1", "version: 1\nscore: 3", "unknown field 'score'; known: name, version"),
+        ("question: question", "question: question(1)", "no expression: call is not allowed"),
+        ("question: question", "question: 'a }}{{ b'", "no expression"),
+        ("name: mine", "name: [", "no YAML"),
+        (TASK, "- a", "holds a list"),
+    ],
+)
+def test_a_wrong_task_is_one_line_that_names_the_file(write, old, new, message):
+    with pytest.raises(TaskError, match=message) as caught:
+        write(TASK.replace(old, new))
+    assert "task.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("", "has no rows"),
+        (ROW + "{oops", "rows.jsonl, line 2: no JSON"),
+        (ROW + "[1]", "line 2: got a list; expected an object"),
+        (ROW + '{"question": "a"}', "line 2: 'image' is undefined; the row has: question"),
+        (ROW.replace("red.png", "blue.png"), "line 1: the image '.*blue.png' does not exist"),
+        (ROW.replace("red.png", "../red.png"), "line 1: .*leads out of the folder"),
+        (ROW.replace("red.png", "/etc/hostname"), "line 1: .*leads out of the folder"),
+        (ROW.replace("red.png", "https://example.org/a.png"), "is a URL; expected a file"),
+        (ROW.replace('"yes"', "null"), "answers is a NoneType"),
+        (ROW.replace("Is there a cat?", " "), "question is empty"),
+    ],
+)
+def test_a_bad_row_is_one_line_with_its_place(write, rows, message):
+    with pytest.raises(DataError, match=message):
+        list(write(rows=rows).samples())
+
+
+def test_an_id_that_is_there_twice_is_refused(write):
+    task = write(TASK + "id: question\n", ROW * 2)
+    with pytest.raises(DataError, match=r"line 2: the id 'Is there a cat\?' is there twice"):
+        task.survey()
+
+
+def test_a_ground_truth_that_the_metric_cannot_use_is_found_at_once(write):
+    with pytest.raises(DataError, match="line 1: got the ground truth 'maybe'; expected yes or no"):
+        write(TASK.replace("metric: exact", "metric: pope"), ROW.replace('"yes"', '"maybe"')).survey()
+
+
+def test_addresses_are_taken_where_the_task_says_so(write):
+    task = write(TASK + "allow_urls: true\n", ROW.replace("red.png", "https://example.org/a.png"))
+    assert next(task.samples()).images == ("https://example.org/a.png",)
+
+
+def test_images_in_base64_and_empty_choices_at_the_end(write):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(buffer, "PNG")
+    row = (
+        ROW.replace("red.png", base64.b64encode(buffer.getvalue()).decode())[:-2] + ', "A": "yes", "B": "no", "C": ""}'
+    )
+    task = write(TASK + "image_format: base64\nchoices: '[A, B, C]'\n", row)
+    (sample,) = task.samples()
+    assert sample.images == (buffer.getvalue(),)
+    assert sample.target.choices == ("yes", "no")
+    with pytest.raises(DataError, match="is not base64"):
+        list(write(TASK + "image_format: base64\n").samples())
+
+
+def test_data_may_be_elsewhere(write, tmp_path):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text(ROW)
+    Image.new("RGB", (8, 6), "red").save(folder / "red.png")
+    (sample,) = write(data=folder).samples()
+    assert sample.images == (folder / "red.png",)
+
+
+def test_the_survey_tells_data_apart(write):
+    first = write().survey()
+    assert first.n == 1
+    assert write().survey() == first
+    assert write(rows=ROW.replace("yes", "no")).survey() != first
+
+
+def test_tasks_that_ship_load_and_are_short(root):
+    assert {"easy-vqa", "scenes", "shapes", "charts", "vqav2", "pope", "mme"} <= set(task_names())
+    loaders = {**LOADERS, "generated": lambda spec, folder: iter(())}
+    for name in task_names():
+        assert load_task(name, loaders=loaders).task.name == name
+        assert len((root / "tasks" / f"{name}.yaml").read_text().splitlines()) < 40
+
+
+def test_an_unknown_name_and_a_missing_file():
+    with pytest.raises(TaskError, match="unknown task 'popes', did you mean 'pope'?"):
+        load_task("popes")
+    with pytest.raises(TaskError, match=r"no.yaml is no file"):
+        load_task("no.yaml")
+
+
+def test_an_expression_gives_values_and_not_text():
+    assert compile_expression("[a, b ~ '!']")({"a": 1, "b": "x"}) == [1, "x!"]
+    assert compile_expression("images")({"images": b"x"}) == b"x"
