@@ -13,6 +13,8 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 LAYER: Final = 1
 """The layer whose first head is taught: the one before it can put names of several words together."""
 SINK: Final = 3.0
+FAR: Final = 7.0
+"""By how much patches of other objects are to score less than the first token."""
 
 
 def looked_at(
@@ -57,10 +59,11 @@ def looking_loss(
     empty = torch.zeros(len(named), int(objects.max()) + 1, device=looked.device)
     whole, held = empty.scatter_add(1, owners, parts), empty.scatter_add(1, owners, mine) > 0
     off = torch.nn.functional.smooth_l1_loss((whole + 1e-3).log(), empty, beta=0.1, reduction="none")
-    lost = -(first.exp().squeeze(1) + (patches.exp() * mine).sum(1) + 1e-6).log()
+    # Little looks at many other objects add up too, and the less each is, the less a divergence minds it.
+    others = ((objects > 0).float() - mine) * torch.nn.functional.softplus(patches - first + FAR)
     told = SINK * ((-first.detach()).exp().squeeze(1) - 1)
     right = ((told - held.sum(1)).abs() < 0.5).float()
-    loss = spread + 4 * (off * held).sum() / held.sum().clamp(min=1) + 4 * lost.mean()
+    loss = spread + 4 * (off * held).sum() / held.sum().clamp(min=1) + others.sum() / (objects > 0).sum().clamp(min=1)
     return loss, {"looking_loss": spread.item(), "looking_accuracy": right.mean().item()}
 
 
