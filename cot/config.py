@@ -156,11 +156,6 @@ def weights_folder() -> Path:
     return folder
 
 
-def checkpoint(model: str) -> str | Path:
-    """What to load for a model's name: the folder of `embedded`, else the name itself, a folder or a hub id."""
-    return weights_folder() if model == "embedded" else model
-
-
 def is_server(model: str) -> bool:
     """Whether a model's name is the URL of a server."""
     return model.lower().startswith(("http://", "https://"))

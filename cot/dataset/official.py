@@ -85,7 +85,7 @@ def easy_vqa(spec: DataSpec, folder: Path) -> Iterator[Row]:
     """
     found = find_spec("easy_vqa")
     if found is None or found.origin is None:
-        raise DataError("the package easy-vqa is missing; run: pip install 'cot[train]'")
+        raise DataError("the package easy-vqa is missing; in a checkout of cot run: pip install -e '.[train]'")
     split = spec.split or "test"
     if split not in ("test", "train"):
         raise DataError(f"unknown split {split!r} of easy-vqa; known: test, train")
