@@ -185,10 +185,10 @@ def _read_file(path: Path) -> dict[str, object]:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{path} has more than {MAX_FILE_BYTES} bytes; expected a small TOML file")
     try:
-        found = tomllib.loads(data.decode())
+        found = tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 at byte {error.start}; expected a TOML file in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not TOML: {reason(error)}; expected lines like: max_steps = 20") from error
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply; expected lines like: max_steps = 20") from error
@@ -202,7 +202,7 @@ def _checked(name: str, value: object, origin: str, folder: Path) -> object:
     """A typed value: no text for a number, no bool for an int."""
     if isinstance(value, Path):
         value = str(value)
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or value == "":
         raise ConfigError(f"{origin}: got {_short(value)}; expected {_expected(name)}")
     try:
         # Strict JSON knows no paths, so text becomes one, and keeps numbers, text and truth apart.
@@ -223,6 +223,8 @@ def _parsed(name: str, text: str, variable: str) -> object:
 def _located(value: object, origin: str, folder: Path) -> object:
     if not isinstance(value, Path):
         return value
+    if "\0" in str(value):
+        raise ConfigError(f"{origin}: got {_short(str(value))}; no path holds the character NUL; leave it out")
     try:
         return folder / value.expanduser()
     except RuntimeError as error:

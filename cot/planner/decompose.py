@@ -14,6 +14,8 @@ from cot.step import Reasoning
 
 async def decompose(chain: Chain) -> Conclusion:
     """Answer by way of sub-questions. Raises ChainStopped if the chain ends before there is an answer."""
+    if chain.allowance.steps_left < 2:
+        return await short_of_steps(chain, "a plan needs 2 steps, and the budget has 1", ask_directly)
     asked = await ask_plan(chain)
     if asked.value is None:
         return await ask_directly(chain, f"the plan is not valid: {asked.problem}")

@@ -98,6 +98,8 @@ async def run(
         _finish(chain, recorder, Conclusion(unknown(), "cancelled" if stopped else "error"), report=False)
         raise
     _finish(chain, recorder, conclusion)
+    if recorder and recorder.trouble:
+        chain.notes.insert(0, recorder.trouble)
     of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
     answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
     return Outcome(answer, chain.steps, stop_reason, chain.usage, seconds, (*of_images, *chain.notes))

@@ -159,7 +159,7 @@ def _download(model: str, revision: str | None, wanted: list[str]) -> Path:
         reason = "it has no such revision"
     except hub.RepositoryNotFoundError:
         reason = "there is no such model, or it is private"
-    except (hub.HFValidationError, hub.HfHubHTTPError, OSError) as error:
+    except (hub.HFValidationError, hub.HfHubHTTPError, OSError, ValueError, ImportError) as error:
         cause = error.__cause__ or error
         reason = f"not in the local cache, and not reachable ({_first_line(cause)}): check the name and the network"
     raise EngineError(f"cannot get {model}{at} from {constants.ENDPOINT}: {reason}; or {INSTEAD}")
