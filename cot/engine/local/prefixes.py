@@ -50,7 +50,8 @@ class PrefixTree:
         if length == len(key) or size > self.budget:
             return
         if self.bytes + size > self.budget:
-            self.shrink(self.budget - size)
+            # A tenth at a time: what was used longest ago is found by a walk through all.
+            self.shrink(min(self.budget - size, self.budget * 9 // 10))
             node, common, length = self._end(key)
             if size != (len(key) - length) * self._token_bytes:
                 return
