@@ -24,6 +24,8 @@ from cot.errors import EngineError
 
 KEPT_SHARE = 0.25
 """Share of the memory that the slots of rows that are gone may keep: less is not worth another allocation."""
+ROWS_SHARE = 0.75
+"""Share of the memory that several rows may take together: what they have in common should stay known."""
 MAX_PREFILL_TOKENS = 4096
 """Prompt tokens of one pass, padding included: more would not be faster, and take more memory."""
 
@@ -128,10 +130,10 @@ class Batch:
                 continue
             needed = max(longest, one.longest)
             rows = len(self._running) + len(found) + 1
-            if rows == 1 and not self._fit(rows, needed):
+            if rows == 1 and not self._fit(rows, needed, ROWS_SHARE):
                 # Rows that are gone may have needed another shape.
                 self._slots.release()
-            if not self._fit(rows, needed):
+            if not self._fit(rows, needed, 1 if rows == 1 else ROWS_SHARE):
                 if rows > 1:
                     break
                 self._refuse(one.job, needed)
@@ -146,9 +148,9 @@ class Batch:
             self._slots.reserve(rows, longest)
         return found
 
-    def _fit(self, rows: int, tokens: int) -> bool:
-        """Whether there is memory for so many rows of so many tokens."""
-        return self._slots.capacity(rows, tokens) * self._token_bytes <= self._kv_bytes
+    def _fit(self, rows: int, tokens: int, share: float) -> bool:
+        """Whether so many rows of so many tokens take no more than a share of the memory."""
+        return self._slots.capacity(rows, tokens) * self._token_bytes <= share * self._kv_bytes
 
     def _refuse(self, job: Job, tokens: int) -> None:
         job.fail(
