@@ -181,3 +181,15 @@ def test_the_lock_pins_every_dependency_and_nothing_of_one_machine(root: Path) -
     assert names <= set(pins)
     assert not [name for name in pins if name.startswith("nvidia") or "/" in name]
     assert not [version for version in pins.values() if "+" in version or "/" in version]
+
+
+def test_the_harness_to_compare_with_has_the_versions_of_this_project(root: Path) -> None:
+    ours, theirs = (
+        dict(line.split("==") for line in (root / name).read_text("utf-8").splitlines() if not line.startswith("#"))
+        for name in ("requirements.lock", "benchmarks/harness.lock")
+    )
+    assert {"lm-eval", "torch", "transformers", "pillow"} <= set(theirs)
+    assert {name: ours[name] for name in theirs if name in ours} == {
+        name: version for name, version in theirs.items() if name in ours
+    }
+    assert not [version for version in theirs.values() if "+" in version or "/" in version]
