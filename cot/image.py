@@ -129,7 +129,9 @@ def load_image(
             rgb = rgb.transpose(_UPRIGHT[orientation])
         return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=name, notes=tuple(notes))
     except MemoryError as error:
-        raise ImageError(f"image {shown(name)} does not fit the memory that is free; expected a smaller one; shrink it") from error
+        raise ImageError(
+            f"image {shown(name)} does not fit the memory that is free; expected a smaller one; shrink it"
+        ) from error
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
