@@ -131,7 +131,7 @@ def test_the_survey_tells_data_apart(write):
 
 def test_tasks_that_ship_load_and_are_short(root):
     assert {"easy-vqa", "scenes", "shapes", "charts", "vqav2", "pope", "mme"} <= set(task_names())
-    loaders = {**LOADERS, "generated": lambda spec, folder: iter(())}
+    loaders = {**LOADERS, "generated": iter, "easy-vqa": iter}
     for name in task_names():
         assert load_task(name, loaders=loaders).task.name == name
         assert len((root / "tasks" / f"{name}.yaml").read_text().splitlines()) < 40

@@ -45,6 +45,9 @@ def evaluate_tasks(
     max_steps: Annotated[int | None, typer.Option(help="Questions to the model at most, for each sample.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, for each sample.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds at most, for each sample.")] = None,
+    ablate: Annotated[
+        str | None, typer.Option(help="A control: blank, wrong-image, random-crop or shuffle-steps.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
 ) -> None:
@@ -62,7 +65,9 @@ def evaluate_tasks(
          "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds}
     )  # fmt: skip
     names = tuple(part.strip() for part in (strategy or settings.strategy).split(","))
-    options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
+    options = make_options(
+        settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace
+    )
     loaded = [load_task(task, data=data, loaders=_loaders()) for task in tasks]
     output = EvalOutput(as_json=as_json, quiet=quiet)
     with RunFolder(out or Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}") as folder:
@@ -74,9 +79,16 @@ def evaluate_tasks(
 
 
 def make_options(
-    settings: "Settings", strategies: tuple[str, ...], *, concurrency: int, retry_errors: bool, trace: bool
+    settings: "Settings",
+    strategies: tuple[str, ...],
+    *,
+    ablate: str | None = None,
+    concurrency: int,
+    retry_errors: bool,
+    trace: bool,
 ) -> "Options":
     """How a run goes, from settings. Raises UsageError or ConfigError."""
+    from cot.evaluate.ablation import find_ablation
     from cot.evaluate.asking import Asking
     from cot.evaluate.runner import Options
     from cot.planner.budget import Budget
@@ -87,6 +99,7 @@ def make_options(
         seed=settings.seed,
         language=settings.language,
         tuning=load_tuning(settings.calibration, settings.model),
+        ablation=find_ablation(ablate, strategies),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
         image_timeout_seconds=settings.image_timeout_seconds,
@@ -120,11 +133,11 @@ def _run(
 def _loaders() -> "dict[str, Loader]":
     from cot.dataset import LOADERS
 
-    return {**LOADERS, "generated": _generated}
+    return {**LOADERS, "generated": _drawn, "easy-vqa": _drawn}
 
 
-def _generated(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
-    # The generators need what only the extra `train` installs, so they are imported when a task asks for them.
-    from cot.train.held_out import held_out_rows
+def _drawn(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
+    # They need what only the extra `train` installs, so they are imported when a task asks for them.
+    from cot.train.held_out import LOADERS
 
-    return held_out_rows(spec, folder)
+    return LOADERS[spec.loader](spec, folder)

@@ -85,6 +85,8 @@ class EvalOutput(Watch):
         errored = sum(part.counts["errored"] for part in summary.parts)
         if errored:
             self.say(f"note: {errored} samples errored and are in no score; --retry-errors does them again")
+        if summary.ablation:
+            self.say(f"note: with --ablate {summary.ablation}, so these scores are controls")
         for part in summary.parts:
             if part.note:
                 self.say(f"note: {part.task} {part.strategy}: {part.note}")

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from cot.dataset.official import easy_vqa, folder_of_images, mme, vqav2
+from cot.dataset.official import folder_of_images, mme, vqav2
 from cot.dataset.spec import DataSpec, Loader, Row
 from cot.dataset.table import delimited, json_rows, jsonl
 from cot.errors import DataError
@@ -18,7 +18,6 @@ LOADERS: Final[Mapping[str, Loader]] = {
     "folder": folder_of_images,
     "vqav2": vqav2,
     "mme": mme,
-    "easy-vqa": easy_vqa,
 }
 
 

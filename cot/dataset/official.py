@@ -3,9 +3,7 @@
 POPE, TextVQA, DocVQA and ChartQA are plain JSONL or JSON, and need none.
 """
 
-import json
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,29 +73,6 @@ def mme(spec: DataSpec, folder: Path) -> Iterator[Row]:
                     "number": number, "question": question, "answer": answer,
                 }  # fmt: skip
                 yield Row(values, f"{text}, line {number}")
-
-
-def easy_vqa(spec: DataSpec, folder: Path) -> Iterator[Row]:
-    """The questions of the PyPI package `easy-vqa`, ordered by image.
-
-    Fields: `image`, `image_id`, `number` (from 1), `question`, `answer`. split: `test` (default) or `train`.
-    Raises DataError if the package is not installed.
-    """
-    found = find_spec("easy_vqa")
-    if found is None or found.origin is None:
-        raise DataError("the package easy-vqa is missing; run: pip install 'cot[train]'")
-    split = spec.split or "test"
-    if split not in ("test", "train"):
-        raise DataError(f"unknown split {split!r} of easy-vqa; known: test, train")
-    root = Path(found.origin).parent / "data" / split
-    seen: dict[int, int] = {}
-    for question, answer, image in sorted(json.loads((root / "questions.json").read_text()), key=lambda row: row[2]):
-        seen[image] = seen.get(image, 0) + 1
-        values = {
-            "image": root / "images" / f"{image}.png", "image_id": image, "number": seen[image],
-            "question": question, "answer": answer,
-        }  # fmt: skip
-        yield Row(values, f"easy-vqa {split}, image {image}")
 
 
 def _vqav2_values(question: dict[str, Any], annotation: dict[str, Any], split: str, where: str) -> dict[str, Any]:

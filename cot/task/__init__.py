@@ -5,6 +5,6 @@ In: a task file. Out: its samples, checked. It asks no model, and opens no image
 
 from cot.task.file import Task, read_task, task_names
 from cot.task.loaded import LoadedTask, load_task
-from cot.task.sample import ImageSource, Sample
+from cot.task.sample import Fact, ImageSource, Sample
 
-__all__ = ["ImageSource", "LoadedTask", "Sample", "Task", "load_task", "read_task", "task_names"]
+__all__ = ["Fact", "ImageSource", "LoadedTask", "Sample", "Task", "load_task", "read_task", "task_names"]

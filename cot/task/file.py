@@ -61,6 +61,8 @@ class Task(_Frozen):
     """What samples of one image share; by default the image."""
     category: Expression | None = None
     """What figures are reported by."""
+    facts: Expression | None = None
+    """A list of the sub-questions that a ground-truth program asks, each with `wants`, `text`, `answer`, `asked`."""
     image_format: Literal["file", "base64"] = "file"
     """Whether text in `images` is a path or the file itself in base64."""
     allow_urls: bool = False

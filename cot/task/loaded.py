@@ -16,9 +16,9 @@ from cot.errors import CotError, DataError, TaskError, reason
 from cot.metric import METRICS, Metric, Target, find_metric
 from cot.prompt.sandbox import compile_expression
 from cot.task.file import Task, find_task, read_task
-from cot.task.sample import ImageRules, Sample, group_of, images_of, text_of, texts_of
+from cot.task.sample import ImageRules, Sample, facts_of, group_of, images_of, text_of, texts_of
 
-EXPRESSIONS: Final = ("question", "answers", "images", "choices", "id", "group", "category")
+EXPRESSIONS: Final = ("question", "answers", "images", "choices", "id", "group", "category", "facts")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class LoadedTask:
                 )
             seen.add(key)
             said = [sample.id, sample.group, sample.question, sample.category, *dataclasses.astuple(sample.target)]
-            digest.update(json.dumps(said).encode())
+            facts = [dataclasses.astuple(fact) for fact in sample.facts]
+            digest.update(json.dumps([*said, *facts]).encode())
         if not seen:
             raise DataError(f"{self.path}: no sample was chosen; expected at least one; raise --limit")
         return Survey(len(seen), digest.hexdigest())
@@ -96,6 +97,7 @@ class LoadedTask:
             target=target,
             where=row.where,
             category=text_of(found["category"], "category") if "category" in found else "",
+            facts=facts_of(found["facts"]) if "facts" in found else (),
         )
 
 
