@@ -14,10 +14,8 @@ from cot.config import Settings
 from cot.engine.base import EngineInfo
 from cot.errors import CotError
 from cot.image import LoadedImage
+from cot.planner import ask as planner
 from cot.planner.asked import storable
-from cot.planner.budget import Budget
-from cot.planner.run import run
-from cot.planner.tuning import load_tuning
 from cot.question import Question
 from cot.step import Step
 from cot.trace.record import Recorder
@@ -48,18 +46,8 @@ async def ask(
         turn = turn.model_copy(update={"model": _named(engine.info)})
         with Recorder(settings.trace_dir) as recorder:
             turn = turn.model_copy(update={"trace": storable(str(recorder.path))})
-            outcome = await run(
-                settings.strategy,
-                Question(turn.question, tuple(images)),
-                engine,
-                Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
-                seed=settings.seed,
-                language=settings.language,
-                tuning=load_tuning(settings.calibration, settings.model),
-                recorder=recorder,
-                on_step=keep,
-                settings=settings.model_dump(mode="json"),
-            )
+            question = Question(turn.question, tuple(images))
+            outcome = await planner.ask(question, engine, settings, recorder=recorder, on_step=keep)
     except asyncio.CancelledError:
         # The task is this turn and nothing else, so it ends here, with what was said kept.
         return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "cancelled"})

@@ -19,7 +19,7 @@ from cot.chat.mention import expand, unquoted
 from cot.chat.session import Session
 from cot.chat.store import list_saved
 from cot.errors import UsageError
-from cot.planner.run import STRATEGIES
+from cot.planner.run import STRATEGIES, check_strategy
 from cot.trace.read import read_trace
 
 _FIRST_WORD: Final = re.compile(r"\s*/((?:\\.|\S)*)")
@@ -85,8 +85,7 @@ async def _model(session: Session, argument: str) -> None:
 
 
 async def _strategy(session: Session, argument: str) -> None:
-    if argument not in STRATEGIES:
-        raise UsageError(f"unknown strategy {argument!r}; known: {', '.join(STRATEGIES)}")
+    check_strategy(argument)
     session.change("strategy", argument)
     session.say(f"strategy: {argument}")
 

@@ -17,7 +17,7 @@ from cot.chat.turn import Turn, described
 from cot.config import Settings, with_setting
 from cot.errors import UsageError
 from cot.image import LoadedImage, load_image
-from cot.planner.run import STRATEGIES
+from cot.planner.run import check_strategy
 from cot.step import Step
 
 MAX_QUESTION_CHARACTERS: Final = 10_000
@@ -43,7 +43,7 @@ class Session:
         edit: Edit | None = None,
     ) -> None:
         """conversation, images: a saved one to go on with. edit: None where there is no editor."""
-        _check_strategy(settings.strategy)
+        check_strategy(settings.strategy)
         self.settings = settings
         self.engines = Engines(load)
         self.store = store
@@ -97,7 +97,7 @@ class Session:
     def change(self, name: str, text: str) -> None:
         """Change a setting. Raises ConfigError or UsageError for a value that makes no sense."""
         settings = with_setting(self.settings, name, text)
-        _check_strategy(settings.strategy)
+        check_strategy(settings.strategy)
         self.settings = settings
         self.keep(Chosen(name=name, value=str(getattr(settings, name))))
         if self.engines.state != "not loaded":
@@ -153,11 +153,6 @@ class Session:
             max_pixels=self.settings.max_image_pixels,
             timeout_seconds=self.settings.image_timeout_seconds,
         )
-
-
-def _check_strategy(name: str) -> None:
-    if name not in STRATEGIES:
-        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
 
 
 def check_text(text: str) -> None:

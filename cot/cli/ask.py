@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed, Strategy, TraceDir
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,22 +33,20 @@ def ask(
         list[str] | None,
         typer.Argument(metavar="IMAGE… QUESTION", help="Paths or URLs of images, then the question; - is stdin."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")
-    ] = None,
-    strategy: Annotated[str | None, typer.Option(help="direct, decompose, cot, vote, verify or route.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")] = None,
-    kv_memory: Annotated[str | None, typer.Option(help="For keys and values: auto, 512MiB, 2GiB.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
+    model: Model = None,
+    strategy: Strategy = None,
+    language: Language = None,
+    device: Device = None,
+    quantize: Quantize = None,
+    kv_memory: KvMemory = None,
+    seed: Seed = None,
     max_steps: Annotated[int | None, typer.Option(help="Questions to the model at most.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, over all steps.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds at most, loading not counted.")] = None,
     choices: Annotated[
         list[str] | None, typer.Option(help="The answer is one of these: comma separated, or one option each.")
     ] = None,
-    trace_dir: Annotated[Path | None, typer.Option(help="Folder of the traces.")] = None,
+    trace_dir: TraceDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
@@ -63,15 +62,14 @@ def ask(
     images, text = split_arguments(arguments or [], stdin_is_terminal=sys.stdin.isatty())
     begun = time.perf_counter()
     from cot.config import load_settings
-    from cot.planner.run import STRATEGIES
+    from cot.planner.run import check_strategy
 
     settings, _ = load_settings(
         {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
          "kv_memory": kv_memory, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
          "max_seconds": max_seconds, "trace_dir": trace_dir}
     )  # fmt: skip
-    if settings.strategy not in STRATEGIES:
-        raise UsageError(f"unknown strategy {settings.strategy!r}; known: {', '.join(STRATEGIES)}")
+    check_strategy(settings.strategy)
     output.spent("imports and settings", time.perf_counter() - begun)
     begun = time.perf_counter()
     question = load_question(images, text, split_choices(choices or []), settings)
@@ -174,28 +172,12 @@ def answered(outcome: "Outcome") -> bool:
 
 
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
-    from cot.planner.budget import Budget
-    from cot.planner.run import run
-    from cot.planner.tuning import load_tuning
+    from cot.planner.ask import ask
     from cot.trace.record import Recorder
-
-    tuning = load_tuning(settings.calibration, settings.model)
-    budget = Budget(settings.max_steps, settings.max_tokens, settings.max_seconds)
 
     async def answer(engine: "Engine", recorder: Recorder) -> "Outcome":
         try:
-            return await run(
-                settings.strategy,
-                question,
-                engine,
-                budget,
-                seed=settings.seed,
-                language=settings.language,
-                tuning=tuning,
-                recorder=recorder,
-                on_step=output.step,
-                settings=settings.model_dump(mode="json"),
-            )
+            return await ask(question, engine, settings, recorder=recorder, on_step=output.step)
         finally:
             await engine.close()
 

@@ -6,10 +6,11 @@ pipe was interrupted.
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cot.cli.options import Device, Language, Model, Quantize, Seed, Strategy, TraceDir
 
 if TYPE_CHECKING:
     from cot.chat.conversation import Conversation
@@ -27,15 +28,13 @@ def chat(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the conversation of that name, or the last one.")
     ] = False,
-    model: Annotated[
-        str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")
-    ] = None,
-    strategy: Annotated[str | None, typer.Option(help="direct, decompose, cot, vote, verify or route.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
-    trace_dir: Annotated[Path | None, typer.Option(help="Folder of the traces.")] = None,
+    model: Model = None,
+    strategy: Strategy = None,
+    language: Language = None,
+    device: Device = None,
+    quantize: Quantize = None,
+    seed: Seed = None,
+    trace_dir: TraceDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="On a pipe: print one JSON object a message.")] = False,
 ) -> None:
     """Talk about one or more images.

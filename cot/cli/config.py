@@ -1,7 +1,6 @@
 """`cot config`: what the settings are, and where each came from."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
@@ -32,16 +31,10 @@ def show(
         typer.echo(json.dumps(rows, indent=2))
         return
 
-    from rich.console import Console
-    from rich.table import Table
-
+    from cot.cli.table import console, table
     from cot.trace.plain import plain
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "value", "from"):
-        table.add_column(heading, overflow="fold")
+    shown = table("setting", "value", "from")
     for name, origin in origins.items():
-        table.add_row(name, plain(str(values[name])), plain(origin))
-    # A pipe has no width: nothing is wrapped there, so that it can be searched line by line.
-    width = None if sys.stdout.isatty() else 10_000
-    Console(markup=False, highlight=False, width=width).print(table)
+        shown.add_row(name, plain(str(values[name])), plain(origin))
+    console().print(shown)

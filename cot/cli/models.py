@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from cot.cli.table import console, table
 
 app = typer.Typer(help="List, describe and quantise models.", no_args_is_help=True)
 
@@ -33,12 +31,12 @@ def list_(as_json: Annotated[bool, _JSON] = False) -> None:
         rows = [{**dataclasses.asdict(one), "folder": str(one.folder)} for one in found]
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = _table("model", "size", "takes images", "weights")
+    shown = table("model", "size", "takes images", "weights")
     words = {True: "yes", False: "no", None: "unknown"}
     for one in found:
         weights = "yes" if one.has_weights else "no safetensors"
-        table.add_row(one.model, size(one.bytes), words[one.vision_language], weights)
-    _print(table)
+        shown.add_row(one.model, size(one.bytes), words[one.vision_language], weights)
+    console().print(shown)
 
 
 @app.command()
@@ -52,20 +50,20 @@ def info(model: Annotated[str, _MODEL], as_json: Annotated[bool, _JSON] = False)
         typer.echo(json.dumps({**dataclasses.asdict(found), "image_size": IMAGE_SIZE}, indent=2))
         return
     width, height = IMAGE_SIZE
-    table = _table("", "")
-    table.show_header = False
-    table.add_row("model", plain(model))
-    table.add_row("family", f"{plain(found.family)}, {found.architecture}")
-    table.add_row("quantised on disk", plain(found.stored))
-    table.add_row("context", f"{found.context_tokens:,} tokens" if found.context_tokens else "unknown")
+    shown = table("", "")
+    shown.show_header = False
+    shown.add_row("model", plain(model))
+    shown.add_row("family", f"{plain(found.family)}, {found.architecture}")
+    shown.add_row("quantised on disk", plain(found.stored))
+    shown.add_row("context", f"{found.context_tokens:,} tokens" if found.context_tokens else "unknown")
     tokens = "unknown" if found.image_tokens is None else f"{found.image_tokens:,} tokens"
-    table.add_row(f"image of {width} x {height}", tokens)
+    shown.add_row(f"image of {width} x {height}", tokens)
     for part, count in found.parameters.items():
-        table.add_row(part, f"{count:,} parameters")
-    table.add_row("all", f"{sum(found.parameters.values()):,} parameters")
+        shown.add_row(part, f"{count:,} parameters")
+    shown.add_row("all", f"{sum(found.parameters.values()):,} parameters")
     for precision, number in found.memory.items():
-        table.add_row(f"weights in {precision}", size(number))
-    _print(table)
+        shown.add_row(f"weights in {precision}", size(number))
+    console().print(shown)
 
 
 @app.command()
@@ -103,20 +101,3 @@ def _place(model: str) -> str | Path:
     if is_server(model):
         raise UsageError(f"got the server {shown(model)}; expected embedded, a checkpoint folder or a Hugging Face id")
     return checkpoint(model)
-
-
-def _table(*headings: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console
-
-    # A pipe has no width: nothing is wrapped there, so that it can be searched line by line.
-    width = None if sys.stdout.isatty() else 10_000
-    Console(markup=False, highlight=False, emoji=False, width=width).print(table)

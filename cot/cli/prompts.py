@@ -5,7 +5,6 @@ that are searched (`shipped:direct/answer`).
 """
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,18 +54,13 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
 
 def _print_list(found: "tuple[Located, ...]") -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from cot.cli.table import console, table
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "language", "from", "shadows"):
-        table.add_column(heading, overflow="fold")
+    shown = table("name", "language", "from", "shadows")
     for one in found:
         shadows = ", ".join(prompts_run.safe(str(path)) for path in one.shadows)
-        table.add_row(one.name, one.language, one.folder.origin, shadows)
-    # A pipe has no width: nothing is wrapped there, so that it can be searched line by line.
-    width = None if sys.stdout.isatty() else 10_000
-    Console(markup=False, highlight=False, emoji=False, width=width).print(table)
+        shown.add_row(one.name, one.language, one.folder.origin, shadows)
+    console().print(shown)
 
 
 @app.command()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cot.cli import trace_files, trace_replay
-from cot.cli.trace_options import PATH, TRACE_DIR, console, moment, opened, traces_folder, write
+from cot.cli.options import TraceDir
+from cot.cli.table import console
+from cot.cli.trace_options import PATH, moment, opened, traces_folder, write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +38,7 @@ def list_(
     ] = "",
     limit: Annotated[int, typer.Option(min=0, help="Print at most this many; 0 for all.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+    trace_dir: TraceDir = None,
 ) -> None:
     """List runs, newest first. The id names a run to the other verbs."""
     from cot.trace.listing import Wanted, list_traces
@@ -64,7 +66,7 @@ def show(
         bool, typer.Option("--full", help="Whole prompts and replies, constraints, and each token's probability.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
-    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+    trace_dir: TraceDir = None,
 ) -> None:
     """Print a run: what was asked, each call with its prompt and raw text, each step, and the end."""
     trace = opened(path, trace_dir)
@@ -83,7 +85,7 @@ def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="An id, a run folder, its trace.jsonl, or: last.")],
     b: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
     html: Annotated[Path | None, typer.Option(help="Write a page to this file instead.")] = None,
-    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+    trace_dir: TraceDir = None,
 ) -> None:
     """Print what differs between two runs, step by step: plan, values, prompts and cost."""
     from cot.trace.diff import diff_traces

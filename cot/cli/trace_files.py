@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cot.cli.trace_options import PATH, REDACT, TRACE_DIR, age, bytes_of, opened, redactions, traces_folder, write
+from cot.cli.options import TraceDir
+from cot.cli.trace_options import PATH, REDACT, age, bytes_of, opened, redactions, traces_folder, write
 from cot.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def html(
     ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write, instead of stdout.")] = None,
     redact: Annotated[list[str] | None, REDACT] = None,
-    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+    trace_dir: TraceDir = None,
 ) -> None:
     """Write one HTML file that shows runs without a server: timeline, steps, images, prompts, tokens."""
     from cot.trace.page import traces_page
@@ -44,7 +45,7 @@ def export(
         bool, typer.Option("--content", help="Put questions, prompts and replies into the spans too.")
     ] = False,
     redact: Annotated[list[str] | None, REDACT] = None,
-    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+    trace_dir: TraceDir = None,
 ) -> None:
     """Write a run in a form that other programs read. - is stdout."""
     from cot.trace.otel import otlp_json
@@ -69,11 +70,11 @@ def prune(
         str | None, typer.Option(help="The oldest runs, until all have together at most this: 1GiB.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
-    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+    trace_dir: TraceDir = None,
 ) -> None:
     """Delete old runs, and images that no trace names. A run that is being written stays."""
     from cot.cli.models import size
-    from cot.cli.trace_options import console
+    from cot.cli.table import console
     from cot.trace.plain import plain
     from cot.trace.prune import prune as delete
     from cot.trace.prune import what_to_prune

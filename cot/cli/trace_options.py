@@ -14,13 +14,10 @@ import typer
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cot.trace.read import Trace
     from cot.trace.redact import What
 
 PATH: Final = typer.Argument(metavar="PATH|last", help="An id, a run folder, its trace.jsonl, or: last.")
-TRACE_DIR: Final = typer.Option(help="Folder of the traces, instead of the setting.")
 REDACT: Final = typer.Option(
     help="Leave out prompts (and the question), images, or all (also what the model said). May be given twice."
 )
@@ -102,11 +99,3 @@ def write(text: str, out: Path | None) -> None:
             f"cannot write {out}: {error.strerror or error}; expected a file in a folder that can be written to"
         ) from error
     typer.echo(f"wrote {out}", err=True)
-
-
-def console() -> "Console":
-    """Of stdout. A pipe has no width: nothing is wrapped there, so that it can be searched line by line."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 10_000
-    return Console(markup=False, highlight=False, emoji=False, width=width)

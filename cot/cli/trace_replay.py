@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cot.cli.trace_options import PATH, TRACE_DIR, console, opened
+from cot.cli.options import TraceDir
+from cot.cli.table import console
+from cot.cli.trace_options import PATH, opened
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def replay(
     device: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
     quantize: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
-    trace_dir: Annotated[Path | None, TRACE_DIR] = None,
+    trace_dir: TraceDir = None,
 ) -> None:
     """Run the planner again over the recorded replies, and say where it comes to something else.
 
@@ -64,7 +65,8 @@ def _recorded(trace: "Trace", *, as_json: bool) -> int:
 def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.cli import ask
     from cot.config import load_settings
-    from cot.planner.run import STRATEGIES, run
+    from cot.planner.ask import ask as ask_again
+    from cot.planner.run import check_strategy
     from cot.replay import recorded_budget, recorded_question
     from cot.trace.diff import diff_traces
     from cot.trace.read import read_trace
@@ -75,15 +77,11 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     if overrides["strategy"] is None and started is not None:
         overrides["strategy"] = started.strategy
     settings, _ = load_settings({**overrides, "seed": started.seed if started else None})
-    if settings.strategy not in STRATEGIES:
-        raise UsageError(f"unknown strategy {settings.strategy!r}; known: {', '.join(STRATEGIES)}")
+    check_strategy(settings.strategy)
 
     async def again(recorder: Recorder) -> Any:
         try:
-            return await run(
-                settings.strategy, question, engine, recorded_budget(trace), seed=settings.seed, recorder=recorder,
-                settings=settings.model_dump(mode="json"),
-            )  # fmt: skip
+            return await ask_again(question, engine, settings, budget=recorded_budget(trace), recorder=recorder)
         finally:
             await engine.close()
 

@@ -56,6 +56,12 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+def check_strategy(name: str) -> None:
+    """Raises UsageError for a strategy that there is not."""
+    if name not in STRATEGIES:
+        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
+
+
 async def run(
     strategy: str,
     question: Question,
@@ -77,8 +83,7 @@ async def run(
     exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
-    if strategy not in STRATEGIES:
-        raise UsageError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
+    check_strategy(strategy)
     budget = budget or Budget()
     chain = Chain(
         question,

@@ -90,6 +90,7 @@ def make_chart(rng: random.Random, *, questions: int, held_out: bool = False) ->
     (_lying if lying else _upright)(ImageDraw.Draw(image), patches, bars, rng, ink)
     sample = Sample("charts", image, patches.dense(least=0.2))
     seen = {label: Seen(1, tens=value // 10, units=value % 10) for label, value in bars.items()}
+    seen["bars"] = Seen(len(bars))
     sample.look = lambda name: seen.get(name, Seen(0))
     _ask(sample, bars, rng, questions=questions, held_out=held_out)
     return sample

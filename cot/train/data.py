@@ -8,7 +8,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing import get_context
 from typing import Any, Final, Literal, NamedTuple
 
@@ -21,11 +21,11 @@ from cot.prompt import Template, load_template, search_path
 from cot.train.charts import make_chart
 from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
-from cot.train.labels import COLOURS, FORMS, SIZES, WORDS
-from cot.train.mentions import mentions
+from cot.train.labels import COLOURS, SIZES
+from cot.train.mentions import THINGS, mentions
 from cot.train.sample import GRID, QA, Fact, Look, Sample, Seen
 from cot.train.scenes import make_scene
-from cot.train.shapes import make_shapes, noun
+from cot.train.shapes import make_shapes
 
 IGNORE: Final = -100
 Part = Literal["vision", "look-up", "questions"]
@@ -112,19 +112,6 @@ def draw(rng: random.Random, *, asking: bool = True) -> Sample:
     return domain.make(rng, questions=domain.questions if asking else 0)
 
 
-THINGS: Final = (
-    *(word for kind in KINDS for word in (kind.singular, kind.plural)),
-    *(word for form in (*FORMS, "") for word in noun("", "", form)), "bars", "objects", *WORDS,
-)  # fmt: skip
-"""What things are called: kinds, shapes, the words of charts."""
-
-
-@lru_cache(maxsize=1)
-def name_tokens(tokenizer: Tokenizer) -> frozenset[int]:
-    """Last tokens of what things are called, within a sentence."""
-    return frozenset(tokenizer.encode(f" {word}", add_special_tokens=False).ids[-1] for word in THINGS)
-
-
 @dataclass
 class Packed:
     """One image and its turns, as lists of equal length (text tokens)."""
@@ -133,6 +120,7 @@ class Packed:
     targets: list[int]
     early: list[int]
     seen: list[Seen]
+    before: list[Seen]
     segments: list[int]
     positions: list[int]
 
@@ -143,10 +131,10 @@ def pack(
     """Tokenise turns one behind another, until `max_tokens` are full.
 
     Targets are the next tokens of answers and their end, `IGNORE` elsewhere. Early targets: where a question
-    names its last thing, the first token of its answer. Seen: at the end of each name, what `look` says of it.
+    names its last thing, the first token of its answer. Seen: at the end of each name, what `look` says of it; before:
+    there too, what it says of the name before.
     """
-    names = name_tokens(tokenizer)
-    packed = Packed([], [], [], [], [], [])
+    packed = Packed([], [], [], [], [], [], [])
     for segment, (prompt, answer) in enumerate(conversation, 1):
         encoded = tokenizer.encode(f"{prompt}<|assistant|>", add_special_tokens=False)
         asked = encoded.ids
@@ -157,10 +145,12 @@ def pack(
             continue
         packed.ids += (asked + said)[:-1]
         packed.targets += [IGNORE] * (len(asked) - 1) + said
-        named = max((place for place, token in enumerate(asked) if token in names), default=None)
-        packed.early += [said[0] if place == named else IGNORE for place in range(length)]
         named_at = {encoded.char_to_token(end - 1): look(name) for end, name in mentions(prompt)}
+        *_, last = None, *named_at
+        packed.early += [said[0] if place == last else IGNORE for place in range(length)]
+        before_at = dict(zip(named_at, [Seen(), *named_at.values()], strict=False))
         packed.seen += [named_at.get(place, Seen()) for place in range(length)]
+        packed.before += [before_at.get(place, Seen()) for place in range(length)]
         packed.segments += [segment] * length
         packed.positions += range(prefix_tokens, prefix_tokens + length)
     return packed
@@ -185,7 +175,7 @@ class BatchMaker:
 
         pixels (batch, 3, side, side) uint8; classes and objects (batch, GRID * GRID); offsets and facets
         (batch, GRID * GRID, values); ids, targets, early, segments and positions (batch, max_tokens);
-        seen (batch, max_tokens, len(Seen._fields)).
+        seen and before (batch, max_tokens, len(Seen._fields)).
         """
         rng = random.Random(f"{self.seed}/{index}")
         kinds = LOOK_UP_KINDS if index < LOOK_UP_BATCHES else len(KINDS)
@@ -200,6 +190,9 @@ class BatchMaker:
         def padded(rows: list[list[int]], value: int) -> NDArray[np.int64]:
             return np.array([row + [value] * (self.max_tokens - len(row)) for row in rows], np.int64)
 
+        def facts(rows: list[list[Seen]]) -> NDArray[np.int64]:
+            return np.array([row + [Seen()] * (self.max_tokens - len(row)) for row in rows], np.int64)
+
         return {
             "pixels": np.stack([np.asarray(s.image).transpose(2, 0, 1) for s in samples]),
             "classes": np.stack([s.dense.classes.ravel() for s in samples]),
@@ -209,7 +202,8 @@ class BatchMaker:
             "ids": padded([one.ids for one in packed], 0),
             "targets": padded([one.targets for one in packed], IGNORE),
             "early": padded([one.early for one in packed], IGNORE),
-            "seen": np.array([one.seen + [Seen()] * (self.max_tokens - len(one.seen)) for one in packed], np.int64),
+            "seen": facts([one.seen for one in packed]),
+            "before": facts([one.before for one in packed]),
             "segments": padded([one.segments for one in packed], 0),
             "positions": padded([one.positions for one in packed], 0),
         }

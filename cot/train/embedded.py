@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from cot.errors import DataError
 from cot.train.data import IGNORE, BatchMaker, feed
 from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
-from cot.train.looking import LAYER, looking_loss, wanted_attention
+from cot.train.looking import LAYER, looked_at, looking_loss
 from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
 from cot.train.sample import GRID, Seen
 
@@ -300,43 +300,51 @@ class Trainer:
         targets = batch["targets"][wanted]
         weights = turn_weights(wanted, batch["segments"])
         loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
-        # What a name refers to, and what the last name answers: without them the first of the hops from a name by way
-        # of the image to the answer gets no gradient before the others work, and they none before it (docs/log.md).
-        mentioned = (batch["seen"] >= 0).any(-1)
-        between = said.hidden_states[self.named_layer][:, PREFIX_TOKENS:]
-        names, told = self.names.loss(between[mentioned], batch["seen"][mentioned])
-        # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
-        shares = self.heads.shares(features)
-        whole, _ = self.heads.whole(shares, batch["objects"])
-        looked = self._looking(said.hidden_states[LAYER], positions, mask, shares.detach(), batch)
         named = batch["early"] != IGNORE
         early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
+        found, told = self._naming_loss(features, said.hidden_states, positions, mask, batch)
         right = (logits.argmax(-1) == targets).float().mean().item()
         figures = {
             "answer_loss": loss.item(),
             "token_accuracy": right,
             "alignment": aligned.item(),
             "early_loss": early.item(),
-            "looking_loss": looked.item(),
             **told,
         }
-        return loss + early + names + aligned + looked + whole, figures
+        return loss + early + found + aligned, figures
 
-    def _looking(
+    def _naming_loss(
         self,
-        hidden: torch.Tensor,
+        features: torch.Tensor,
+        hidden: tuple[torch.Tensor, ...],
         positions: torch.Tensor,
         mask: torch.Tensor,
-        shares: torch.Tensor,
         batch: dict[str, torch.Tensor],
-    ) -> torch.Tensor:
-        """How far one head is from looking, from names of objects, at these objects: see `cot.train.looking`."""
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """What the decoder knows where a question names something: where it looks from there, what it finds, and how
+        that differs from what was named before. Without it the first of the hops from a name by way of the image to the
+        answer gets no gradient before the others work, and they none before it (docs/log.md).
+
+        hidden: states before, between and after the decoder's layers, (batch, length, width) each.
+        """
+        mentioned = (batch["seen"] >= 0).any(-1)
+        seen, before = batch["seen"][mentioned], batch["before"][mentioned]
+        layers = (self.named_layer, self.named_layer + 1)
+        found, later = (hidden[layer][:, PREFIX_TOKENS:][mentioned] for layer in layers)
+        names, told = self.names.loss(found, seen)
+        gaps, signs = self.names.gap_loss(later, seen, before)
+        # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
+        shares = self.heads.shares(features)
+        whole, _ = self.heads.whole(shares, batch["objects"])
         named = batch["seen"][..., Seen._fields.index("objects")]
         rows, places = (named >= 0).nonzero(as_tuple=True)
-        start, length = PREFIX_TOKENS - GRID * GRID, hidden.shape[1]
-        wanted = wanted_attention(shares[rows], batch["objects"][rows], named[rows, places], start=start, length=length)
-        names = (rows, places + PREFIX_TOKENS)
-        return looking_loss(self.model.model.language_model, hidden, positions, mask, names, wanted)
+        places_in_all = (rows, places + PREFIX_TOKENS)
+        looked = looked_at(self.model.model.language_model, hidden[LAYER], positions, mask, places_in_all)
+        start = PREFIX_TOKENS - GRID * GRID
+        looking, far = looking_loss(
+            looked, shares.detach()[rows], batch["objects"][rows], named[rows, places], start=start
+        )
+        return names + gaps + looking + whole, {**told, **signs, **far}
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

@@ -100,6 +100,10 @@ class Heads(torch.nn.Module):
         }
 
 
+SCALES: Final = {"x": 80.0, "y": 80.0, "side": 40.0, "number": 6.0, "value": 50.0}
+"""What two named things are compared by, and what difference counts as one."""
+
+
 class NameHeads(torch.nn.Module):
     """Linear read-outs of what the decoder knows where a question names something: see `cot.train.sample.Seen`.
 
@@ -110,7 +114,8 @@ class NameHeads(torch.nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = torch.nn.LayerNorm(width)
-        self.place = torch.nn.Linear(width, 2)
+        self.place = torch.nn.Linear(width, 3)
+        self.gap = torch.nn.Linear(width, len(SCALES))
         self.numbers = torch.nn.ModuleDict(
             {"number": torch.nn.Linear(width, MAX_COUNT + 1), "tens": torch.nn.Linear(width, 10),
              "units": torch.nn.Linear(width, 10)}
@@ -120,18 +125,42 @@ class NameHeads(torch.nn.Module):
         """Loss and figures. hidden: (names, width). seen: (names, len(Seen._fields))."""
         hidden = self.norm(hidden)
         wanted = dict(zip(Seen._fields, seen.unbind(-1), strict=True))
-        place = torch.stack([wanted["x"], wanted["y"]], dim=-1)
+        place = torch.stack([wanted["x"], wanted["y"], wanted["side"]], dim=-1)
         known = (place >= 0).all(-1)
         off = self.place(hidden).float() - (place / (IMAGE_PIXELS / 2) - 1)
         # Where a thing is by a hundredth of the image: relations ask for small differences.
         loss = 4 * mean_over(F.smooth_l1_loss(off, torch.zeros_like(off), beta=0.05, reduction="none").sum(-1), known)
-        figures = {"place_error": mean_over(off.detach().abs().mean(-1), known).item() * IMAGE_PIXELS / 2}
+        figures = {"place_error": mean_over(off.detach()[:, :2].abs().mean(-1), known).item() * IMAGE_PIXELS / 2}
         for name, head in self.numbers.items():
             read, known = head(hidden).float(), wanted[name] >= 0
             each = F.cross_entropy(read, wanted[name], ignore_index=IGNORE, reduction="none")
             loss = loss + mean_over(each, known)
             figures[f"{name}_accuracy"] = mean_over((read.argmax(-1) == wanted[name]).float(), known).item()
         return loss, figures
+
+    def gap_loss(
+        self, hidden: torch.Tensor, seen: torch.Tensor, before: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """How badly a later layer tells by how much the thing named before is further right, further down, larger,
+        more or worth more than this one; and how often it tells the sign. hidden: (names, width). seen, before:
+        (names, len(Seen._fields))."""
+        (this, known), (other, other_known) = _values(seen), _values(before)
+        both = (known & other_known).float()
+        gap, read = other - this, self.gap(self.norm(hidden)).float()
+        each = F.smooth_l1_loss(read, gap, beta=0.05, reduction="none")
+        loss = sum(mean_over(one, weight) for one, weight in zip(each.unbind(-1), both.unbind(-1), strict=True))
+        apart = both * (gap != 0)
+        right = ((read > 0) == (gap > 0)).float()
+        told = {f"{name}_sign": mean_over(right[:, index], apart[:, index]).item() for index, name in enumerate(SCALES)}
+        return torch.as_tensor(loss), told
+
+
+def _values(seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is compared, in units of `SCALES`, and where it is known: both (names, len(SCALES))."""
+    fields = dict(zip(Seen._fields, seen.unbind(-1), strict=True))
+    fields["value"] = torch.where(fields["tens"] >= 0, 10 * fields["tens"] + fields["units"], -1)
+    raw = torch.stack([fields[name] for name in SCALES], dim=-1)
+    return raw / torch.tensor([*SCALES.values()], device=seen.device), raw >= 0
 
 
 def mean_over(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,9 @@ def look_at(boxes: Sequence[Box], fits: Sequence[bool]) -> Seen:
     """What is known of a name. boxes: of all objects, as they were drawn. fits: which of them have it."""
     named = [box for box, one in zip(boxes, fits, strict=True) if one]
     seen = Seen(len(named), objects=sum(one << number for number, one in enumerate(fits, 1)))
-    return seen._replace(x=round(named[0].x), y=round(named[0].y)) if len(named) == 1 else seen
+    if len(named) != 1:
+        return seen
+    return seen._replace(x=round(named[0].x), y=round(named[0].y), side=round(named[0].side))
 
 
 def relation(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:

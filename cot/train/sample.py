@@ -66,13 +66,15 @@ class Dense:
 class Seen(NamedTuple):
     """What an image shows of something that has a name.
 
-    number: of such things. x, y: middle of the only one, pixels. tens, units: of the value of the bar so labelled.
-    objects: bit `n` is set for each object `n` of `Dense.objects` that has this name. -100 where there is none.
+    number: of such things. x, y, side: middle and size of the only one, pixels. tens, units: of the value of the
+    bar so labelled. objects: bit `n` is set for each object `n` of `Dense.objects` that has this name. -100 where there
+    is none.
     """
 
     number: int = -100
     x: int = -100
     y: int = -100
+    side: int = -100
     tens: int = -100
     units: int = -100
     objects: int = -100

@@ -90,9 +90,7 @@ def make_scene(
     sample = Sample("scenes", image, patches.dense(), style=scene_style or "mixed")
 
     def look(name: str) -> Seen:
-        if name not in _KIND_OF:
-            return Seen()
-        return look_at(boxes, [kind == _KIND_OF[name] for kind in drawn])
+        return look_at(boxes, [name == "objects" or kind == _KIND_OF.get(name) for kind in drawn])
 
     sample.look = look
     _ask(sample, drawn, boxes, ground if plain else None, rng, questions=questions, held_out=held_out, known=kinds)

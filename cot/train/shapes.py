@@ -49,6 +49,8 @@ _FORM_OF = {name: form for form in ("", *FORMS) for name in noun("", "", form)}
 def _described(name: str) -> tuple[str, str, str] | None:
     """Size, colour and form that a name asks for, the inverse of `noun`; None if it names no shapes."""
     *adjectives, head = name.split()
+    if head == "objects":
+        return "", "", ""
     if head not in _FORM_OF:
         return None
     size, colour = (next((word for word in adjectives if word in words), "") for words in (SIZES, SHAPE_COLOURS))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from cot.train.looking import SINK, looking_loss, wanted_attention
+from cot.train.looking import SINK, looked_at, looking_loss, wanted_attention
 
 SHARES = torch.tensor([[0.5, 0.5, 1.0, 0.2, 0.8, 0.3]])
 OBJECTS = torch.tensor([[1, 1, 2, 3, 3, 0]])
@@ -40,16 +40,40 @@ def test_a_head_that_is_taught_looks_there_in_the_model_itself() -> None:
             output_hidden_states=True, output_attentions=attentions,
         )  # fmt: skip
 
-    def loss() -> torch.Tensor:
+    def loss() -> tuple[torch.Tensor, dict[str, float]]:
         names = (torch.tensor([0]), torch.tensor([9]))
-        return looking_loss(decoder, run().hidden_states[1], positions, mask, names, wanted)
+        looked = looked_at(decoder, run().hidden_states[1], positions, mask, names)
+        return looking_loss(looked, SHARES, OBJECTS, torch.tensor([0b110]), start=2)
 
-    before = loss().item()
-    for _ in range(60):
+    before = loss()[1]
+    for _ in range(80):
         optimizer.zero_grad()
-        loss().backward()
+        loss()[0].backward()
         optimizer.step()
-    assert loss().item() < 0.05 < before
+    after = loss()[1]
+    assert after["looking_loss"] < 0.05 < before["looking_loss"]
+    assert after["looking_accuracy"] == 1
     # The loss computes the attention by itself: it must be the one that the model uses.
     assert torch.allclose(run(attentions=True).attentions[1][0, 0, 9], wanted[0], atol=0.15)
     assert run(attentions=True).attentions[1][0, 0, 9, 0].item() == pytest.approx(wanted[0, 0].item(), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "elsewhere", "right"),
+    [(1.0, 1.0, 0.0, True), (0.7, 1.0, 0.0, True), (0.4, 1.0, 0.0, False), (1.0, 1.0, 0.6, False)],
+)
+def test_each_object_is_to_get_its_part_whole_and_nothing_else_any(
+    first: float, second: float, elsewhere: float, right: bool
+) -> None:
+    def loss(*parts: float) -> tuple[torch.Tensor, dict[str, float]]:
+        one, two, other = parts
+        looks = torch.tensor([[SINK, 1e-9, one / 2, one / 2, two, 1e-9, 1e-9, other + 1e-9]])
+        return looking_loss((looks / looks.sum()).log(), SHARES, OBJECTS, torch.tensor([0b110]), start=2)
+
+    found, told = loss(first, second, elsewhere)
+    assert told["looking_accuracy"] == right
+    best, _ = loss(1.0, 1.0, 0.0)
+    assert best.item() < 0.01
+    assert found.item() >= best.item()
+    if (first, second, elsewhere) != (1.0, 1.0, 0.0):
+        assert found.item() > 10 * best.item()

@@ -4,10 +4,12 @@ import random
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from cot.train.charts import make_chart
 from cot.train.counting import yes_no
 from cot.train.data import fact_turn, pack
+from cot.train.heads import SCALES, NameHeads
 from cot.train.mentions import mentions
 from cot.train.model import train_tokenizer
 from cot.train.sample import QA, Sample, Seen
@@ -74,3 +76,36 @@ def test_packed_turns_know_what_is_seen_where_a_name_ends() -> None:
     for place, (end, name) in zip(places, mentions(prompt), strict=True):
         assert packed.seen[place] == sample.look(name)
         assert prompt[:end].endswith(tokenizer.decode(packed.ids[: place + 1])[-3:])
+        assert packed.before[place] == (Seen() if place == places[0] else sample.look(named(prompt)[0]))
+    assert sum(target >= 0 for target in packed.early) == 1
+    assert packed.early[places[-1]] == tokenizer.encode(answer).ids[0]
+
+
+def test_words_for_all_things_count_all_of_them() -> None:
+    for make, word in ((make_scene, "objects"), (make_shapes, "objects"), (make_chart, "bars")):
+        sample = make(random.Random(4), questions=30)
+        totals = [int(qa.answer) for qa in sample.qas if qa.family == "total"]
+        if totals:
+            assert sample.look(word).number == totals[0]
+        assert sample.look(word).number > 1
+
+
+def test_the_gap_to_the_name_before_can_be_learned_where_both_are_known() -> None:
+    torch.manual_seed(0)
+    seen, before = (
+        torch.tensor([list(one)])
+        for one in (Seen(1, 20, 90, 30, objects=2), Seen(3, 100, 40, 30, tens=1, units=2, objects=4))
+    )
+    heads, hidden = NameHeads(8), torch.randn(1, 8)
+    optimizer = torch.optim.Adam(heads.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss, told = heads.gap_loss(hidden, seen, before)
+        loss.backward()
+        optimizer.step()
+    # Sides are equal and a value is known of one only: neither has a sign.
+    assert told == {"x_sign": 1, "y_sign": 1, "side_sign": 0, "number_sign": 1, "value_sign": 0}
+    read = dict(zip(SCALES, heads.gap(heads.norm(hidden))[0].tolist(), strict=True))
+    assert abs(80 * read["x"] - 80) < 4
+    assert abs(80 * read["y"] + 50) < 4
+    assert abs(6 * read["number"] - 2) < 0.3

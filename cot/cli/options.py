@@ -1,0 +1,15 @@
+"""Options that several commands share, so that each means and reads the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")]
+Strategy = Annotated[str | None, typer.Option(help="direct, decompose, cot, vote, verify or route.")]
+Language = Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")]
+Quantize = Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")]
+KvMemory = Annotated[str | None, typer.Option(help="For keys and values: auto, 512MiB, 2GiB.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")]
+TraceDir = Annotated[Path | None, typer.Option(help="Folder of the traces, instead of the setting.")]

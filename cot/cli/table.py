@@ -1,0 +1,29 @@
+"""Tables on stdout: in columns for people, and line by line for other programs.
+
+What comes from models and files must have been made `cot.trace.plain.plain` by the caller.
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def console() -> "Console":
+    """Of stdout. A pipe has no width: nothing is wrapped there, so that it can be searched line by line."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 10_000
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
+def table(*headings: str) -> "Table":
+    """An empty table without lines; long cells are wrapped within their column."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made

@@ -1,0 +1,44 @@
+"""Asks a question as the settings say.
+
+In: a question, an engine and settings. Out: an `Outcome`.
+"""
+
+from collections.abc import Callable
+
+from cot.config import Settings
+from cot.engine.base import Engine
+from cot.planner.budget import Budget
+from cot.planner.run import Outcome, run
+from cot.planner.tuning import load_tuning
+from cot.question import Question
+from cot.step import Step
+from cot.trace.record import Recorder
+
+
+async def ask(
+    question: Question,
+    engine: Engine,
+    settings: Settings,
+    *,
+    budget: Budget | None = None,
+    recorder: Recorder | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Outcome:
+    """Answer a question with the strategy, budget, language and calibration of the settings.
+
+    budget: instead of that of the settings. on_step: called with each step as it is finished.
+    Raises UsageError for an unknown strategy, ConfigError for a wrong calibration file, and TraceError if the trace
+    cannot be written.
+    """
+    return await run(
+        settings.strategy,
+        question,
+        engine,
+        budget or Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
+        seed=settings.seed,
+        language=settings.language,
+        tuning=load_tuning(settings.calibration, settings.model),
+        recorder=recorder,
+        on_step=on_step,
+        settings=settings.model_dump(mode="json"),
+    )
