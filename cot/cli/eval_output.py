@@ -93,6 +93,10 @@ class EvalOutput(Watch):
         self.say(f"results: {folder}")
         print(json.dumps({**summary.model_dump(mode="json"), "out": str(folder)}) if self._as_json else table(summary))
 
+    def fell(self, line: str) -> None:
+        """Say, also to who wants no progress, that a score is below the gate."""
+        self._console.print(Text(plain(f"gate: {line}", one_line=True), "red"))
+
     def _add(self, result: SampleResult) -> Running:
         running = self._running.setdefault((result.task, result.strategy), Running(""))
         running.add(result)

@@ -34,6 +34,8 @@ class TaskIdentity(_Frozen):
     """Of the chosen samples' ids, questions, choices and answers; images are not read for it."""
     n: int
     """Samples chosen."""
+    limit: int | None = None
+    """So many at most were to be."""
 
 
 class MadeWith(_Frozen):
@@ -57,7 +59,6 @@ class Definition(_Frozen):
     strategies: tuple[str, ...]
     language: str
     seed: int
-    limit: int | None
     shuffle: bool
     ablation: Ablation | None = None
     """What was taken from the model."""
@@ -83,7 +84,7 @@ class Definition(_Frozen):
 
 def define(
     tasks: Sequence[TaskIdentity], info: EngineInfo, *, started_at: str, strategies: Sequence[str], language: str,
-    seed: int, limit: int | None, shuffle: bool, ablation: Ablation | None, settings: dict[str, float | int | str],
+    seed: int, shuffle: bool, ablation: Ablation | None, settings: dict[str, float | int | str],
 ) -> Definition:  # fmt: skip
     """The definition of a run that starts now. started_at: UTC, ISO 8601."""
     return Definition(
@@ -96,7 +97,6 @@ def define(
         strategies=tuple(strategies),
         language=language,
         seed=seed,
-        limit=limit,
         shuffle=shuffle,
         ablation=ablation,
         settings=settings,

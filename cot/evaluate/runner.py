@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from cot.config import model_name
 from cot.engine.base import Engine
 from cot.errors import EngineError, UsageError
 from cot.evaluate.ablation import with_other_images
@@ -96,7 +97,14 @@ async def evaluate(
 
     await run_bounded(_jobs(selections, options, done), work, options.concurrency)
     metrics = {selection.identity.name: selection.task.task.metric.name for selection in selections}
-    summary = summarise(folder.results(), metrics.__getitem__, complete=True, ablation=asking.ablation)
+    summary = summarise(
+        folder.results(),
+        metrics.__getitem__,
+        complete=True,
+        model=model_name(engine.info.model),
+        tasks=tuple(selection.identity for selection in selections),
+        ablation=asking.ablation,
+    )
     folder.write(SUMMARY_FILE, summary)
     return summary
 
@@ -168,7 +176,6 @@ def _definition(selections: Sequence[Selection], engine: Engine, options: Option
         strategies=options.strategies,
         language=asking.language,
         seed=asking.seed,
-        limit=first.limit,
         shuffle=first.numbers is not None,
         ablation=asking.ablation,
         settings=settings,

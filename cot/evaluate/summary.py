@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
+from cot.evaluate.definition import TaskIdentity
 from cot.evaluate.result import SampleResult
 from cot.evaluate.steps import StepFigures, StepTally
 from cot.metric import AGGREGATES, Figures, Item, Status, find_aggregate
@@ -70,6 +71,9 @@ class Summary(BaseModel):
 
     complete: bool
     score_definition: str = SCORE_DEFINITION
+    model: str
+    tasks: tuple[TaskIdentity, ...]
+    """Which samples were asked."""
     ablation: Ablation | None = None
     """What was taken from the model: then the scores are controls."""
     parts: tuple[Part, ...]
@@ -178,6 +182,8 @@ def summarise(
     metric_of: Callable[[str], str],
     *,
     complete: bool,
+    model: str,
+    tasks: tuple[TaskIdentity, ...],
     ablation: Ablation | None = None,
 ) -> Summary:
     """Sum up a run. metric_of: name of a task -> name of its metric. Raises DataError if there is no result."""
@@ -190,4 +196,4 @@ def summarise(
     if not running:
         raise DataError("there is no result to sum up; expected at least one sample, since nothing has no score")
     parts = tuple(part.part(*key) for key, part in sorted(running.items()))
-    return Summary(complete=complete, ablation=ablation, parts=parts)
+    return Summary(complete=complete, model=model, tasks=tasks, ablation=ablation, parts=parts)

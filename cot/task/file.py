@@ -1,19 +1,16 @@
 """The task file: YAML -> a frozen `Task`. What its words mean is for `cot.task.loaded`."""
 
 import difflib
-import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cot.config import tasks_folder
+from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
-from cot.errors import TaskError, reason
+from cot.errors import TaskError
 from cot.metric import AnswerType
-
-MAX_TASK_BYTES: Final = 100_000
+from cot.task.read import read_yaml
 
 Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 """A Jinja expression over a row: the name of a field, `[answer]`, `question ~ " Yes or no?"`."""
@@ -80,6 +77,11 @@ def task_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in tasks_folder().glob("*.yaml")))
 
 
+def suite_names() -> tuple[str, ...]:
+    """The suites that ship with the package."""
+    return tuple(sorted(path.stem for path in suites_folder().glob("*.yaml")))
+
+
 def find_task(reference: str) -> Path:
     """The file of a task: a path that ends in .yaml or .yml, or the name of a shipped one. Raises TaskError."""
     if reference.lower().endswith((".yaml", ".yml")):
@@ -89,40 +91,16 @@ def find_task(reference: str) -> Path:
         return path
     known = task_names()
     if reference not in known:
-        near = difflib.get_close_matches(reference, known, n=1)
+        suites = suite_names()
+        near = difflib.get_close_matches(reference, (*known, *suites), n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
-        raise TaskError(f"unknown task {reference!r}{hint}; known: {', '.join(known)}, or the path of a .yaml file")
+        raise TaskError(
+            f"unknown task {reference!r}{hint}; known: {', '.join(known)}; the suites {', '.join(suites)}; or the path"
+            " of a .yaml file"
+        )
     return tasks_folder() / f"{reference}.yaml"
 
 
 def read_task(path: Path) -> tuple[Task, str]:
     """A task file, and the SHA-256 of its bytes in hex. Raises TaskError, which names the file."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_TASK_BYTES + 1)
-        if len(data) > MAX_TASK_BYTES:
-            raise TaskError(f"{path} has more than {MAX_TASK_BYTES} bytes; expected a short task in YAML")
-        found = yaml.safe_load(data.decode())
-    except OSError as error:
-        raise TaskError(f"{path} cannot be read: {reason(error)}; expected a task in YAML") from error
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
-        raise TaskError(f"{path} is no YAML: {reason(error)}; expected lines like: name: my-task") from error
-    if not isinstance(found, dict):
-        raise TaskError(f"{path} holds a {type(found).__name__}; expected lines like: name: my-task")
-    try:
-        return Task.model_validate(found), hashlib.sha256(data).hexdigest()
-    except (ValidationError, RecursionError) as error:
-        raise TaskError(f"{path}: {_first(error)}") from error
-
-
-def _first(error: ValidationError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply; expected a plain task"
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    known = DataSpec.model_fields if where.startswith("data.") else Task.model_fields
-    if first["type"] == "extra_forbidden":
-        return f"unknown field {where!r}; known: {', '.join(known)}"
-    if first["type"] == "missing":
-        return f"the field {where!r} is missing; expected it beside the others"
-    return f"{where}: {first['msg']}; see docs/tasks.md"
+    return read_yaml(path, Task)

@@ -104,7 +104,8 @@ class LoadedTask:
 def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str, Loader] = LOADERS) -> LoadedTask:
     """Load a task by the path of its file or the name of a shipped one.
 
-    data: the folder that its data is in, in place of the task file's own. loaders: by name.
+    data: the folder that its data is in, in place of the task file's own; a folder in it that has the task's name is
+    taken instead. loaders: by name.
     Raises TaskError for a file that is wrong, or names a metric, an option or a loader that there is not.
     """
     path = find_task(reference)
@@ -118,7 +119,10 @@ def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str,
     except CotError as error:
         raise TaskError(f"{path}: {error}") from error
     expressions = {name: _compiled(name, text, path) for name in EXPRESSIONS if (text := getattr(task, name))}
-    return LoadedTask(task, path, sha256, data or path.resolve().parent, metric, expressions, loaders)
+    folder = data or path.resolve().parent
+    if data and (data / task.name).is_dir():
+        folder = data / task.name
+    return LoadedTask(task, path, sha256, folder, metric, expressions, loaders)
 
 
 def _compiled(name: str, text: str, path: Path) -> Callable[[Mapping[str, Any]], Any]:
