@@ -40,6 +40,8 @@ def test_csv_and_tsv_as_spreadsheets_write_them(tmp_path):
         ("a.json", '{"data": 3}', "holds a int; expected a list"),
         ("a.json", '{"data": [3]}', "a.json, row 1: got a int"),
         ("a.json", "{", "a.json: no JSON"),
+        ("a.json-map", "[]", "holds a list; expected an object with a row for each key"),
+        ("a.json-map", '{"x": {}, "y": 3}', "a.json-map, 'y': got a int; expected an object"),
     ],
 )
 def test_a_bad_table_is_one_line_with_its_place(tmp_path, name, text, message):

@@ -9,7 +9,7 @@ from cot.task import find_suite, load_task, suite_names, task_names
 
 
 def test_suites_name_tasks_and_strategies_that_there_are():
-    assert {"smoke", "embedded", "perception", "documents"} <= set(suite_names())
+    assert {"smoke", "embedded", "perception", "reasoning", "documents"} <= set(suite_names())
     assert not set(suite_names()) & set(task_names())
     for name in suite_names():
         suite = find_suite([name])

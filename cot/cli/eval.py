@@ -55,6 +55,9 @@ def evaluate_tasks(
     gate: Annotated[
         Path | None, typer.Option(help="A kept summary.json; exit 1 if a score is below its interval there.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look at the tasks' data and open every image; ask nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
 ) -> None:
@@ -73,6 +76,11 @@ def evaluate_tasks(
          "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds}
     )  # fmt: skip
     suite = find_suite(tasks)
+    if check:
+        from cot.cli.eval_check import check_data
+
+        chosen = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed)
+        raise typer.Exit(0 if check_data(chosen, settings) else 1)
     names = split_strategies(strategy) or suite.strategies or split_strategies(settings.strategy)
     options = make_options(
         settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace

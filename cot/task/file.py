@@ -9,7 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
 from cot.errors import TaskError
-from cot.metric import AnswerType
 from cot.task.read import read_yaml
 
 Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
@@ -50,6 +49,8 @@ class Task(_Frozen):
     """One ground truth or a list of them."""
     images: Expression
     """One image or a list of them: paths, or what `image_format` says."""
+    only: Expression | None = None
+    """Rows for which it is false are left out."""
     choices: Expression | None = None
     """A list; the answer is one of these. Empty ones at its end are left out."""
     id: Expression | None = None
@@ -66,9 +67,9 @@ class Task(_Frozen):
     """Whether images that are http(s) URLs may be downloaded."""
     metric: Annotated[MetricSpec, BeforeValidator(_named)]
     """Name of the metric, or its name and options."""
-    answer_type: AnswerType = "text"
-    """Kind of the ground truth, where the metric reads it."""
-    precision: Annotated[int, Field(ge=0, le=20)] | None = None
+    answer_type: Expression | None = None
+    """Kind of the ground truth, where the metric reads it: text (the default), integer, float or list."""
+    precision: Expression | None = None
     """Decimal places of the ground truth, where the metric reads them."""
 
 

@@ -10,13 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import jinja2
 from pydantic import Field, TypeAdapter, ValidationError
 
 from cot.errors import DataError
-from cot.metric import Target
+from cot.metric import AnswerType, Target
 from cot.step import Wants
 
 MAX_TEXT_CHARACTERS: Final = 10_000
@@ -103,10 +103,30 @@ def texts_of(value: Any, field: str, *, drop_empty_end: bool = False) -> tuple[s
 
 def images_of(value: Any, rules: ImageRules) -> tuple[ImageSource, ...]:
     """The images of a row, which must be there. Raises DataError."""
+    if rules.image_format == "base64" and isinstance(value, str) and value.startswith("["):
+        # A cell of a table that holds several is a list in text; base64 has none of its signs.
+        value = re.findall(r"[^\[\]\s,'\"]+", value)
     values = list(value) if isinstance(value, list | tuple) else [value]
     if not 1 <= len(values) <= MAX_IMAGES:
         raise DataError(f"images: got {len(values)}; expected 1 to {MAX_IMAGES}")
     return tuple(_image(one, rules) for one in values)
+
+
+def answer_type_of(value: Any) -> AnswerType:
+    """The kind of a ground truth. Raises DataError."""
+    known: tuple[AnswerType, ...] = get_args(AnswerType)
+    if value not in known:
+        raise DataError(f"answer_type is {value!r:.60}; expected one of: {', '.join(known)}")
+    return known[known.index(value)]
+
+
+def precision_of(value: Any) -> int | None:
+    """Decimal places, or null. Raises DataError."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise DataError(f"precision is {value!r:.60}; expected a whole number of decimal places")
+    return int(value)
 
 
 def facts_of(value: Any) -> tuple[Fact, ...]:
