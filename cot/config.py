@@ -161,16 +161,6 @@ def weights_folder() -> Path:
     return folder
 
 
-def checkpoint(model: str) -> str | Path:
-    """What to load for a model's name: the folder of `embedded`, else the name itself, a folder or a hub id."""
-    return weights_folder() if model == "embedded" else model
-
-
-def model_name(loaded: str) -> str:
-    """How users name what was loaded: the other way round than `checkpoint`."""
-    return "embedded" if loaded == str(weights_folder()) else loaded
-
-
 def is_server(model: str) -> bool:
     """Whether a model's name is the URL of a server."""
     return model.lower().startswith(("http://", "https://"))

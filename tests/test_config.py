@@ -14,9 +14,7 @@ import cot.cli
 from cot.config import (
     NAMES,
     Settings,
-    checkpoint,
     load_settings,
-    model_name,
     prompts_folder,
     suites_folder,
     tasks_folder,
@@ -186,11 +184,6 @@ def test_shipped_folders() -> None:
     assert (prompts_folder() / "__init__.py").is_file()
     assert (tasks_folder() / "__init__.py").is_file()
     assert (suites_folder() / "__init__.py").is_file()
-
-
-def test_a_model_goes_by_the_name_that_users_give_it() -> None:
-    assert model_name(str(checkpoint("embedded"))) == "embedded"
-    assert model_name(str(checkpoint("some/model"))) == "some/model"
 
 
 def test_weights_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

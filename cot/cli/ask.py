@@ -145,7 +145,7 @@ def load_engine(settings: "Settings") -> "Engine":
 
     Raises EngineError, or UsageError if it cannot be loaded as they say.
     """
-    from cot.config import checkpoint, is_server
+    from cot.config import is_server
     from cot.engine.local import LocalEngine
     from cot.source import shown
 
@@ -159,7 +159,7 @@ def load_engine(settings: "Settings") -> "Engine":
 
         return asyncio.run(RemoteEngine.connect(settings.model))
     return LocalEngine.load(
-        checkpoint(settings.model),
+        settings.model,
         device=settings.device,
         quantize=settings.quantize,
         kv_bytes=settings.kv_bytes,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from cot.config import model_name
 from cot.engine.base import Engine
 from cot.errors import EngineError, UsageError
 from cot.evaluate.ablation import with_other_images
@@ -101,7 +100,7 @@ async def evaluate(
         folder.results(),
         metrics.__getitem__,
         complete=True,
-        model=model_name(engine.info.model),
+        model=engine.info.model,
         tasks=tuple(selection.identity for selection in selections),
         ablation=asking.ablation,
     )
