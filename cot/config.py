@@ -148,6 +148,11 @@ def tasks_folder() -> Path:
     return _shipped("tasks")
 
 
+def suites_folder() -> Path:
+    """Folder of the evaluation suites."""
+    return _shipped("suites", "evals/suites")
+
+
 def weights_folder() -> Path:
     """Folder of the embedded model: an ordinary transformers checkpoint."""
     folder = Path(__file__).resolve().parent / "weights"
@@ -161,12 +166,12 @@ def is_server(model: str) -> bool:
     return model.lower().startswith(("http://", "https://"))
 
 
-def _shipped(name: str) -> Path:
-    """A folder that a wheel has inside the package, and a checkout beside it."""
+def _shipped(name: str, place: str | None = None) -> Path:
+    """A folder that a wheel has inside the package, and a checkout beside it, at `place` if not under its name."""
     package = Path(__file__).resolve().parent
     if (package / name).is_dir():
         return package / name
-    beside = package.parent / name
+    beside = package.parent / (place or name)
     if beside.is_dir() and (package.parent / "pyproject.toml").is_file():
         return beside
     raise ConfigError(f"the folder {name} is neither in {package} nor beside it; install cot again")

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 import cot.cli
-from cot.config import NAMES, Settings, load_settings, prompts_folder, tasks_folder, user_file, weights_folder
+from cot.config import (
+    NAMES,
+    Settings,
+    load_settings,
+    prompts_folder,
+    suites_folder,
+    tasks_folder,
+    user_file,
+    weights_folder,
+)
 from cot.errors import ConfigError, CotError, ImageError
 
 LONG = "a" * 150 + "..." + "a" * 40
@@ -190,6 +199,7 @@ def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
 def test_shipped_folders() -> None:
     assert (prompts_folder() / "__init__.py").is_file()
     assert (tasks_folder() / "__init__.py").is_file()
+    assert (suites_folder() / "__init__.py").is_file()
 
 
 def test_weights_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,17 +74,27 @@ async def run(
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
+    exchange_answers: bool = False,
 ) -> Outcome:
     """Answer a question.
 
     language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
+    exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     check_strategy(strategy)
     budget = budget or Budget()
     chain = Chain(
-        question, engine, budget, seed=seed, language=language, tuning=tuning, recorder=recorder, on_step=on_step
+        question,
+        engine,
+        budget,
+        seed=seed,
+        language=language,
+        tuning=tuning,
+        recorder=recorder,
+        on_step=on_step,
+        exchange_answers=exchange_answers,
     )
     if recorder:
         numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
