@@ -5,6 +5,7 @@ or is below the gate, 2 a wrong command line or task, 130 interrupted.
 """
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,7 +88,7 @@ def evaluate_tasks(
     )
     baseline = read_baseline(gate) if gate else None
     output = EvalOutput(as_json=as_json, quiet=quiet)
-    with RunFolder(out or Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}") as folder:
+    with RunFolder(out or Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}") as folder:
         output.say(f"run: {folder.path}")
         selections = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed)
         if baseline:
