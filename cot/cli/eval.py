@@ -1,10 +1,12 @@
 """`cot eval`: tasks through strategies, into a folder that the same command goes on from.
 
-The table goes to stdout; everything else goes to stderr. Exit codes: 0 every task has a score, 1 one has none
-or is below the gate, 2 a wrong command line or task, 130 interrupted.
+The table goes to stdout; everything else goes to stderr. Started by `accelerate launch` or `torchrun`, each process
+does its share, and the last one prints the table. Exit codes: 0 every task has a score, or the share is done, 1 a task
+has none or is below the gate, 2 a wrong command line or task, 130 interrupted.
 """
 
 import asyncio
+import os
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,13 +17,14 @@ import typer
 
 from cot.cli.ask import load_engine
 from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed
+from cot.errors import UsageError
 
 if TYPE_CHECKING:
     from cot.cli.eval_output import EvalOutput
     from cot.config import Settings
     from cot.dataset import DataSpec, Loader, Row
     from cot.engine.base import Engine
-    from cot.evaluate import Options, RunFolder, Selection, Summary
+    from cot.evaluate import Options, RunFolder, Selection, Shard, Summary
     from cot.task import Suite
 
 
@@ -68,7 +71,7 @@ def evaluate_tasks(
     """
     from cot.cli.eval_output import EvalOutput
     from cot.config import load_settings
-    from cot.evaluate import RunFolder
+    from cot.evaluate import RunFolder, find_shard
     from cot.evaluate.gate import check_comparable, fallen, read_baseline
     from cot.task import find_suite
 
@@ -87,13 +90,17 @@ def evaluate_tasks(
         settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace
     )
     baseline = read_baseline(gate) if gate else None
-    output = EvalOutput(as_json=as_json, quiet=quiet)
-    with RunFolder(out or Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}") as folder:
+    shard = find_shard(os.environ)
+    output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)
+    with RunFolder(out or _new_folder(shard), shard) as folder:
         output.say(f"run: {folder.path}")
-        selections = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed)
+        selections = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed, shard=shard)
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)
         summary = _run(folder, selections, settings, options, output)
+    if summary is None:
+        output.share_done(folder.path)
+        return
     output.result(summary, folder.path)
     below = fallen(baseline, summary) if baseline else []
     for line in below:
@@ -106,7 +113,15 @@ def split_strategies(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
-def choose(suite: "Suite", *, data: Path | None, limit: int | None, shuffle: bool, seed: int) -> "list[Selection]":
+def choose(
+    suite: "Suite",
+    *,
+    data: Path | None,
+    limit: int | None,
+    shuffle: bool,
+    seed: int,
+    shard: "Shard | None" = None,
+) -> "list[Selection]":
     """The samples of a suite's tasks, at most `limit` of each. Raises TaskError, DataError and UsageError."""
     from cot.evaluate import select
     from cot.task import load_task
@@ -115,7 +130,8 @@ def choose(suite: "Suite", *, data: Path | None, limit: int | None, shuffle: boo
     loaded = {name: load_task(name, data=data, loaders=_loaders()) for name in suite.tasks}
     limits = {name: [most for most in (limit, own) if most is not None] for name, own in suite.tasks.items()}
     return [
-        select(task, limit=min(limits[name], default=None), shuffle=shuffle, seed=seed) for name, task in loaded.items()
+        select(task, limit=min(limits[name], default=None), shuffle=shuffle, seed=seed, shard=shard)
+        for name, task in loaded.items()
     ]
 
 
@@ -150,16 +166,16 @@ def make_options(
 
 def _run(
     folder: "RunFolder", selections: "list[Selection]", settings: "Settings", options: "Options", output: "EvalOutput"
-) -> "Summary":
+) -> "Summary | None":
     from cot.evaluate import evaluate
 
-    async def run(engine: "Engine") -> "Summary":
+    async def run(engine: "Engine") -> "Summary | None":
         try:
             return await evaluate(folder, selections, engine, options, output)
         finally:
             await engine.close()
 
-    engine = load_engine(settings)
+    engine = load_engine(_with_own_device(settings, folder.shard) if folder.shard else settings)
     if engine.info.note:
         output.say(f"note: {engine.info.note}")
     try:
@@ -169,6 +185,24 @@ def _run(
         raise
     finally:
         output.close()
+
+
+def _new_folder(shard: "Shard | None") -> Path:
+    if shard:
+        raise UsageError(
+            f"got {shard.world_size} processes and no --out; expected the folder of the run, the same one for all"
+        )
+    return Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":
+    """Each process of a machine takes a GPU of its own, where `device` leaves it open which."""
+    from cot.config import is_server
+    from cot.engine.local.device import own_device
+
+    if is_server(settings.model):
+        return settings
+    return settings.model_copy(update={"device": own_device(settings.device, shard.local_rank)})
 
 
 def _loaders() -> "dict[str, Loader]":

@@ -23,11 +23,12 @@ _SECONDS_BETWEEN_FRAMES: Final = 0.2
 
 
 class EvalOutput(Watch):
-    """Prints one run."""
+    """Prints one run. process: which of several processes this is; lines begin with it."""
 
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+    def __init__(self, *, as_json: bool, quiet: bool, process: str | None = None) -> None:
         self._as_json = as_json
         self._quiet = quiet
+        self._process = process
         self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._live: Live | None = None
         self._running: dict[tuple[str, str], Running] = {}
@@ -37,7 +38,8 @@ class EvalOutput(Watch):
     def say(self, text: str) -> None:
         """A line on stderr."""
         if not self._quiet:
-            self._console.print(Text(plain(text, one_line=True), "dim"))
+            process = f"[{self._process}] " if self._process else ""
+            self._console.print(Text(process + plain(text, one_line=True), "dim"))
 
     def known(self, result: SampleResult) -> None:
         """A result of an earlier start counts in the running score."""
@@ -49,7 +51,8 @@ class EvalOutput(Watch):
         self._begun = self._shown = time.monotonic()
         if skipped:
             self.say(f"skipped: {skipped} of {total} samples are there already")
-        if self._console.is_terminal and not self._quiet:
+        # One line of the terminal cannot be several processes'.
+        if self._console.is_terminal and not self._quiet and not self._process:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 
@@ -79,6 +82,10 @@ class EvalOutput(Watch):
         self.close()
         done = self._skipped + self._done
         self._console.print(f"stopped: {done} of {self._total} samples are in {folder}; the same --out goes on")
+
+    def share_done(self, folder: Path) -> None:
+        """Say that this process is done, and that others are not."""
+        self.say(f"done: this process's share is in {folder}; the last process to be done sums up")
 
     def result(self, summary: Summary, folder: Path) -> None:
         """The table, or the summary as JSON."""

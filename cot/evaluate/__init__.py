@@ -8,9 +8,10 @@ from cot.evaluate.folder import RunFolder
 from cot.evaluate.result import SampleResult
 from cot.evaluate.runner import Options, Watch, evaluate
 from cot.evaluate.select import Selection, select
+from cot.evaluate.shard import Shard, find_shard
 from cot.evaluate.summary import Summary, summarise
 
 __all__ = [
-    "Definition", "Options", "RunFolder", "SampleResult", "Selection", "Summary", "Watch", "evaluate", "select",
-    "summarise",
+    "Definition", "Options", "RunFolder", "SampleResult", "Selection", "Shard", "Summary", "Watch", "evaluate",
+    "find_shard", "select", "summarise",
 ]  # fmt: skip

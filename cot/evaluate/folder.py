@@ -1,52 +1,68 @@
 """The folder of a run: who writes it, what it holds already, and one line more.
 
 In: a definition, and results as they come. Out: `run.json`, and `samples.jsonl`, to which a line is appended and
-handed to the operating system for each result. A last line that was cut short is dropped on opening.
+handed to the operating system for each result. A last line that was cut short is dropped on opening. Of several
+processes that do a run together, each has a file of its own in `shares/`; the last one puts them together.
 """
 
 import contextlib
 import json
 import os
-import sys
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import IO, BinaryIO, Final, Self
 
 from pydantic import BaseModel, ValidationError
 
 from cot.errors import DataError, reason
 from cot.evaluate.definition import Definition
+from cot.evaluate.lock import take_lock
 from cot.evaluate.result import SampleResult
-
-if sys.platform != "win32":
-    import fcntl
+from cot.evaluate.samples import (
+    SAMPLES_FILE,
+    SHARES_FOLDER,
+    drop_samples,
+    drop_torn_line,
+    gather,
+    read_run,
+    share_file,
+)
+from cot.evaluate.shard import Shard
 
 RUN_FILE: Final = "run.json"
-SAMPLES_FILE: Final = "samples.jsonl"
 SUMMARY_FILE: Final = "summary.json"
 TRACES_FOLDER: Final = "traces"
 LOCK_FILE: Final = ".lock"
 
+PATIENCE_SECONDS: Final = 30.0
+"""How long a process of several waits while another one puts results together."""
+
 
 class RunFolder:
-    """A run folder that this process alone writes. A context manager."""
+    """A run folder that this process alone writes, or in which it has a share. A context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shard: Shard | None = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Make the folder if it is missing, and lock it until `close`.
 
+        shard: which of several processes this is; then only others of the same launch may write too.
         Raises DataError if another process writes it, it holds other files, or cannot be written.
         """
         self.path: Final = path
+        self.shard: Final = shard
         self._samples: BinaryIO | None = None
+        self._locks: list[IO[bytes]] = []
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not (path / RUN_FILE).exists() and (others := _other_files(path)):
                 raise DataError(f"{path} holds {others[0]!r} and no {RUN_FILE}; expected an empty folder or a run")
-            self._lock = (path / LOCK_FILE).open("ab")
+            self._lock(LOCK_FILE, shared=shard is not None, wait_seconds=patience_seconds if shard else 0.0)
+            if shard:
+                share_file(path, shard.rank).parent.mkdir(exist_ok=True)
+                self._lock(f"{SHARES_FOLDER}/{shard.rank}.lock")
         except OSError as error:
             raise DataError(f"cannot write to {path}: {reason(error)}; name another folder with --out") from error
-        self._take_lock()
 
     def define(self, definition: Definition) -> bool:
         """Write `run.json`, or hold the run that is there to the same definition; whether one was there.
@@ -54,17 +70,14 @@ class RunFolder:
         Raises DataError that names the difference.
         """
         file = self.path / RUN_FILE
-        if file.exists():
-            try:
-                before = Definition.model_validate_json(file.read_bytes())
-            except (ValidationError, ValueError) as error:
-                raise DataError(
-                    f"{file} is not what this version writes: {reason(error)}; name another --out"
-                ) from error
-            before.check_same(definition, str(self.path))
-            return True
-        self.write(RUN_FILE, definition)
-        return False
+        if not file.exists() and self._create(file, definition):
+            return False
+        try:
+            before = Definition.model_validate_json(file.read_bytes())
+        except (ValidationError, ValueError) as error:
+            raise DataError(f"{file} is not what this version writes: {reason(error)}; name another --out") from error
+        before.check_same(definition, str(self.path))
+        return True
 
     def open_samples(self, known: Callable[[SampleResult], None], *, retry_errors: bool) -> set[bytes]:
         """Read what is there, drop a line that was cut short, and be ready to append; the keys of what is there.
@@ -72,20 +85,23 @@ class RunFolder:
         known: called with every result. retry_errors: results that errored are dropped, so that they are done again.
         Raises DataError for a line that is no result, or a result that is there twice.
         """
-        file = self.path / SAMPLES_FILE
-        _drop_torn_line(file)
+        if self.shard is None:
+            # Several processes may have begun what one goes on with.
+            gather(self.path)
+        file = share_file(self.path, self.shard.rank) if self.shard else self.path / SAMPLES_FILE
+        drop_torn_line(file)
+        if retry_errors:
+            drop_samples(file, lambda result: result.status == "errored")
         keys: set[bytes] = set()
-        errored = False
         for result in self.results():
             if retry_errors and result.status == "errored":
-                errored = True
                 continue
             if result.key in keys:
+                if self.shard:
+                    continue
                 raise DataError(f"{file} has {result.task} {result.strategy} {result.id!r} twice; name another --out")
             keys.add(result.key)
             known(result)
-        if errored:
-            self._keep(lambda result: result.status != "errored")
         self._samples = file.open("ab")
         return keys
 
@@ -101,33 +117,45 @@ class RunFolder:
                 f"cannot write to {self.path}: {reason(error)}; free some space and run it again"
             ) from error
 
+    def gathered(self, total: int) -> bool:
+        """Give up the share, and put all shares together if all `total` results are there and nobody else is at work.
+
+        Whether that was done; then this process alone writes the folder. Raises DataError.
+        """
+        self._release()
+        # In this order: whoever gives up last sees everything, and nobody else holds the lock.
+        if len({result.key for result in self.results()}) < total:
+            return False
+        lock = take_lock(self.path / LOCK_FILE)
+        if lock is None:
+            return False
+        self._locks.append(lock)
+        if not (self.path / SHARES_FOLDER).is_dir():
+            return False
+        gather(self.path)
+        return True
+
     def results(self) -> Iterator[SampleResult]:
         """Every result, in the order in which they were finished. Raises DataError."""
-        file = self.path / SAMPLES_FILE
-        if not file.exists():
-            return
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    yield SampleResult.model_validate_json(line)
-                except ValidationError as error:
-                    raise DataError(f"{file}, line {number}: no result of a sample; name another --out") from error
+        return read_run(self.path)
 
     def write(self, name: str, content: BaseModel) -> None:
         """Write a file of the run whole, or leave it as it was."""
-        temporary = self.path / f"{name}.tmp"
-        temporary.write_text(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
-        os.replace(temporary, self.path / name)
+        os.replace(self._temporary(name, content), self.path / name)
 
     def close(self) -> None:
         """Close the files and let others write. A run that was never defined leaves no folder behind."""
-        if self._samples:
-            self._samples.close()
-        if not (self.path / RUN_FILE).exists():
-            with contextlib.suppress(OSError):
-                (self.path / LOCK_FILE).unlink()
-                self.path.rmdir()
-        self._lock.close()
+        self._release()
+        if (self.path / RUN_FILE).exists():
+            return
+        with contextlib.suppress(OSError):
+            lock = take_lock(self.path / LOCK_FILE)
+            if lock is None:
+                return
+            shutil.rmtree(self.path / SHARES_FOLDER, ignore_errors=True)
+            (self.path / LOCK_FILE).unlink()
+            self.path.rmdir()
+            lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -137,47 +165,40 @@ class RunFolder:
     ) -> None:
         self.close()
 
-    def _take_lock(self) -> None:
-        if sys.platform == "win32":
-            return
-        try:
-            fcntl.flock(self._lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise DataError(
-                f"another process writes the run {self.path}; wait for it, or name another --out"
-            ) from error
-        except OSError:
-            # A file system without locks is no reason not to write.
-            return
+    def _lock(self, name: str, *, shared: bool = False, wait_seconds: float = 0.0) -> None:
+        lock = take_lock(self.path / name, shared=shared, wait_seconds=wait_seconds)
+        if lock is None:
+            self._release()
+            raise DataError(f"another process writes the run {self.path}; wait for it, or name another --out")
+        self._locks.append(lock)
 
-    def _keep(self, wanted: Callable[[SampleResult], bool]) -> None:
-        temporary = self.path / f"{SAMPLES_FILE}.tmp"
-        with temporary.open("wb") as file:
-            for result in self.results():
-                if wanted(result):
-                    file.write(result.line())
-        os.replace(temporary, self.path / SAMPLES_FILE)
+    def _release(self) -> None:
+        for file in (self._samples, *self._locks):
+            if file:
+                file.close()
+        self._locks.clear()
+
+    def _create(self, file: Path, content: BaseModel) -> bool:
+        """Write a new file whole; False if another process was faster."""
+        temporary = self._temporary(file.name, content)
+        try:
+            os.link(temporary, file)
+        except FileExistsError:
+            return False
+        except OSError:
+            # A file system without links.
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+    def _temporary(self, name: str, content: BaseModel) -> Path:
+        temporary = self.path / (f"{name}.{self.shard.rank}.tmp" if self.shard else f"{name}.tmp")
+        temporary.write_text(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
+        return temporary
 
 
 def _other_files(path: Path) -> list[str]:
-    return sorted(found.name for found in path.iterdir() if found.name not in (LOCK_FILE, f"{RUN_FILE}.tmp"))
-
-
-def _drop_torn_line(file: Path) -> None:
-    """Cut the file behind its last line break: what stands there was not finished."""
-    if not file.exists():
-        return
-    with file.open("r+b") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        kept = end
-        while kept > 0:
-            start = max(0, kept - 65536)
-            stream.seek(start)
-            found = stream.read(kept - start).rfind(b"\n")
-            if found >= 0:
-                kept = start + found + 1
-                break
-            kept = start
-        if kept != end:
-            stream.truncate(kept)
+    ours = (LOCK_FILE, SHARES_FOLDER)
+    names = sorted(found.name for found in path.iterdir())
+    return [name for name in names if name not in ours and not name.startswith(f"{RUN_FILE}.")]

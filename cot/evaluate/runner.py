@@ -1,7 +1,8 @@
 """Runs the chosen samples of tasks, a bounded number at a time, into a run folder.
 
 In: a folder, selections, an engine, options. Out: a `Summary`, which is in the folder too. Each result is on disk
-before its place is given to another sample; what is there already is not asked again.
+before its place is given to another sample; what is there already is not asked again. One of several processes does
+its share, and the last one sums up.
 """
 
 import asyncio
@@ -65,8 +66,10 @@ _QUIET: Final = Watch()
 
 async def evaluate(
     folder: RunFolder, selections: Sequence[Selection], engine: Engine, options: Options, watch: Watch = _QUIET
-) -> Summary:
+) -> Summary | None:
     """Run what is missing, and sum up. Cancelled, it leaves a folder that the same call goes on from.
+
+    One of several processes runs what is missing of its share, and gives None unless it is the last one.
 
     Raises DataError for a folder that holds another run, and EngineError if the engine fails again and again.
     """
@@ -74,8 +77,8 @@ async def evaluate(
     if not names or len(set(names)) != len(names):
         raise UsageError(f"got the tasks {names}; expected at least one, each once")
     folder.define(_definition(selections, engine, options))
-    done = folder.open_samples(watch.known, retry_errors=options.retry_errors)
-    watch.started(len(options.strategies) * sum(selection.identity.n for selection in selections), len(done))
+    done, skipped = _known(folder, selections, options, watch)
+    watch.started(len(options.strategies) * sum(selection.n for selection in selections), skipped)
     asking = replace(options.asking, traces=folder.path / TRACES_FOLDER if options.trace else None)
     images = image_opener(asking)
     failures = 0
@@ -95,6 +98,30 @@ async def evaluate(
             )
 
     await run_bounded(_jobs(selections, options, done), work, options.concurrency)
+    total = len(options.strategies) * sum(selection.identity.n for selection in selections)
+    if folder.shard and not folder.gathered(total):
+        return None
+    return _sum_up(folder, selections, engine, asking)
+
+
+def _known(
+    folder: RunFolder, selections: Sequence[Selection], options: Options, watch: Watch
+) -> tuple[set[bytes], int]:
+    """The keys of what is there, and how many of these are this process's."""
+    shares = {selection.identity.name: selection.share for selection in selections}
+    mine = 0
+
+    def known(result: SampleResult) -> None:
+        nonlocal mine
+        share = shares.get(result.task)
+        if share is None or result.group in share:
+            mine += 1
+            watch.known(result)
+
+    return folder.open_samples(known, retry_errors=options.retry_errors), mine
+
+
+def _sum_up(folder: RunFolder, selections: Sequence[Selection], engine: Engine, asking: Asking) -> Summary:
     metrics = {selection.identity.name: selection.task.task.metric.name for selection in selections}
     summary = summarise(
         folder.results(),
@@ -142,6 +169,8 @@ def _jobs(selections: Sequence[Selection], options: Options, done: set[bytes]) -
     """What is missing. All strategies of a sample follow each other, while its image is remembered."""
     for selection in selections:
         for sample in _shown(selection, options.asking):
+            if selection.share is not None and sample.group not in selection.share:
+                continue
             for strategy in options.strategies:
                 if result_key(selection.identity.name, strategy, sample.id) not in done:
                     yield _Job(selection, sample, strategy)

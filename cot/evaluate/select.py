@@ -11,6 +11,7 @@ from typing import Final
 
 from cot.errors import UsageError
 from cot.evaluate.definition import TaskIdentity
+from cot.evaluate.shard import Shard, Share
 from cot.task import LoadedTask, Sample
 
 WINDOW: Final = 256
@@ -19,12 +20,21 @@ WINDOW: Final = 256
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen samples of a task. numbers: their places in the data from 0; None for the first `limit`."""
+    """The chosen samples of a task. numbers: their places in the data from 0; None for the first `limit`.
+
+    share: the groups that this process does, of several; None if it does all.
+    """
 
     task: LoadedTask
     identity: TaskIdentity
     limit: int | None
     numbers: frozenset[int] | None
+    share: Share | None = None
+
+    @property
+    def n(self) -> int:
+        """Samples that this process does."""
+        return self.share.n if self.share else self.identity.n
 
     def samples(self) -> Iterator[Sample]:
         """The chosen samples, those of one image together as far as `WINDOW` reaches. Raises DataError."""
@@ -37,10 +47,13 @@ class Selection:
                 yield from together
 
 
-def select(task: LoadedTask, *, limit: int | None = None, shuffle: bool = False, seed: int = 0) -> Selection:
+def select(
+    task: LoadedTask, *, limit: int | None = None, shuffle: bool = False, seed: int = 0, shard: Shard | None = None
+) -> Selection:
     """Choose the first `limit` samples, all of them without one, or with `shuffle` as many at random by `seed`.
 
-    All of them are looked at once. Raises UsageError for a limit below 1 or a shuffle without one, and DataError.
+    shard: which of several processes this is. All samples are looked at once, whoever does them.
+    Raises UsageError for a limit below 1 or a shuffle without one, and DataError.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"got --limit {limit}; expected at least 1")
@@ -50,7 +63,13 @@ def select(task: LoadedTask, *, limit: int | None = None, shuffle: bool = False,
             raise UsageError("got --shuffle without --limit; it draws the samples at random, so say how many")
         n = task.survey().n
         numbers = frozenset(random.Random(seed).sample(range(n), min(limit, n)))
-    found = task.survey(lambda samples: _chosen(samples, limit, numbers))
+    share = Share(shard) if shard else None
+
+    def looked_at(samples: Iterator[Sample]) -> Iterator[Sample]:
+        chosen = _chosen(samples, limit, numbers)
+        return share.dealing(chosen) if share else chosen
+
+    found = task.survey(looked_at)
     identity = TaskIdentity(
         name=task.task.name,
         version=task.task.version,
@@ -59,7 +78,7 @@ def select(task: LoadedTask, *, limit: int | None = None, shuffle: bool = False,
         n=found.n,
         limit=limit,
     )
-    return Selection(task, identity, limit, numbers)
+    return Selection(task, identity, limit, numbers, share)
 
 
 def _chosen(samples: Iterator[Sample], limit: int | None, numbers: frozenset[int] | None) -> Iterator[Sample]:

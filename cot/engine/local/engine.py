@@ -20,6 +20,8 @@ from cot.engine.streaming import OnText, deltas
 from cot.errors import EngineError, reason
 
 if TYPE_CHECKING:
+    import torch
+
     from cot.engine.local.batch import Batch
     from cot.engine.local.generate import OneByOne
     from cot.engine.local.job import Job
@@ -213,16 +215,16 @@ def _runner(
         return OneByOne(loaded, abandoned=closing), f"one at a time: {reason}"
     from cot.engine.local.batch import Batch
 
-    kind = loaded.model.device.type
-    budget = _free_bytes(kind) * KV_SHARE_OF_FREE if kv_bytes is None else kv_bytes
-    return Batch(loaded, kv_bytes=int(budget), max_rows=MAX_ROWS.get(kind, 32)), "running batch, shared prefixes"
+    device = loaded.model.device
+    budget = _free_bytes(device) * KV_SHARE_OF_FREE if kv_bytes is None else kv_bytes
+    return Batch(loaded, kv_bytes=int(budget), max_rows=MAX_ROWS.get(device.type, 32)), "running batch, shared prefixes"
 
 
-def _free_bytes(device: str) -> int:
-    if device == "cuda":
+def _free_bytes(device: "torch.device") -> int:
+    if device.type == "cuda":
         import torch
 
-        return torch.cuda.mem_get_info()[0]
+        return torch.cuda.mem_get_info(device)[0]
     import psutil
 
     return int(psutil.virtual_memory().available)

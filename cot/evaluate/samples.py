@@ -1,0 +1,105 @@
+"""Files of results: `samples.jsonl`, and one in `shares/` for each of several processes that do a run together.
+
+In: the folder of a run. Out: its results; or all of them put into the one file. Who may write is for
+`cot.evaluate.folder` to know.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from cot.errors import DataError
+from cot.evaluate.result import SampleResult
+
+SAMPLES_FILE: Final = "samples.jsonl"
+SHARES_FOLDER: Final = "shares"
+
+
+def share_file(folder: Path, rank: int) -> Path:
+    """Where a process of this rank writes its results."""
+    return folder / SHARES_FOLDER / f"{rank}.jsonl"
+
+
+def read_samples(file: Path) -> Iterator[SampleResult]:
+    """Every result of a file, in the order in which they were finished; none if there is no file.
+
+    A last line without a line break is still being written, or was cut short, and is left out. Raises DataError.
+    """
+    try:
+        lines = file.open("rb")
+    except FileNotFoundError:
+        return
+    with lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield SampleResult.model_validate_json(line)
+            except ValidationError as error:
+                raise DataError(f"{file}, line {number}: no result of a sample; name another --out") from error
+
+
+def read_run(folder: Path) -> Iterator[SampleResult]:
+    """Every result of a run: first those of shares, which are newer. One may be there twice. Raises DataError."""
+    for file in (*sorted((folder / SHARES_FOLDER).glob("*.jsonl")), folder / SAMPLES_FILE):
+        yield from read_samples(file)
+
+
+def gather(folder: Path) -> None:
+    """Put the results of all shares into `samples.jsonl`, each once; one that errored gives way to one that did not.
+
+    Nobody else may write meanwhile. Killed at any moment it leaves what the same call makes whole. Raises DataError.
+    """
+    shares = folder / SHARES_FOLDER
+    if any(shares.glob("*.jsonl")):
+        fine = {result.key for result in read_run(folder) if result.status != "errored"}
+        taken: set[bytes] = set()
+
+        def wanted(result: SampleResult) -> bool:
+            if result.key in taken or (result.status == "errored" and result.key in fine):
+                return False
+            taken.add(result.key)
+            return True
+
+        write_samples(folder / SAMPLES_FILE, filter(wanted, read_run(folder)))
+    if shares.is_dir():
+        shutil.rmtree(shares)
+
+
+def write_samples(file: Path, results: Iterator[SampleResult]) -> None:
+    """Write a file of results whole, or leave it as it was."""
+    temporary = file.with_name(f"{file.name}.tmp")
+    with temporary.open("wb") as stream:
+        stream.writelines(result.line() for result in results)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, file)
+
+
+def drop_samples(file: Path, unwanted: Callable[[SampleResult], bool]) -> None:
+    """Take results out of a file, which is left alone if it has none of them. Raises DataError."""
+    if any(map(unwanted, read_samples(file))):
+        write_samples(file, (result for result in read_samples(file) if not unwanted(result)))
+
+
+def drop_torn_line(file: Path) -> None:
+    """Cut the file behind its last line break: what stands there was not finished."""
+    if not file.exists():
+        return
+    with file.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        kept = end
+        while kept > 0:
+            start = max(0, kept - 65536)
+            stream.seek(start)
+            found = stream.read(kept - start).rfind(b"\n")
+            if found >= 0:
+                kept = start + found + 1
+                break
+            kept = start
+        if kept != end:
+            stream.truncate(kept)
