@@ -34,7 +34,7 @@ from cot.planner.budget import Budget
 from cot.planner.run import STRATEGIES, run
 from cot.question import Question
 from cot.trace.diff import Diff, diff_traces
-from cot.trace.event import Call, RunStarted, TracedImage
+from cot.trace.event import JUDGE_STEP, Call, RunStarted, TracedImage
 from cot.trace.read import Trace, read_trace
 from cot.trace.record import Recorder
 
@@ -109,6 +109,8 @@ async def replay(trace: Trace) -> Replay:
 
     Raises TraceError if the trace has no beginning, its images are not beside it, or its strategy is not known.
     """
+    kept = (event for event in trace.events if not (isinstance(event, Call) and event.step == JUDGE_STEP))
+    trace = dataclasses.replace(trace, events=tuple(kept))
     started = _started(trace)
     if started.strategy not in STRATEGIES:
         raise TraceError(

@@ -56,6 +56,9 @@ def evaluate_tasks(
     ablate: Annotated[
         str | None, typer.Option(help="A control: blank, wrong-image, random-crop or shuffle-steps.")
     ] = None,
+    judge_model: Annotated[
+        str | None, typer.Option(help="What judges the answers of tasks with `metric: judge`: as for --model.")
+    ] = None,
     gate: Annotated[
         Path | None, typer.Option(help="A kept summary.json; exit 1 if a score is below its interval there.")
     ] = None,
@@ -97,7 +100,7 @@ def evaluate_tasks(
         selections = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed, shard=shard)
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)
-        summary = _run(folder, selections, settings, options, output)
+        summary = _run(folder, selections, settings, options, output, judge_model)
     if summary is None:
         output.share_done(folder.path)
         return
@@ -165,26 +168,52 @@ def make_options(
 
 
 def _run(
-    folder: "RunFolder", selections: "list[Selection]", settings: "Settings", options: "Options", output: "EvalOutput"
+    folder: "RunFolder",
+    selections: "list[Selection]",
+    settings: "Settings",
+    options: "Options",
+    output: "EvalOutput",
+    judge_model: str | None,
 ) -> "Summary | None":
     from cot.evaluate import evaluate
+    from cot.evaluate.runner import check_judge
 
-    async def run(engine: "Engine") -> "Summary | None":
+    async def run(engine: "Engine", judge: "Engine | None") -> "Summary | None":
         try:
-            return await evaluate(folder, selections, engine, options, output)
+            return await evaluate(folder, selections, engine, options, output, judge)
         finally:
             await engine.close()
+            if judge and judge is not engine:
+                await judge.close()
 
-    engine = load_engine(_with_own_device(settings, folder.shard) if folder.shard else settings)
-    if engine.info.note:
-        output.say(f"note: {engine.info.note}")
+    # Loading takes long, so what is wrong is said before.
+    check_judge(selections, judge_model is not None, settings.language)
+    engine = _load(settings, folder, output)
+    judge = engine if judge_model == settings.model else None
+    if judge_model and judge is None:
+        judge = _load(_for_judge(settings, judge_model), folder, output)
     try:
-        return asyncio.run(run(engine))
+        return asyncio.run(run(engine, judge))
     except KeyboardInterrupt:
         output.interrupted(folder.path)
         raise
     finally:
         output.close()
+
+
+def _load(settings: "Settings", folder: "RunFolder", output: "EvalOutput") -> "Engine":
+    engine = load_engine(_with_own_device(settings, folder.shard) if folder.shard else settings)
+    if engine.info.note:
+        output.say(f"note: {engine.info.note}")
+    return engine
+
+
+def _for_judge(settings: "Settings", model: str) -> "Settings":
+    """The same for the model that judges; a server loads its own as it likes."""
+    from cot.config import is_server
+
+    quantize = "none" if is_server(model) else settings.quantize
+    return settings.model_copy(update={"model": model, "quantize": quantize})
 
 
 def _new_folder(shard: "Shard | None") -> Path:

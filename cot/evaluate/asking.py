@@ -16,6 +16,7 @@ from typing import Final
 from cot.engine.base import Engine
 from cot.errors import CotError, TraceError, reason
 from cot.evaluate.ablation import Ablation, altered
+from cot.evaluate.judge import Judge, Judged, JudgedRecorder
 from cot.evaluate.result import SampleResult
 from cot.evaluate.steps import score_steps
 from cot.image import DEFAULT_MAX_PIXELS, LoadedImage, load_image
@@ -74,16 +75,23 @@ def image_opener(asking: Asking) -> Images:
 
 
 async def ask_sample(
-    task: str, metric: Metric, sample: Sample, strategy: str, engine: Engine, asking: Asking, images: Images
+    task: str, metric: Metric | Judge, sample: Sample, strategy: str, engine: Engine, asking: Asking, images: Images
 ) -> SampleResult:
-    """Ask and score one sample. Raises TraceError."""
-    outcome, trace = None, None
+    """Ask and score one sample. metric: what scores it; a judge is asked. Raises TraceError."""
+    outcome, trace, judged = None, None, None
+    keeps = JudgedRecorder if isinstance(metric, Judge) else Recorder
+    recorder = keeps(asking.traces) if asking.traces else None
     try:
         # In a thread: a download or a large picture must not hold up the questions in flight.
         loaded = [await asyncio.to_thread(images, source) for source in sample.images]
         question = Question(sample.question, tuple(loaded), sample.target.choices)
-        outcome, trace = await _ask(question, strategy, engine, asking, {"task": task, "sample": sample.id})
-        score = score_outcome(outcome, metric, sample)
+        outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, "sample": sample.id})
+        if isinstance(metric, Judge):
+            score = _without_answer(outcome)
+            if score is None:
+                score, judged = await metric(question, sample.target.answers, outcome.answer.text, recorder)
+        else:
+            score = score_outcome(outcome, metric, sample)
     except TraceError:
         raise
     except CotError as error:
@@ -91,44 +99,59 @@ async def ask_sample(
     except Exception as error:
         # A fault of the program itself. It is told, and costs one sample instead of the run.
         score = errored(f"{type(error).__name__}: {reason(error)}")
-    return _result(task, sample, strategy, score, outcome, trace)
+    finally:
+        if recorder:
+            recorder.close()
+    # One that nothing was recorded in has left no folder.
+    if recorder and recorder.folder.exists():
+        trace = f"{recorder.folder.parent.name}/{recorder.folder.name}"
+    return _result(task, sample, strategy, score, outcome, trace, judged)
 
 
 def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
     """Errored if asking failed, unparsed if there is no answer, else what the metric says of the answer's text."""
+    return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
+
+
+def _without_answer(outcome: Outcome) -> Score | None:
     if outcome.stop_reason in ("error", "cancelled"):
         return errored(outcome.notes[-1] if outcome.notes else outcome.stop_reason)
     if outcome.answer.value is None:
         why = outcome.notes[-1] if outcome.notes else "the model says that it does not know"
         return unparsed(f"no answer ({outcome.stop_reason}): {why}")
-    return metric(outcome.answer.text, sample.target)
+    return None
 
 
 async def _ask(
-    question: Question, strategy: str, engine: Engine, asking: Asking, settings: dict[str, str]
-) -> tuple[Outcome, str | None]:
-    recorder = Recorder(asking.traces) if asking.traces else None
-    try:
-        outcome = await run(
-            strategy,
-            question,
-            engine,
-            asking.budget,
-            seed=asking.seed,
-            language=asking.language,
-            tuning=asking.tuning,
-            recorder=recorder,
-            settings=settings | ({"ablation": asking.ablation} if asking.ablation else {}),
-            exchange_answers=asking.ablation == "shuffle-steps",
-        )
-    finally:
-        if recorder:
-            recorder.close()
-    return outcome, f"{recorder.folder.parent.name}/{recorder.folder.name}" if recorder else None
+    question: Question,
+    strategy: str,
+    engine: Engine,
+    asking: Asking,
+    recorder: Recorder | None,
+    settings: dict[str, str],
+) -> Outcome:
+    return await run(
+        strategy,
+        question,
+        engine,
+        asking.budget,
+        seed=asking.seed,
+        language=asking.language,
+        tuning=asking.tuning,
+        recorder=recorder,
+        settings=settings | ({"ablation": asking.ablation} if asking.ablation else {}),
+        exchange_answers=asking.ablation == "shuffle-steps",
+    )
 
 
 def _result(
-    task: str, sample: Sample, strategy: str, score: Score, outcome: Outcome | None, trace: str | None
+    task: str,
+    sample: Sample,
+    strategy: str,
+    score: Score,
+    outcome: Outcome | None,
+    trace: str | None,
+    judged: Judged | None,
 ) -> SampleResult:
     answer = outcome.answer if outcome else None
     return SampleResult(
@@ -147,6 +170,7 @@ def _result(
         explanation=storable(score.explanation),
         confidence=answer.confidence if answer else 0.0,
         stop_reason=outcome.stop_reason if outcome else "error",
+        judge=judged,
         steps=score_steps(outcome, sample.facts, sample.target.choices) if outcome else None,
         notes=tuple(storable(note) for note in outcome.notes) if outcome else (),
         usage=dataclasses.asdict(outcome.usage) if outcome else {},

@@ -38,6 +38,17 @@ class TaskIdentity(_Frozen):
     """So many at most were to be."""
 
 
+class JudgeIdentity(_Frozen):
+    """Who judges the answers, and what it is asked with."""
+
+    model: str
+    revision: str | None
+    dtype: str
+    quantization: str
+    templates: dict[str, str]
+    """Name -> SHA-256."""
+
+
 class MadeWith(_Frozen):
     """What is told, and may differ when a run goes on."""
 
@@ -65,6 +76,8 @@ class Definition(_Frozen):
     settings: dict[str, float | int | str]
     templates: dict[str, str]
     """Name -> SHA-256 of the templates that the strategies can reach."""
+    judge: JudgeIdentity | None = None
+    """None where no model judges."""
     made_with: MadeWith
 
     def check_same(self, now: "Definition", where: str) -> None:
@@ -85,6 +98,7 @@ class Definition(_Frozen):
 def define(
     tasks: Sequence[TaskIdentity], info: EngineInfo, *, started_at: str, strategies: Sequence[str], language: str,
     seed: int, shuffle: bool, ablation: Ablation | None, settings: dict[str, float | int | str],
+    judge: JudgeIdentity | None = None,
 ) -> Definition:  # fmt: skip
     """The definition of a run that starts now. started_at: UTC, ISO 8601."""
     return Definition(
@@ -101,6 +115,7 @@ def define(
         ablation=ablation,
         settings=settings,
         templates=template_hashes(language),
+        judge=judge,
         made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions)),
     )
 

@@ -82,7 +82,7 @@ class RunFolder:
     def open_samples(self, known: Callable[[SampleResult], None], *, retry_errors: bool) -> set[bytes]:
         """Read what is there, drop a line that was cut short, and be ready to append; the keys of what is there.
 
-        known: called with every result. retry_errors: results that errored are dropped, so that they are done again.
+        known: called with every result. retry_errors: results that failed are dropped, so that they are done again.
         Raises DataError for a line that is no result, or a result that is there twice.
         """
         if self.shard is None:
@@ -91,10 +91,10 @@ class RunFolder:
         file = share_file(self.path, self.shard.rank) if self.shard else self.path / SAMPLES_FILE
         drop_torn_line(file)
         if retry_errors:
-            drop_samples(file, lambda result: result.status == "errored")
+            drop_samples(file, lambda result: result.failed)
         keys: set[bytes] = set()
         for result in self.results():
-            if retry_errors and result.status == "errored":
+            if retry_errors and result.failed:
                 continue
             if result.key in keys:
                 if self.shard:

@@ -5,6 +5,7 @@ import json
 
 from pydantic import BaseModel, ConfigDict
 
+from cot.evaluate.judge import Judged
 from cot.evaluate.steps import StepScores
 from cot.metric import Item, Score, Status, Target
 
@@ -37,6 +38,8 @@ class SampleResult(BaseModel):
     """In [0, 1]; 0 where the engine gives none."""
     stop_reason: str
     notes: tuple[str, ...] = ()
+    judge: Judged | None = None
+    """What the judge said, where one scores."""
     steps: StepScores | None = None
     """How its steps went; None where nothing was planned."""
     usage: dict[str, int] = {}
@@ -50,6 +53,11 @@ class SampleResult(BaseModel):
     def key(self) -> bytes:
         """Eight bytes that tell it apart within a run."""
         return result_key(self.task, self.strategy, self.id)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something failed that may go well another time; a judge without a verdict has not failed."""
+        return self.status == "errored" and (self.judge is None or self.judge.status == "errored")
 
     def item(self) -> Item:
         """As aggregates take it."""

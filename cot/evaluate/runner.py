@@ -15,11 +15,13 @@ from cot.engine.base import Engine
 from cot.errors import EngineError, UsageError
 from cot.evaluate.ablation import with_other_images
 from cot.evaluate.asking import Asking, Images, ask_sample, image_opener
-from cot.evaluate.definition import Definition, define
+from cot.evaluate.definition import Definition, JudgeIdentity, define
 from cot.evaluate.folder import SUMMARY_FILE, TRACES_FOLDER, RunFolder
+from cot.evaluate.judge import Judge, check_template
 from cot.evaluate.result import SampleResult, result_key
 from cot.evaluate.select import Selection
 from cot.evaluate.summary import Summary, summarise
+from cot.metric import Metric
 from cot.planner.run import STRATEGIES
 from cot.task import Sample
 
@@ -65,10 +67,16 @@ _QUIET: Final = Watch()
 
 
 async def evaluate(
-    folder: RunFolder, selections: Sequence[Selection], engine: Engine, options: Options, watch: Watch = _QUIET
+    folder: RunFolder,
+    selections: Sequence[Selection],
+    engine: Engine,
+    options: Options,
+    watch: Watch = _QUIET,
+    judge: Engine | None = None,
 ) -> Summary | None:
     """Run what is missing, and sum up. Cancelled, it leaves a folder that the same call goes on from.
 
+    judge: what judges the answers of the tasks that want it.
     One of several processes runs what is missing of its share, and gives None unless it is the last one.
 
     Raises DataError for a folder that holds another run, and EngineError if the engine fails again and again.
@@ -76,7 +84,7 @@ async def evaluate(
     names = [selection.identity.name for selection in selections]
     if not names or len(set(names)) != len(names):
         raise UsageError(f"got the tasks {names}; expected at least one, each once")
-    folder.define(_definition(selections, engine, options))
+    folder.define(_definition(selections, engine, options, _judge_identity(selections, judge, options.asking.language)))
     done, skipped = _known(folder, selections, options, watch)
     watch.started(len(options.strategies) * sum(selection.n for selection in selections), skipped)
     asking = replace(options.asking, traces=folder.path / TRACES_FOLDER if options.trace else None)
@@ -85,11 +93,11 @@ async def evaluate(
 
     async def work(job: _Job) -> None:
         nonlocal failures
-        result = await _do(job, engine, asking, images)
+        result = await _do(job, engine, judge, asking, images)
         folder.append(result)
         watch.finished(result)
         # What no call was made for is not the engine's failure.
-        failed = result.status == "errored" and bool(result.notes)
+        failed = result.failed and (result.judge is not None or bool(result.notes))
         failures = failures + 1 if failed else 0
         if failures >= MOST_FAILURES:
             raise EngineError(
@@ -182,12 +190,45 @@ def _shown(selection: Selection, asking: Asking) -> Iterator[Sample]:
     return selection.samples()
 
 
-async def _do(job: _Job, engine: Engine, asking: Asking, images: Images) -> SampleResult:
+async def _do(job: _Job, engine: Engine, judge: Engine | None, asking: Asking, images: Images) -> SampleResult:
     task = job.selection.task
-    return await ask_sample(task.task.name, task.metric, job.sample, job.strategy, engine, asking, images)
+    metric: Metric | Judge = task.metric
+    if judge and task.judge_template:
+        metric = Judge(judge, task.judge_template, asking.language, asking.budget, asking.seed)
+    return await ask_sample(task.task.name, metric, job.sample, job.strategy, engine, asking, images)
 
 
-def _definition(selections: Sequence[Selection], engine: Engine, options: Options) -> Definition:
+def check_judge(selections: Sequence[Selection], named: bool, language: str) -> dict[str, str]:
+    """Name -> hash of the templates that judges are asked with.
+
+    named: whether there is a judge. Raises UsageError if a task wants one and there is none, or none wants it, and
+    TaskError or PromptError for a template that is missing or cannot judge.
+    """
+    wanted = {selection.identity.name: selection.task.judge_template for selection in selections}
+    judged = [name for name, template in wanted.items() if template]
+    if judged and not named:
+        raise UsageError(f"the task {judged[0]} is scored by a judge; name its model with --judge-model")
+    if named and not judged:
+        raise UsageError(f"got --judge-model, and none of {list(wanted)} is scored by a judge; leave it out")
+    return {template: check_template(template, language) for template in wanted.values() if template}
+
+
+def _judge_identity(selections: Sequence[Selection], judge: Engine | None, language: str) -> JudgeIdentity | None:
+    templates = check_judge(selections, judge is not None, language)
+    if judge is None:
+        return None
+    return JudgeIdentity(
+        model=judge.info.model,
+        revision=judge.info.revision,
+        dtype=judge.info.dtype,
+        quantization=judge.info.quantization,
+        templates=templates,
+    )
+
+
+def _definition(
+    selections: Sequence[Selection], engine: Engine, options: Options, judge: JudgeIdentity | None
+) -> Definition:
     asking, first = options.asking, selections[0]
     settings: dict[str, float | int | str] = {
         "max_steps": asking.budget.max_steps,
@@ -207,4 +248,5 @@ def _definition(selections: Sequence[Selection], engine: Engine, options: Option
         shuffle=first.numbers is not None,
         ablation=asking.ablation,
         settings=settings,
+        judge=judge,
     )

@@ -50,17 +50,17 @@ def read_run(folder: Path) -> Iterator[SampleResult]:
 
 
 def gather(folder: Path) -> None:
-    """Put the results of all shares into `samples.jsonl`, each once; one that errored gives way to one that did not.
+    """Put the results of all shares into `samples.jsonl`, each once; one that failed gives way to one that did not.
 
     Nobody else may write meanwhile. Killed at any moment it leaves what the same call makes whole. Raises DataError.
     """
     shares = folder / SHARES_FOLDER
     if any(shares.glob("*.jsonl")):
-        fine = {result.key for result in read_run(folder) if result.status != "errored"}
+        fine = {result.key for result in read_run(folder) if not result.failed}
         taken: set[bytes] = set()
 
         def wanted(result: SampleResult) -> bool:
-            if result.key in taken or (result.status == "errored" and result.key in fine):
+            if result.key in taken or (result.failed and result.key in fine):
                 return False
             taken.add(result.key)
             return True

@@ -55,6 +55,8 @@ class Part(BaseModel):
     """Of the same answers: mean share of wrong ones among the surest, over all coverages; lower is better."""
     steps: StepFigures | None = None
     """How plans and sub-answers went; None where nothing was planned."""
+    judged: dict[str, int] | None = None
+    """Where a judge scores: answers by what it said: judged, unsure, unparsed, errored. Only the first are scored."""
     usage: dict[str, int]
     """Sums over samples."""
     seconds: float
@@ -91,6 +93,7 @@ class Running:
         self._steps = StepTally()
         self._numbers: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
+        self._judged: Counter[str] = Counter()
         self._usage: Counter[str] = Counter()
         self._seconds = self._confidence = self._sum = self._squares = 0.0
         self._items: list[Item] = []
@@ -98,6 +101,8 @@ class Running:
     def add(self, result: SampleResult) -> None:
         """Take one result."""
         self._counts[result.status] += 1
+        if result.judge:
+            self._judged[result.judge.status] += 1
         self._usage.update(result.usage)
         self._steps.add(result.steps)
         self._seconds += result.seconds
@@ -155,6 +160,7 @@ class Running:
             calibration_error=calibration_error(confidences, right) if sure else None,
             risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
             steps=self._steps.figures(),
+            judged=dict(sorted(self._judged.items())) if self._judged else None,
             usage=dict(self._usage),
             seconds=round(self._seconds, 6),
             figures=figures,
@@ -170,7 +176,8 @@ class Running:
 
     def _figures(self) -> tuple[dict[str, Figures] | None, str]:
         if not self._items:
-            return None, ""
+            without = sum(self._judged[status] for status in ("unsure", "unparsed"))
+            return None, f"the judge gave {without} answers no verdict; they count as errored" if without else ""
         try:
             return find_aggregate(self._metric)(self._items), ""
         except DataError as error:

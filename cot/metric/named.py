@@ -9,6 +9,7 @@ from cot.errors import ConfigError
 from cot.metric.anls import anls
 from cot.metric.choice import multiple_choice
 from cot.metric.exact import containment, exact_match, gqa_accuracy
+from cot.metric.judge import JUDGE, judge
 from cot.metric.mathvista import mathvista
 from cot.metric.mme import mme, mme_figures
 from cot.metric.mmmu import mmmu_open
@@ -23,6 +24,7 @@ METRICS: Final[Mapping[str, Callable[..., Score]]] = {
     "contains": containment,
     "exact": exact_match,
     "gqa": gqa_accuracy,
+    JUDGE: judge,
     "mathvista": mathvista,
     "mme": mme,
     "mmmu_open": mmmu_open,
@@ -44,13 +46,13 @@ def find_metric(name: str, options: Mapping[str, str] | None = None) -> Metric:
         if option not in known:
             listed = ", ".join(known) if known else "it has none"
             raise ConfigError(f"unknown option {option!r} of the metric {name!r}; known: {listed}")
-        if value not in known[option]:
+        if known[option] and value not in known[option]:
             raise ConfigError(f"unknown {option} {value!r} of the metric {name!r}; known: {', '.join(known[option])}")
     return functools.partial(function, **dict(options or {}))
 
 
 def metric_options(name: str) -> dict[str, tuple[str, ...]]:
-    """The options of a metric, and what each may be; its default comes first."""
+    """The options of a metric, and what each may be, its default first; nothing where it may be any text."""
     hints = get_type_hints(METRICS[name])
     options = inspect.signature(METRICS[name]).parameters.values()
     return {option.name: get_args(hints[option.name]) for option in options if option.kind is option.KEYWORD_ONLY}

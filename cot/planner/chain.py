@@ -128,6 +128,7 @@ class Chain:
         constraint: Constraint | None = None,
         may_be_cut: bool = False,
         images: Sequence[LoadedImage] = (),
+        with_images: bool = True,
         **inputs: Any,
     ) -> list[Asked[T]]:
         """Ask the model with a rendered template, behind all images of the question.
@@ -135,7 +136,8 @@ class Chain:
         parse: raises AnswerError or PlanError if the text is not what was wanted.
         step: what the call is for, in the trace. n: samples, fewer where the budget has not a token for each.
         sampling: None is greedy. may_be_cut: text that reached the token limit is parsed all the same.
-        images: shown in place of the question's. Raises ChainStopped, and then every later call does.
+        images: shown in place of the question's. with_images: whether any are shown.
+        Raises ChainStopped, and then every later call does.
         """
         rendered = self.render(template, **inputs)
         try:
@@ -144,7 +146,7 @@ class Chain:
             granted = await self.allowance.take(n * rendered.max_tokens)
             n = min(n, granted)
             request = Request(
-                messages(rendered, images or self.question.images),
+                messages(rendered, (images or self.question.images) if with_images else ()),
                 granted // n,
                 sampling or Sampling(seed=self.seed),
                 constraint,

@@ -13,7 +13,7 @@ import jinja2
 from cot.dataset import LOADERS, Loader, Row, load_rows
 from cot.dataset.spec import images_folder
 from cot.errors import CotError, DataError, TaskError, reason
-from cot.metric import METRICS, Metric, Target, find_metric
+from cot.metric import JUDGE, METRICS, VERDICT_TEMPLATE, Metric, Target, find_metric
 from cot.prompt.sandbox import compile_expression
 from cot.task.file import Task, find_task, read_task
 from cot.task.sample import (
@@ -52,6 +52,12 @@ class LoadedTask:
     metric: Metric
     expressions: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     loaders: Mapping[str, Loader]
+
+    @property
+    def judge_template(self) -> str | None:
+        """Name of the template that a judge is asked with; None for other metrics."""
+        metric = self.task.metric
+        return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
     def samples(self) -> Iterator[Sample]:
         """The samples in the order of the data, read as they are asked for.

@@ -15,6 +15,10 @@ SCHEMA: Final = 1
 """Version of the format, on every line; a reader refuses any other."""
 
 
+JUDGE_STEP: Final = "judge"
+"""The step of a call that judges the answer, and is no part of how it came about."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

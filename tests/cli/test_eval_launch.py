@@ -90,8 +90,8 @@ def test_processes_take_their_own_gpu(monkeypatch):
 @pytest.mark.slow
 def test_accelerate_launches_two_processes(folder, root):
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
         "-m", "cot", "eval", "task.yaml", "--strategy", "direct", "--device", "cpu", "--out", "out", "--json",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
