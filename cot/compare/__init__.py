@@ -1,0 +1,13 @@
+"""Looks at runs that `cot eval` wrote: lists them, tells what one came to, and compares two sample by sample.
+
+In: run folders, which are only read. Out: frozen models for tables and JSON. It asks no model and scores nothing.
+"""
+
+from cot.compare.listing import Listed, list_runs
+from cot.compare.pairing import Comparison, compare
+from cot.compare.stored import Chosen, StoredRun, choose
+from cot.compare.tally import Detail, Tally, detail
+
+__all__ = [
+    "Chosen", "Comparison", "Detail", "Listed", "StoredRun", "Tally", "choose", "compare", "detail", "list_runs",
+]  # fmt: skip
