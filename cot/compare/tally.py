@@ -3,6 +3,7 @@
 In: results, one after another; of each a few bytes are kept. Out: frozen models.
 """
 
+import math
 from array import array
 from collections import Counter
 from typing import Final
@@ -54,6 +55,8 @@ class PartDetail(_Frozen):
     """A task under a strategy."""
 
     part: Part
+    standard_error: float | None
+    """Of the score, samples taken to be independent; None of fewer than two."""
     categories: tuple[CategoryScore, ...]
     """Empty if the task has none, or one only."""
     reasons: tuple[Reason, ...]
@@ -79,6 +82,7 @@ class Tally:
         self.confidences: Final = array("d")
         self.right: Final = array("b")
         self._all = Running(metric)
+        self._squares = 0.0
         self._categories: dict[str, Running] = {}
         self._reasons: Counter[tuple[str, str]] = Counter()
 
@@ -87,6 +91,7 @@ class Tally:
         self._all.add(result)
         known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
         self._categories.setdefault(result.category if known else OTHER, Running("")).add(result)
+        self._squares += (result.score or 0.0) ** 2
         if result.status in ("unparsed", "errored"):
             why = (result.status, result.explanation[:_REASON_CHARACTERS])
             if why in self._reasons or len(self._reasons) < _MAX_REASONS:
@@ -97,13 +102,18 @@ class Tally:
 
     def detail(self) -> PartDetail:
         """What it came to."""
-        parts = {category: self._categories[category].part(self.task, self.strategy) for category in self._categories}
+        found = {category: self._categories[category].part(self.task, self.strategy) for category in self._categories}
         categories = tuple(
-            CategoryScore(category=category, n=part.n, scored=part.scored, score=part.score, interval=part.interval)
-            for category, part in sorted(parts.items())
+            CategoryScore(category=category, n=one.n, scored=one.scored, score=one.score, interval=one.interval)
+            for category, one in sorted(found.items())
         )
+        part = self._all.part(self.task, self.strategy)
+        spread = None
+        if part.score is not None and part.scored > 1:
+            spread = math.sqrt(max(0.0, self._squares / part.scored - part.score**2) / (part.scored - 1))
         return PartDetail(
-            part=self._all.part(self.task, self.strategy),
+            part=part,
+            standard_error=spread,
             categories=categories if len(categories) > 1 else (),
             reasons=tuple(
                 Reason(status=status, explanation=explanation, n=n)

@@ -4,9 +4,7 @@ import base64
 import hashlib
 import html.parser
 import re
-import shutil
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 HOSTILE = (
     "</title></style></script><script>document.title='owned'</script><img src=x onerror=alert(1)>\" ' \x1b[31m\u202e"
 )

@@ -1,7 +1,8 @@
 import subprocess
 
 import pytest
-from html_pages import BROWSER, HOSTILE, assert_safe
+from browser import BROWSER
+from html_pages import HOSTILE, assert_safe
 from runs import recorded, script
 
 from cot.trace.diff import diff_traces
