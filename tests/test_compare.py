@@ -5,7 +5,7 @@ import math
 import pytest
 from eval_runs import result, results, write_run
 
-from cot.compare import choose, compare, detail, list_runs
+from cot.compare import choose, compare, detail, find_runs
 from cot.compare.stored import open_run
 from cot.compare.tally import MAX_CATEGORIES, OTHER
 from cot.errors import DataError, UsageError
@@ -146,14 +146,19 @@ def test_runs_are_listed_with_state_and_score_newest_first(tmp_path):
     write_run(tmp_path / "broken", results("c"))
     (tmp_path / "broken" / "run.json").write_text("{")
     (tmp_path / "model").mkdir()
-    first, second, broken = list_runs(tmp_path)
+    first, second, broken = (run.look() for run in find_runs(tmp_path))
     assert (first.path, first.state, first.parts[0].score) == (str(tmp_path / "deep/er/new"), "interrupted", 0.5)
     assert (second.state, second.tasks, second.strategies, second.done) == ("finished", ("mine",), ("direct",), 5)
     assert second.parts[0].counts == {"correct": 2, "partial": 0, "wrong": 1, "unparsed": 1, "errored": 1}
     assert (broken.state, broken.parts) == ("unreadable", ())
     assert "run.json" in broken.problem
     with pytest.raises(DataError, match="there is no folder"):
-        list_runs(tmp_path / "none")
+        find_runs(tmp_path / "none")
+    (only,) = find_runs(tmp_path, task="mine", model="TINY")[1:]
+    assert only.path == tmp_path / "old"
+    assert find_runs(tmp_path, model="large") == []
+    (tmp_path / "old" / "samples.jsonl").write_text("{}\n")
+    assert find_runs(tmp_path)[1].look().state == "unreadable"
 
 
 def test_a_summary_of_other_results_is_not_believed(tmp_path):
@@ -161,15 +166,15 @@ def test_a_summary_of_other_results_is_not_believed(tmp_path):
     assert open_run(run).state == "finished"
     with (run / "samples.jsonl").open("ab") as file:
         file.write(result(2, "wrong").line())
-    (listed,) = list_runs(tmp_path)
+    listed = find_runs(tmp_path)[0].look()
     assert (listed.state, listed.parts[0].score) == ("interrupted", pytest.approx(2 / 3))
 
 
 def test_a_run_that_is_written_is_running(tmp_path):
     run = write_run(tmp_path / "a", results("cc"), finished=False)
     with RunFolder(run):
-        assert list_runs(tmp_path)[0].state == "running"
-    assert list_runs(tmp_path)[0].state == "interrupted"
+        assert find_runs(tmp_path)[0].look().state == "running"
+    assert find_runs(tmp_path)[0].look().state == "interrupted"
 
 
 def test_details_have_categories_and_reasons(tmp_path):

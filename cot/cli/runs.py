@@ -30,10 +30,10 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List runs, newest first: a line for each task and strategy, with its score and 95% interval."""
-    from cot.compare import list_runs
+    from cot.compare import find_runs
 
-    found = [run for run in list_runs(folder) if _wanted(run, task, model)]
-    shown = found[:limit] if limit else found
+    found = find_runs(folder, task=task, model=model)
+    shown = [run.look() for run in (found[:limit] if limit else found)]
     if as_json:
         typer.echo(json.dumps([run.model_dump(mode="json") for run in shown], indent=2))
     elif shown:
@@ -61,10 +61,6 @@ def show(
         typer.echo(json.dumps({**head, "definition": definition, **found.model_dump(mode="json")}, indent=2))
         return
     _print(opened, found)
-
-
-def _wanted(run: "Listed", task: str, model: str) -> bool:
-    return task in ("", *run.tasks) and model.casefold() in run.model.casefold()
 
 
 def _listed(runs: "list[Listed]", task: str) -> "Table":

@@ -3,11 +3,12 @@
 In: run folders, which are only read. Out: frozen models for tables and JSON. It asks no model and scores nothing.
 """
 
-from cot.compare.listing import Listed, list_runs
+from cot.compare.listing import Found, Listed, find_runs
 from cot.compare.pairing import Comparison, compare
 from cot.compare.stored import Chosen, StoredRun, choose
 from cot.compare.tally import Detail, Tally, detail
 
 __all__ = [
-    "Chosen", "Comparison", "Detail", "Listed", "StoredRun", "Tally", "choose", "compare", "detail", "list_runs",
+    "Chosen", "Comparison", "Detail", "Found", "Listed", "StoredRun", "Tally", "choose", "compare", "detail",
+    "find_runs",
 ]  # fmt: skip

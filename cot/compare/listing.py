@@ -5,8 +5,9 @@ A finished run is known by its small files alone; of one that is not, every resu
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,31 +39,64 @@ class Listed(BaseModel):
     problem: str = ""
 
 
-def list_runs(folder: Path) -> list[Listed]:
-    """The runs in a folder and below it, newest first. Raises DataError if there is no such folder."""
+@dataclass(frozen=True)
+class Found:
+    """A run folder. run: None if it cannot be read; `problem` then says why."""
+
+    path: Path
+    run: StoredRun | None
+    problem: str = ""
+
+    @property
+    def started_at(self) -> str:
+        """UTC, ISO 8601; empty if unknown."""
+        return self.run.definition.made_with.started_at if self.run else ""
+
+    def look(self) -> Listed:
+        """What it came to."""
+        if self.run is None:
+            return Listed(path=str(self.path), state="unreadable", problem=self.problem)
+        definition = self.run.definition
+        known: dict[str, Any] = {
+            "path": str(self.path),
+            "started_at": self.started_at,
+            "model": definition.model,
+            "tasks": tuple(task.name for task in definition.tasks),
+            "strategies": definition.strategies,
+        }
+        try:
+            return Listed(
+                **known, state=self.run.state, done=self.run.done, total=self.run.total, parts=_parts(self.run)
+            )
+        except DataError as error:
+            return Listed(**known, state="unreadable", problem=str(error))
+
+
+def find_runs(folder: Path, *, task: str = "", model: str = "") -> list[Found]:
+    """The runs in a folder and below it, newest first; no results are read.
+
+    task, model: only runs of this task, and with this in the model's name, whatever the case; empty for all.
+    Raises DataError if there is no such folder.
+    """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; expected runs in it; make one with: cot eval TASK")
-    found = [look_at(path) for path in _run_folders(folder, MAX_DEPTH)]
-    return sorted(found, key=lambda listed: (listed.started_at, listed.path), reverse=True)
+    found = [_opened(path) for path in _run_folders(folder, MAX_DEPTH)]
+    wanted = [one for one in found if _fits(one, task, model)]
+    return sorted(wanted, key=lambda one: (one.started_at, str(one.path)), reverse=True)
 
 
-def look_at(path: Path) -> Listed:
-    """One run folder, whatever is in it."""
+def _opened(path: Path) -> Found:
     try:
-        run = open_run(path)
-        return Listed(
-            path=str(path),
-            state=run.state,
-            started_at=run.definition.made_with.started_at,
-            model=run.definition.model,
-            tasks=tuple(task.name for task in run.definition.tasks),
-            strategies=run.definition.strategies,
-            done=run.done,
-            total=run.total,
-            parts=_parts(run),
-        )
+        return Found(path, open_run(path))
     except DataError as error:
-        return Listed(path=str(path), state="unreadable", problem=str(error))
+        return Found(path, None, str(error))
+
+
+def _fits(found: Found, task: str, model: str) -> bool:
+    if found.run is None:
+        return not task and not model
+    definition = found.run.definition
+    return task in ("", *(one.name for one in definition.tasks)) and model.casefold() in definition.model.casefold()
 
 
 def _parts(run: StoredRun) -> tuple[Part, ...]:
