@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from cot import __version__
-from cot.cli import ask, chat, config, models, prompts, trace, train
+from cot.cli import ask, chat, compare, config, models, prompts, report, runs, trace, train
 from cot.cli import eval as evaluation
 from cot.cli.streams import write_nowhere
 from cot.errors import CotError
@@ -47,9 +47,12 @@ def _root(
 
 app.command("ask")(ask.ask)
 app.command("eval")(evaluation.evaluate_tasks)
+app.command("compare")(compare.compare_runs)
+app.command("report")(report.report_runs)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(runs.app, name="runs")
 app.add_typer(trace.app, name="trace")
 app.add_typer(train.app, name="train")
 app.add_typer(config.app, name="config")

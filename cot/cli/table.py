@@ -1,6 +1,6 @@
 """Tables on stdout: in columns for people, and line by line for other programs.
 
-What comes from models and files must have been made `cot.trace.plain.plain` by the caller.
+What comes from models and files must have been made `cot.trace.plain.plain` by the caller, or go through `add_row`.
 """
 
 import sys
@@ -27,3 +27,12 @@ def table(*headings: str) -> "Table":
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made
+
+
+def add_row(made: "Table", *cells: object) -> None:
+    """Add a row of anything; each cell is shown as plain text on one line."""
+    from rich.text import Text
+
+    from cot.trace.plain import plain
+
+    made.add_row(*(Text(plain(str(cell), one_line=True)) for cell in cells))
