@@ -99,7 +99,13 @@ def _print(run: "StoredRun", found: "Detail") -> None:
     head.show_header = False
     out.print(head)
     out.print()
-    summary = Summary(complete=run.summary is not None, parts=tuple(one.part for one in found.parts))
+    summary = Summary(
+        complete=run.summary is not None,
+        model=definition.model,
+        tasks=definition.tasks,
+        ablation=definition.ablation,
+        parts=tuple(one.part for one in found.parts),
+    )
     out.print(plain(scores(summary)))
     categories = table("task", "strategy", "category", "n", "score", "95%")
     reasons = table("task", "strategy", "status", "n", "why")

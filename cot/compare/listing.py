@@ -102,7 +102,10 @@ def _fits(found: Found, task: str, model: str) -> bool:
 def _parts(run: StoredRun) -> tuple[Part, ...]:
     if run.summary:
         return run.summary.parts
-    return summarise(run.results(), lambda _: "", complete=False).parts if run.done else ()
+    if not run.done:
+        return ()
+    made = run.definition
+    return summarise(run.results(), lambda _: "", complete=False, model=made.model, tasks=made.tasks).parts
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:

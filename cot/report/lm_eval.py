@@ -32,6 +32,7 @@ def lm_eval_results(report: Report) -> dict[str, Any]:
             scored = min(detail.part.scored, counts.get(task, {}).get("effective", detail.part.scored))
             counts[task] = {"original": detail.part.n, "effective": scored}
     versions = {task.name: task.version for task in definition.tasks if task.name in results}
+    limits = {one.limit for one in definition.tasks}
     return {
         "results": results,
         "group_subtasks": {task: [] for task in results},
@@ -52,7 +53,7 @@ def lm_eval_results(report: Report) -> dict[str, Any]:
         "config": {
             "model": "cot",
             "model_args": f"pretrained={definition.model},revision={definition.revision},dtype={definition.dtype}",
-            "limit": definition.limit,
+            "limit": next(iter(limits)) if len(limits) == 1 else None,
             "random_seed": definition.seed,
             "device": definition.made_with.device,
         },

@@ -59,7 +59,6 @@ def write_run(
         "strategies": strategies,
         "language": "en",
         "seed": 0,
-        "limit": None,
         "shuffle": False,
         "settings": {"max_tokens": 64},
         "templates": {"direct/answer": DIGEST},
@@ -70,6 +69,6 @@ def write_run(
     (folder / "run.json").write_text(json.dumps(definition.model_dump(mode="json")))
     (folder / "samples.jsonl").write_bytes(b"".join(one.line() for one in made))
     if finished:
-        summary = summarise(made, lambda task: "exact", complete=True)
+        summary = summarise(made, lambda _: "exact", complete=True, model=definition.model, tasks=definition.tasks)
         (folder / "summary.json").write_text(json.dumps(summary.model_dump(mode="json")))
     return folder
