@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +276,26 @@ class TestCommandLine:
         monkeypatch.setattr("cot.config.load_settings", fail)
         with pytest.raises(ZeroDivisionError):
             cot.cli.main(["config", "show"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_an_interrupt_while_the_command_line_is_imported_is_quiet(root: Path, tmp_path: Path) -> None:
+    # Found before the real one, it interrupts as soon as the command line asks for it.
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(root)))}
+    name, _, function = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]["cot"].partition(":")
+    script = f"import sys; from {name} import {function}; sys.exit({function}())"
+    for command in (["-m", "cot", "--version"], ["-c", script, "--version"]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            # Who runs the tests in the background may have interrupts ignored, which is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def run_command(root: Path, output: Any) -> "subprocess.CompletedProcess[bytes]":

@@ -4,7 +4,7 @@ A verb's file may be imported to show `cot --help`, so it imports what is slow (
 engine, training) inside its functions.
 
 Exit codes: 0 done, 1 an error that was expected (`CotError`) or, silently, nobody reads the
-output any more, 2 a wrong command line or setting, 130 interrupted.
+output any more, 2 a wrong command line or setting, 130 interrupted, silently: the verbs say what there is to say.
 """
 
 import io
@@ -62,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code.
 
     arguments: without the program's name; the process's own if None.
+    Raises KeyboardInterrupt only before and after the command itself.
     """
     _make_streams_usable()
     try:
@@ -74,8 +75,6 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     except CotError as error:
         return _report(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _report("interrupted", 130)
     except BrokenPipeError:
         write_nowhere(sys.stdout)
         return 1

@@ -78,7 +78,11 @@ def _checked_id(model: str | Path) -> str:
 
 
 def _folder(model: str | Path) -> Path | None:
-    """The folder that `model` names, if there is one."""
+    """The folder that `model` names, if there is one. Raises EngineError if the name is empty."""
+    if isinstance(model, str) and not model.strip():
+        raise EngineError(
+            f"the model's name is empty; expected a checkpoint folder or a hub id owner/name; or {INSTEAD}"
+        )
     if model == "embedded":
         return weights_folder()
     # An unknown home folder, or a name that no folder can have, is no folder either.
