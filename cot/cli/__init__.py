@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from cot import __version__
-from cot.cli import ask, chat, config, models, prompts, trace, train
+from cot.cli import ask, calibrate, chat, config, models, prompts, trace, train
 from cot.cli import eval as evaluation
 from cot.errors import CotError
 
@@ -48,6 +48,7 @@ def _root(
 app.command("ask")(ask.ask)
 app.command("eval")(evaluation.evaluate_tasks)
 app.command("chat")(chat.chat)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(trace.app, name="trace")

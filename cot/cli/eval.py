@@ -6,6 +6,7 @@ The table goes to stdout; everything else goes to stderr. Exit codes: 0 every ta
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +64,7 @@ def evaluate_tasks(
     )  # fmt: skip
     names = tuple(part.strip() for part in (strategy or settings.strategy).split(","))
     options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
-    loaded = [load_task(task, data=data, loaders=_loaders()) for task in tasks]
+    loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks]
     output = EvalOutput(as_json=as_json, quiet=quiet)
     with RunFolder(out or Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}") as folder:
         output.say(f"run: {folder.path}")
@@ -80,13 +81,11 @@ def make_options(
     from cot.evaluate.asking import Asking
     from cot.evaluate.runner import Options
     from cot.planner.budget import Budget
-    from cot.planner.tuning import load_tuning
 
     asking = Asking(
         budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
         language=settings.language,
-        tuning=load_tuning(settings.calibration, settings.model),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
         image_timeout_seconds=settings.image_timeout_seconds,
@@ -98,6 +97,7 @@ def _run(
     folder: "RunFolder", selections: "list[Selection]", settings: "Settings", options: "Options", output: "EvalOutput"
 ) -> "Summary":
     from cot.evaluate import evaluate
+    from cot.planner.calibration_file import tuning_for
 
     async def run(engine: "Engine") -> "Summary":
         try:
@@ -108,6 +108,10 @@ def _run(
     engine = load_engine(settings)
     if engine.info.note:
         output.say(f"note: {engine.info.note}")
+    tuning, note = tuning_for(settings, engine.info)
+    options = replace(options, asking=replace(options.asking, tuning=tuning))
+    if note:
+        output.say(f"note: {note}")
     try:
         return asyncio.run(run(engine))
     except KeyboardInterrupt:
@@ -117,7 +121,8 @@ def _run(
         output.close()
 
 
-def _loaders() -> "dict[str, Loader]":
+def loaders() -> "dict[str, Loader]":
+    """The loaders by name, with the one of generated data."""
     from cot.dataset import LOADERS
 
     return {**LOADERS, "generated": _generated}

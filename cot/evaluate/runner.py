@@ -19,6 +19,7 @@ from cot.evaluate.result import SampleResult, result_key
 from cot.evaluate.select import Selection
 from cot.evaluate.summary import Summary, summarise
 from cot.planner.run import STRATEGIES
+from cot.planner.tuning import Tuning
 from cot.task import Sample
 
 MOST_FAILURES: Final = 20
@@ -152,7 +153,7 @@ def _definition(selections: Sequence[Selection], engine: Engine, options: Option
         "max_seconds": asking.budget.max_seconds,
         "max_image_bytes": asking.max_image_bytes,
         "max_image_pixels": asking.max_image_pixels,
-        **{f"tuning.{name}": value for name, value in asking.tuning or ()},
+        **(asking.tuning or Tuning()).recordable,
     }
     return define(
         [selection.identity for selection in selections],

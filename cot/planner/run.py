@@ -74,11 +74,13 @@ async def run(
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
+    note: str = "",
 ) -> Outcome:
     """Answer a question.
 
     language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
+    note: what a person should know of how it is run.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     check_strategy(strategy)
@@ -87,10 +89,12 @@ async def run(
         question, engine, budget, seed=seed, language=language, tuning=tuning, recorder=recorder, on_step=on_step
     )
     if recorder:
-        numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
+        numbers = dataclasses.asdict(budget) | (tuning.recordable if tuning else {})
         _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
+    if note:
+        chain.note(note)
     try:
-        conclusion = await _conclude(STRATEGIES[strategy], chain)
+        conclusion = _calibrated(await _conclude(STRATEGIES[strategy], chain), chain.tuning)
     except TraceError:
         raise
     except BaseException as error:
@@ -114,6 +118,16 @@ async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
     except CotError as error:
         chain.note(str(error))
         return Conclusion(chain.best or unknown(), "error")
+
+
+def _calibrated(conclusion: Conclusion, tuning: Tuning) -> Conclusion:
+    """The conclusion with an honest confidence; the answer keeps the one that it had."""
+    answer = conclusion.answer
+    confidence = tuning.calibrated(answer.confidence, answer.source)
+    if confidence == answer.confidence:
+        return conclusion
+    changed = answer.model_copy(update={"confidence": confidence, "uncalibrated": answer.confidence})
+    return dataclasses.replace(conclusion, answer=changed)
 
 
 def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, report: bool = True) -> None:
