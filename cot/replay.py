@@ -27,11 +27,11 @@ from cot.engine.base import (
     TokenLogprob,
     Usage,
 )
-from cot.errors import EngineError, TraceError, UsageError, reason
+from cot.errors import CotError, EngineError, TraceError, UsageError, reason
 from cot.image import LoadedImage, load_image
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
-from cot.planner.run import STRATEGIES, run
+from cot.planner.run import check_strategy, run
 from cot.planner.tuning import Tuning
 from cot.question import Question
 from cot.trace.diff import Diff, diff_traces
@@ -111,10 +111,10 @@ async def replay(trace: Trace) -> Replay:
     Raises TraceError if the trace has no beginning, its images are not beside it, or its strategy is not known.
     """
     started = _started(trace)
-    if started.strategy not in STRATEGIES:
-        raise TraceError(
-            f"{trace.path} was made by the strategy {started.strategy!r}; this version knows {', '.join(STRATEGIES)}"
-        )
+    try:
+        check_strategy(started.strategy)
+    except CotError as error:
+        raise TraceError(f"{trace.path} was made by the strategy {started.strategy!r}: {error}") from error
     finished = trace.finished
     clock_ran_out = finished is not None and finished.stop_reason == "budget_seconds"
     engine = RecordedEngine(trace.calls, _info(started), clock_ran_out=clock_ran_out)

@@ -35,6 +35,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
     The first that has a file wins: ./prompts (project), prompts in your settings folder (user), the shipped ones.
     """
+    from cot.planner.own import own_strategies
     from cot.prompt.source import list_located, search_path
 
     folders = search_path()
@@ -51,6 +52,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     for folder in folders:
         is_there = "" if folder.path.is_dir() else " (not there)"
         typer.echo(prompts_run.safe(f"{folder.origin}: {folder.path}{is_there}"), err=True)
+    for name, path in own_strategies().items():
+        typer.echo(prompts_run.safe(f"strategy {name}: {path}"), err=True)
 
 
 def _print_list(found: "tuple[Located, ...]") -> None:
@@ -104,6 +107,9 @@ def lint(names: _NAMES = None) -> None:
 
     counts = {"error": 0, "warning": 0}
     chosen = _chosen(names)
+    for problem in [] if names else _wrong_strategies():
+        counts["error"] += 1
+        typer.echo(prompts_run.safe(problem))
     for found, folders in chosen:
         for finding in find_mistakes(found, folders):
             counts[finding.level] += 1
@@ -137,6 +143,19 @@ def diff(
         typer.echo(prompts_run.safe(line))
     if not lines:
         typer.echo("no difference", err=True)
+
+
+def _wrong_strategies() -> list[str]:
+    from cot.errors import CotError
+    from cot.planner.own import load_own, own_strategies
+
+    problems = []
+    for name in own_strategies():
+        try:
+            load_own(name)
+        except CotError as error:
+            problems.append(f"{name}: error: {error}")
+    return problems
 
 
 def _chosen(names: list[str] | None) -> "list[tuple[Located, tuple[Folder, ...]]]":

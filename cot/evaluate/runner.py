@@ -18,7 +18,7 @@ from cot.evaluate.folder import SUMMARY_FILE, TRACES_FOLDER, RunFolder
 from cot.evaluate.result import SampleResult, result_key
 from cot.evaluate.select import Selection
 from cot.evaluate.summary import Summary, summarise
-from cot.planner.run import STRATEGIES
+from cot.planner.run import check_strategy, strategy_names
 from cot.planner.tuning import Tuning
 from cot.task import Sample
 
@@ -40,9 +40,11 @@ class Options:
     trace: bool = False
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.strategies if name not in STRATEGIES]
-        if unknown or not self.strategies or len(set(self.strategies)) != len(self.strategies):
-            raise UsageError(f"got the strategies {list(self.strategies)}; expected some of: {', '.join(STRATEGIES)}")
+        for name in self.strategies:
+            check_strategy(name)
+        if not self.strategies or len(set(self.strategies)) != len(self.strategies):
+            known = ", ".join(strategy_names())
+            raise UsageError(f"got the strategies {list(self.strategies)}; expected some of: {known}")
         if self.concurrency < 1:
             raise UsageError(f"got --concurrency {self.concurrency}; expected at least 1")
 

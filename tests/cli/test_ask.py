@@ -119,7 +119,9 @@ def test_settings_come_from_the_command_line(cot_ask, image):
     assert (trace.started.strategy, trace.started.seed, trace.started.settings["max_steps"]) == ("direct", 3, 5)
 
 
-@pytest.mark.parametrize(("text", "answer"), [('{"embedded": {"keep": 0.95, "direct_shift": -1}}', "yes\n"), ("{}", "1\n")])
+@pytest.mark.parametrize(
+    ("text", "answer"), [('{"embedded": {"keep": 0.95, "direct_shift": -1}}', "yes\n"), ("{}", "1\n")]
+)
 def test_a_calibration_tunes_the_route(cot_ask, image, tmp_path, monkeypatch, text, answer):
     (tmp_path / "mine.json").write_text(text)
     monkeypatch.setenv("COT_CALIBRATION", "mine.json")
