@@ -47,8 +47,8 @@ class Settings(BaseModel):
 
     model: str = Field(default="embedded", min_length=1)
     """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
-    strategy: str = Field(default="decompose", pattern=r"^[a-z][a-z0-9_]*$", examples=["decompose", "direct"])
-    """How a question is answered: `direct`, `decompose`, `cot`, `vote`, `verify` or `route`."""
+    strategy: str = Field(default="route", pattern=r"^[a-z][a-z0-9_]*$", examples=["route", "decompose"])
+    """How a question is answered: `route`, `decompose`, `direct`, `cot`, `vote`, `verify`, or one of your own."""
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
     """Language of the prompt templates; steps without a translation are asked in English."""
     device: str = Field(

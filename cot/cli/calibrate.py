@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli.eval import load_engine, loaders, make_options
+from cot.cli.ask import load_engine
+from cot.cli.eval import loaders, make_options
 from cot.cli.options import Device, KvMemory, Language, Quantize, Seed
 
 if TYPE_CHECKING:

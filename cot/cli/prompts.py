@@ -1,4 +1,5 @@
-"""`cot prompts`: find, write, check and compare prompt templates; `prompts_run` renders and tests them.
+"""`cot prompts`: find, write, check and compare prompt templates; `prompts_run` renders and tests them,
+`prompts_compare` measures them.
 
 NAME is `direct/answer`; before it may stand a language (`zh/direct/answer`), and before that one of the places
 that are searched (`shipped:direct/answer`).
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli import prompts_run
+from cot.cli import prompts_compare, prompts_run
 
 if TYPE_CHECKING:
     from cot.prompt.source import Folder, Located
@@ -27,6 +28,7 @@ def _prompts() -> None:
 app.command("render")(prompts_run.render)
 app.command("watch")(prompts_run.watch)
 app.command("test")(prompts_run.run_cases)
+app.command("compare")(prompts_compare.compare)
 
 
 @app.command("list")

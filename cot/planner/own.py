@@ -161,7 +161,8 @@ async def _answer(
     """Ask a step that later ones draw on."""
     inputs, matter = _inputs(name, step, chain, found)
     text = chain.render(matter.name, **inputs).text
-    wants = next((known for known in get_args(Wants) if known == matter.output), "text")
+    kinds: tuple[Wants, ...] = get_args(Wants)
+    wants: Wants = next((known for known in kinds if known == matter.output), "text")
     depends_on = tuple(sorted(numbers[other] for other in step.takes.values()))
     chain.add(SubQuestion(id=numbers[step.name], text=text, wants=wants, depends_on=depends_on))
     kind = "json" if matter.json_schema else str(matter.output)

@@ -44,7 +44,8 @@ def image(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cot_ask(image, tmp_path, monkeypatch, capfd):
-    """Runs `cot ask` with a scripted model; gives the exit code, stdout and stderr."""
+    """Runs `cot ask` by `decompose` with a scripted model; gives the exit code, stdout and stderr."""
+    monkeypatch.setenv("COT_STRATEGY", "decompose")
 
     def run(*arguments, script=reply, stdin=b"", terminal=False):
         monkeypatch.setattr(ask_module, "load_engine", lambda settings: ScriptedEngine(script))
