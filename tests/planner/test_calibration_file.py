@@ -86,3 +86,13 @@ def test_anything_else_in_the_file_is_refused(tmp_path, text):
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(ConfigError, match="is no file"):
         read_entries(tmp_path)
+
+
+def test_the_embedded_model_comes_with_a_calibration_of_its_own_weights(settings):
+    from cot.config import CALIBRATION_FILE, weights_folder
+    from cot.engine.local.source import find_source
+
+    revision = find_source(weights_folder()).revision
+    entry = read_entries(weights_folder() / CALIBRATION_FILE)["embedded"]
+    assert entry.revision == revision, "run: make calibration"
+    assert tuning_for(settings("embedded"), replace(INFO, revision=revision)) == (entry.tuning, "")

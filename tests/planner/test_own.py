@@ -2,11 +2,15 @@
 
 import pytest
 
+from cot.config import weights_folder
 from cot.engine import ScriptedEngine
+from cot.engine.local import LocalEngine
 from cot.errors import PromptError, UsageError
 from cot.evaluate.definition import template_hashes
+from cot.image import load_image
 from cot.planner.budget import Budget
 from cot.planner.run import check_strategy, run, strategy_names
+from cot.question import Question
 
 TEMPLATE = """---
 name: careful/{name}
@@ -167,3 +171,17 @@ def test_a_link_out_of_the_folder_is_refused(careful, tmp_path):
     file.symlink_to(tmp_path / "elsewhere.yaml")
     with pytest.raises(PromptError, match="leads out of"):
         check_strategy("careful")
+
+
+async def test_it_runs_on_the_embedded_model(careful, root):
+    careful()
+    engine = LocalEngine.load(weights_folder(), device="cpu")
+    try:
+        image = load_image(root / "examples" / "market.png")
+        outcome = await run("careful", Question("Is there a dog?", (image,), ("yes", "no")), engine)
+    finally:
+        await engine.close()
+    assert outcome.stop_reason == "answered"
+    assert outcome.answer.value in ("yes", "no")
+    assert outcome.usage.calls == 3
+    assert 0 < outcome.answer.confidence <= 1
