@@ -14,6 +14,9 @@ CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 
 demo: $(VENV)/core
 	$(BIN)/cot ask $(IMAGE) "$(QUESTION)"
+	@echo "What next: $(BIN)/cot trace show last              how it came to that" >&2
+	@echo "           $(BIN)/cot chat examples/garden.png     talk about a picture" >&2
+	@echo "           $(BIN)/cot ask YOUR.png 'How many?'     what it can see, README.md says" >&2
 
 # To be made again whenever the weights are: other weights do not use it.
 calibration: $(VENV)/all

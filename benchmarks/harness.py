@@ -3,16 +3,20 @@
 
 Both answer easy-VQA's test questions greedily in float32. The harness runs as its own command, once over a few
 questions and once over more: the difference is what answering takes, loading and start-up apart. Prints the ratio
-and how many predictions agree. Needs the package lm_eval beside this project (written for 0.4.13).
+and how many predictions agree.
+
+The harness gets a virtual environment of its own, made at the first run in `build/harness` from the versions in
+`benchmarks/harness.lock`; what both need is of the same version. On Linux pip takes the CUDA build of torch unless
+it is told of the other one: `PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`.
 """
 
 import asyncio
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +25,8 @@ from benchmarks.figures import parser, report
 from cot.engine import Request
 from cot.engine.local import LocalEngine
 
+ROOT: Final = Path(__file__).parent.parent
+LOCK: Final = ROOT / "benchmarks" / "harness.lock"
 TASK: Final = """\
 task: easyvqa_sample
 dataset_path: json
@@ -43,6 +49,17 @@ def images(doc):
 """
 
 
+def environment(folder: Path) -> Path:
+    """The Python of the harness's virtual environment, which is made unless it is there. Needs the network then."""
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    made_of = folder / LOCK.name
+    if not made_of.is_file() or made_of.read_text() != LOCK.read_text():
+        venv.create(folder, clear=True, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", LOCK], check=True)
+        made_of.write_text(LOCK.read_text())
+    return python
+
+
 def prepare(folder: Path, asked: list[Request]) -> None:
     """Write a task of the harness: the questions as JSON lines, their images as PNG files."""
     lines = []
@@ -58,21 +75,21 @@ def prepare(folder: Path, asked: list[Request]) -> None:
     (folder / "task.yaml").write_text(TASK.format(data=folder / "data.jsonl", tokens=MAX_TOKENS))
 
 
-def harness(folder: Path, model: Path, limit: int) -> tuple[list[str], float]:
+def harness(python: Path, folder: Path, model: Path, limit: int) -> tuple[list[str], float]:
     """Run the harness over the first questions. Returns the texts and the seconds of the whole command."""
     out = folder / f"out{limit}"
     command = [
-        sys.executable, "-m", "lm_eval", "run", "--model", "hf-multimodal",
+        str(python), "-m", "lm_eval", "run", "--model", "hf-multimodal",
         "--model_args", f"pretrained={model},dtype=float32", "--device", "cpu", "--batch_size", "1",
         "--tasks", "easyvqa_sample", "--include_path", str(folder), "--apply_chat_template",
         "--limit", str(limit), "--log_samples", "--output_path", str(out),
     ]  # fmt: skip
-    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
     begun = time.perf_counter()
     done = subprocess.run(command, env={**os.environ, **offline}, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - begun
     if done.returncode:
-        raise SystemExit(f"error: lm_eval failed: {done.stderr.strip().splitlines()[-1:]}; is lm_eval[hf] installed?")
+        raise SystemExit(f"error: lm_eval failed: {done.stderr.strip().splitlines()[-1:]}")
     (log,) = out.rglob("samples_*.jsonl")
     samples: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     samples.sort(key=lambda sample: sample["doc_id"])
@@ -83,13 +100,17 @@ def main() -> None:
     """Measure and report."""
     arguments = parser(__doc__)
     arguments.add_argument("--questions", type=int, default=250, help="that the harness is timed over")
+    arguments.add_argument(
+        "--environment", type=Path, default=ROOT / "build" / "harness", help="folder of the harness's environment"
+    )
     options = arguments.parse_args()
     few = 10
+    python = environment(options.environment)
     asked = [request for group in requests(options.questions // 9 + 3) for request in group][: options.questions + few]
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name), asked)
-        _, start = harness(Path(name), options.model, few)
-        texts, whole = harness(Path(name), options.model, len(asked))
+        _, start = harness(python, Path(name), options.model, few)
+        texts, whole = harness(python, Path(name), options.model, len(asked))
     engine = LocalEngine.load(options.model, device="cpu")
     asyncio.run(ask(engine, asked[:few]))
     answers, seconds = asyncio.run(ask(engine, asked[few:]))

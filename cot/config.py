@@ -152,6 +152,11 @@ def tasks_folder() -> Path:
     return _shipped("tasks")
 
 
+def suites_folder() -> Path:
+    """Folder of the evaluation suites."""
+    return _shipped("suites", "evals/suites")
+
+
 def weights_folder() -> Path:
     """Folder of the embedded model: an ordinary transformers checkpoint."""
     folder = Path(__file__).resolve().parent / "weights"
@@ -160,22 +165,17 @@ def weights_folder() -> Path:
     return folder
 
 
-def checkpoint(model: str) -> str | Path:
-    """What to load for a model's name: the folder of `embedded`, else the name itself, a folder or a hub id."""
-    return weights_folder() if model == "embedded" else model
-
-
 def is_server(model: str) -> bool:
     """Whether a model's name is the URL of a server."""
     return model.lower().startswith(("http://", "https://"))
 
 
-def _shipped(name: str) -> Path:
-    """A folder that a wheel has inside the package, and a checkout beside it."""
+def _shipped(name: str, place: str | None = None) -> Path:
+    """A folder that a wheel has inside the package, and a checkout beside it, at `place` if not under its name."""
     package = Path(__file__).resolve().parent
     if (package / name).is_dir():
         return package / name
-    beside = package.parent / name
+    beside = package.parent / (place or name)
     if beside.is_dir() and (package.parent / "pyproject.toml").is_file():
         return beside
     raise ConfigError(f"the folder {name} is neither in {package} nor beside it; install cot again")
@@ -194,10 +194,10 @@ def _read_file(path: Path) -> dict[str, object]:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{path} has more than {MAX_FILE_BYTES} bytes; expected a small TOML file")
     try:
-        found = tomllib.loads(data.decode())
+        found = tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 at byte {error.start}; expected a TOML file in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not TOML: {reason(error)}; expected lines like: max_steps = 20") from error
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply; expected lines like: max_steps = 20") from error
@@ -211,7 +211,7 @@ def _checked(name: str, value: object, origin: str, folder: Path) -> object:
     """A typed value: no text for a number, no bool for an int."""
     if isinstance(value, Path):
         value = str(value)
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or value == "":
         raise ConfigError(f"{origin}: got {_short(value)}; expected {_expected(name)}")
     try:
         # Strict JSON knows no paths, so text becomes one, and keeps numbers, text and truth apart.
@@ -232,6 +232,8 @@ def _parsed(name: str, text: str, variable: str) -> object:
 def _located(value: object, origin: str, folder: Path) -> object:
     if not isinstance(value, Path):
         return value
+    if "\0" in str(value):
+        raise ConfigError(f"{origin}: got {_short(str(value))}; no path holds the character NUL; leave it out")
     try:
         return folder / value.expanduser()
     except RuntimeError as error:

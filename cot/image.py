@@ -26,12 +26,17 @@ DEFAULT_MAX_PIXELS = 100_000_000
 HARD_MAX_PIXELS = 178_956_970
 """What Pillow itself refuses above, whatever `max_pixels` says."""
 
+MAX_SIDE = 65_535
+"""Pixels a side at most, as in JPEG: Pillow needs memory of its own for longer rows."""
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """The only formats that are tried, by Pillow's names."""
 
 _EXPECTED = "expected a PNG, JPEG, WebP, GIF, BMP or TIFF file"
 _PHOTOMETRIC = 262
 _BITS_PER_SAMPLE = 258
+_BAND = 256
+"""Rows of a deep image that are scaled at a time: as numbers they take ten times the memory of its pixels."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -112,16 +117,21 @@ def load_image(
     if not data:
         raise ImageError(f"image {shown(name)} is empty (0 bytes); {_EXPECTED}; check how it was made")
     notes: list[str] = []
-    with warnings.catch_warnings():
-        # What Pillow warns of is either an error here (too many pixels) or no matter to the user.
-        warnings.simplefilter("ignore")
-        opened = _open(data, name, min(max_pixels, HARD_MAX_PIXELS))
-        _decode(opened, name, notes)
-        orientation = _orientation(opened, notes)
-        rgb = _to_rgb(opened, name, notes)
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=name, notes=tuple(notes))
+    try:
+        with warnings.catch_warnings():
+            # What Pillow warns of is either an error here (too many pixels) or no matter to the user.
+            warnings.simplefilter("ignore")
+            opened = _open(data, name, min(max_pixels, HARD_MAX_PIXELS))
+            _decode(opened, name, notes)
+            orientation = _orientation(opened, notes)
+            rgb = _to_rgb(opened, name, notes)
+        if orientation in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[orientation])
+        return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=name, notes=tuple(notes))
+    except MemoryError as error:
+        raise ImageError(
+            f"image {shown(name)} does not fit the memory that is free; expected a smaller one; shrink it"
+        ) from error
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
@@ -141,6 +151,10 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     width, height = opened.size
     if width < 1 or height < 1:
         raise ImageError(f"image {shown(name)} is {width} x {height} pixels; expected at least 1 x 1; export it again")
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"image {shown(name)} is {width} x {height} pixels; expected at most {MAX_SIDE} a side; shrink or cut it"
+        )
     if width * height > max_pixels:
         raise _too_many(name, f"{width} x {height} = {width * height} pixels", max_pixels)
     return opened
@@ -200,17 +214,21 @@ def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
     """
     import numpy
 
-    values = numpy.asarray(image).astype(numpy.float64)
+    values = numpy.asarray(image)
     tags = getattr(image, "tag_v2", {})
     low, high = 0.0, 2.0 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1.0
     if image.mode in ("I", "F"):
-        finite = values[numpy.isfinite(values)]
+        finite = values if image.mode == "I" else values[numpy.isfinite(values)]
         least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         low, high = next(((0.0, white) for white in whites if least >= 0 and most <= white), (least, most))
         notes.append(f"32-bit values: {low:g} is shown as black and {high:g} as white")
-    scaled = numpy.where(numpy.isfinite(values), values - low, 0.0) * (255.0 / ((high - low) or 1.0))
-    grey = Image.fromarray(numpy.rint(scaled.clip(0.0, 255.0)).astype(numpy.uint8))
+    eight = numpy.empty(values.shape, numpy.uint8)
+    for top in range(0, len(values), _BAND):
+        band = values[top : top + _BAND].astype(numpy.float64)
+        scaled = numpy.where(numpy.isfinite(band), band - low, 0.0) * (255.0 / ((high - low) or 1.0))
+        eight[top : top + _BAND] = numpy.rint(scaled.clip(0.0, 255.0))
+    grey = Image.fromarray(eight)
     if tags.get(_PHOTOMETRIC) == 0:
         # The file counts from white to black. Pillow turns that round for 8 bits, not for more.
         grey = ImageChops.invert(grey)

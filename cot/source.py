@@ -186,7 +186,8 @@ def _fetch(url: str, name: str, max_bytes: int, timeout_seconds: float, stop: th
                 if stop.is_set():
                     break
                 chunks.append(chunk)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError, OSError) as error:
+        # The last three: a proxy or certificates named in the environment that cannot be used.
         raise ImageError(
             f"image {shown(name)} cannot be downloaded: {without_credentials(reason(error))}; "
             "expected an image at this address; check it and the network"

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from typing import Any, Final
 from PIL import Image
 
 from cot import stats
+from cot.errors import CotError
 from evals.heldout import MULTI_FACT, PARTS, Case
 from evals.score import Result, gain, score, table
 
@@ -67,7 +69,6 @@ def _answer(job: Job) -> list[Result]:
     """Answer the cases of a job in this process."""
     import torch
 
-    from cot.config import checkpoint
     from cot.engine.local import LocalEngine
     from cot.image import from_pixels
     from cot.planner.run import run
@@ -77,7 +78,7 @@ def _answer(job: Job) -> list[Result]:
     cases = cases_of(job.part, job.n)[job.share :: job.shares]
 
     async def answer_all() -> list[Result]:
-        engine = LocalEngine.load(checkpoint(job.model.name), quantize=job.model.quantize)
+        engine = LocalEngine.load(job.model.name, quantize=job.model.quantize)
         places = asyncio.Semaphore(IN_FLIGHT)
 
         async def answer(case: Case) -> Result:
@@ -180,4 +181,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CotError as error:
+        sys.exit(f"error: {error}")

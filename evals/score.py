@@ -5,17 +5,14 @@ In: a case and its outcome. Out: a `Result`; and tables of results.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cot.answer import show_value
-from cot.errors import PlanError
-from cot.expression import evaluate
+from cot.evaluate.steps import normalise, score_steps
 from cot.planner.direct import FALL_BACK
-from cot.planner.plan import Plan, parse_plan
 from cot.planner.run import Outcome
 from cot.stats import paired_difference, wilson
-from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, ToolUse
+from cot.step import Reasoning
 from cot.train.sample import QA
 from evals.heldout import Case
 
@@ -44,11 +41,6 @@ class Result:
     fell_back: bool = False
 
 
-def normalise(text: str) -> str:
-    """Lower case, single blanks, no final full stop: answers of the generators need no more."""
-    return " ".join(text.lower().split()).rstrip(".")
-
-
 def score(case: Case, outcome: Outcome, strategy: str) -> Result:
     """Compare what a strategy came to with the truth."""
     qa = case.qa
@@ -65,42 +57,14 @@ def score(case: Case, outcome: Outcome, strategy: str) -> Result:
 
 
 def _with_steps(base: Result, qa: QA, outcome: Outcome) -> Result:
-    # A later round words some of them anew under the same number; what was planned is the first wording.
-    asked = set({s.id: s.text for s in reversed(outcome.steps) if isinstance(s, SubQuestion)}.values())
-    truth = {normalise(fact.asked): normalise(fact.answer) for fact in qa.facts}
-    answers = [step for step in outcome.steps if isinstance(step, SubAnswer)]
-    known = [answer for answer in answers if normalise(answer.asked) in truth]
-    right = sum(normalise(show_value(a.value)) == truth[normalise(a.asked)] for a in known)
+    steps = score_steps(outcome, qa.facts)
+    if steps is None:
+        return base
     fell_back = any(isinstance(s, Reasoning) and s.text.startswith(FALL_BACK) for s in outcome.steps)
-    return Result(
-        base.image_id, base.family, base.held_out_wording, base.status, base.confidence,
-        planned=asked == {fact.text for fact in qa.facts},
-        steps_right=right, steps=len(known), faithful=None if fell_back else _faithful(outcome), fell_back=fell_back,
+    return replace(
+        base, planned=steps.planned, steps_right=steps.right, steps=steps.known, faithful=steps.faithful,
+        fell_back=fell_back,
     )  # fmt: skip
-
-
-def _faithful(outcome: Outcome) -> bool | None:
-    """Recompute the answer from the sub-answers by the plan's expression."""
-    computed = [step for step in outcome.steps if isinstance(step, ToolUse) and step.name == "calculate"]
-    answers = {step.to: step.value for step in outcome.steps if isinstance(step, SubAnswer)}
-    final = next(step for step in outcome.steps if isinstance(step, FinalAnswer))
-    if not computed:
-        return final.value == answers.get(final.supports[0]) if len(final.supports) == 1 else None
-    plan = _replan(outcome, str(computed[0].arguments["expression"]))
-    if plan is None or plan.expression is None:
-        return False
-    try:
-        return evaluate(plan.expression, answers) == final.value
-    except PlanError:
-        return False
-
-
-def _replan(outcome: Outcome, expression: str) -> Plan | None:
-    lines = {s.id: f"{s.id}. [{s.wants}] {s.text}" for s in outcome.steps if isinstance(s, SubQuestion)}
-    try:
-        return parse_plan("\n".join([*lines.values(), f"answer: {expression}"]))
-    except PlanError:
-        return None
 
 
 def table(results: Iterable[Result], *, by: Callable[[Result], str]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 import cot.cli
-from cot.config import NAMES, Settings, load_settings, prompts_folder, tasks_folder, user_file, weights_folder
+from cot.config import (
+    NAMES,
+    Settings,
+    load_settings,
+    prompts_folder,
+    suites_folder,
+    tasks_folder,
+    user_file,
+    weights_folder,
+)
 from cot.errors import ConfigError, CotError, ImageError
 
 LONG = "a" * 150 + "..." + "a" * 40
@@ -86,11 +95,27 @@ def test_settings_are_frozen() -> None:
         ("strategy = '../x'", "'../x'", "text like route, decompose"),
         ("trace_dir = 3", "3", "the path of a folder, as text"),
         ("calibration = 3", "3", "text like calibration.json"),
+        ("trace_dir = ''", "''", "the path of a folder, as text"),
     ],
 )
 def test_wrong_values_in_a_file(folder: Path, line: str, got: str, expected: str) -> None:
     (folder / "cot.toml").write_text(line, "utf-8")
     assert refused() == f"{line.split()[0]} in cot.toml: got {got}; expected {expected}"
+
+
+def test_a_path_that_no_system_has(folder: Path) -> None:
+    (folder / "cot.toml").write_text('trace_dir = "a\\u0000b"', "utf-8")
+    assert "NUL" in refused()
+
+
+def test_a_number_without_end_is_no_toml(folder: Path) -> None:
+    (folder / "cot.toml").write_text("max_steps = " + "9" * 5000, "utf-8")
+    assert refused().startswith("cot.toml is not TOML")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(folder: Path) -> None:
+    (folder / "cot.toml").write_text("max_steps = 7", "utf-8-sig")
+    assert load_settings({}, environment={})[0].max_steps == 7
 
 
 def test_memory_in_bytes() -> None:
@@ -174,6 +199,7 @@ def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
 def test_shipped_folders() -> None:
     assert (prompts_folder() / "__init__.py").is_file()
     assert (tasks_folder() / "__init__.py").is_file()
+    assert (suites_folder() / "__init__.py").is_file()
 
 
 def test_weights_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
 import json
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from cot.dataset import DataSpec, load_rows
+from cot.dataset import LOADERS, DataSpec, load_rows
 from cot.errors import DataError
 from cot.task import load_task
 
@@ -16,8 +17,8 @@ def picture(path):
     Image.new("RGB", PNG, "red").save(path)
 
 
-def rows(folder, **spec):
-    return [dict(row.values) for row in load_rows(DataSpec(**spec), folder)]
+def rows(folder, loaders=LOADERS, **spec):
+    return [dict(row.values) for row in load_rows(DataSpec(**spec), folder, loaders)]
 
 
 def test_csv_and_tsv_as_spreadsheets_write_them(tmp_path):
@@ -39,6 +40,8 @@ def test_csv_and_tsv_as_spreadsheets_write_them(tmp_path):
         ("a.json", '{"data": 3}', "holds a int; expected a list"),
         ("a.json", '{"data": [3]}', "a.json, row 1: got a int"),
         ("a.json", "{", "a.json: no JSON"),
+        ("a.json-map", "[]", "holds a list; expected an object with a row for each key"),
+        ("a.json-map", '{"x": {}, "y": 3}', "a.json-map, 'y': got a int; expected an object"),
     ],
 )
 def test_a_bad_table_is_one_line_with_its_place(tmp_path, name, text, message):
@@ -126,11 +129,13 @@ def test_data_sets_that_are_plain_json(tmp_path, name, file, image, row):
 
 
 def test_easy_vqa_has_its_official_test_questions():
-    pytest.importorskip("easy_vqa")
-    samples = load_task("easy-vqa").samples()
-    first = next(samples)
-    assert (first.id, first.group) == ("0/1", "0")
-    assert 1 + sum(1 for _ in load_rows(DataSpec(loader="easy-vqa"), first.images[0].parent)) == 1 + 9673
+    held_out = pytest.importorskip("cot.train.held_out")
+    samples = list(load_task("easy-vqa", loaders=held_out.LOADERS).samples())
+    assert (samples[0].id, samples[0].group) == ("0/1", "0")
+    assert len(samples) == 9673
+    assert [fact.answer for fact in samples[0].facts] == list(samples[0].target.answers)
+    with pytest.raises(DataError, match="unknown split 'dev' of easy-vqa; known: train, test"):
+        rows(Path(), loaders=held_out.LOADERS, loader="easy-vqa", split="dev")
 
 
 @pytest.mark.slow

@@ -275,6 +275,16 @@ class TestRefused:
         assert loaded(data, max_bytes=len(data))
         assert "expected at most 20" in refused(io.BytesIO(data), max_bytes=20)
 
+    def test_a_row_too_long(self) -> None:
+        assert "at most 65535 a side" in refused(io.BytesIO(png_header(99_000_000, 1)))
+
+    def test_memory_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr("cot.image.pixel_hash", fail)
+        assert "does not fit the memory" in refused(io.BytesIO(encoded(Image.new("RGB", (2, 2)), "PNG")))
+
     def test_too_many_pixels(self) -> None:
         assert loaded(encoded(picture()), max_pixels=24)
         assert "6 x 4 = 24 pixels; expected at most 23" in refused(io.BytesIO(encoded(picture())), max_pixels=23)

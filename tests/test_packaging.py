@@ -17,6 +17,7 @@ import pytest
 SHIPPED = {
     "prompts": ("prompts", "**/*.[jy]*"),
     "tasks": ("tasks", "*.yaml"),
+    "suites": ("evals/suites", "*.yaml"),
     "weights": ("cot/weights", "*"),
     "train": ("cot/train/art", "*"),
     "pages": ("cot/trace/pages", "*"),
@@ -30,11 +31,12 @@ package = Path(cot.__file__).parent
 folders = {
     "prompts": cot.config.prompts_folder(),
     "tasks": cot.config.tasks_folder(),
+    "suites": cot.config.suites_folder(),
     "weights": package / "weights",
     "train": package / "train" / "art",
     "pages": package / "trace" / "pages",
 }
-import cot.prompts, cot.tasks
+import cot.prompts, cot.suites, cot.tasks
 print(json.dumps({"package": str(package), **{name: str(folder) for name, folder in folders.items()}}))
 """
 
@@ -69,7 +71,7 @@ def _files(folder: Path, pattern: str) -> set[str]:
 def _clone(root: Path, target: Path) -> Path:
     """What a clone has and packaging reads, so that building leaves nothing in the checkout."""
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("cot", "prompts", "tasks"):
+    for name in ("cot", "evals/suites", "prompts", "tasks"):
         shutil.copytree(root / name, target / name, ignore=unwanted)
     for name in ("pyproject.toml", "LICENSE", "README.md"):
         if (root / name).exists():
@@ -131,7 +133,7 @@ def test_an_editable_install_has_everything(editable_install: Installed, tmp_pat
 
 
 def test_a_checkout_has_everything(bare_checkout: Installed) -> None:
-    report = REPORT.replace("import cot.prompts, cot.tasks\n", "")
+    report = REPORT.replace("import cot.prompts, cot.suites, cot.tasks\n", "")
     found = json.loads(bare_checkout.run("-c", report, folder=bare_checkout.checkout))
     for name, (place, _) in SHIPPED.items():
         assert Path(found[name]) == bare_checkout.checkout / place
@@ -165,7 +167,7 @@ def test_every_package_is_listed(root: Path) -> None:
     folders = {path.parent.relative_to(root) for path in (root / "cot").rglob("*.py")}
     bare = [str(folder) for folder in folders if not (root / folder / "__init__.py").exists()]
     assert not bare, f"{bare} have no __init__.py"
-    expected = {".".join(folder.parts) for folder in folders} | {"cot.prompts", "cot.tasks"}
+    expected = {".".join(folder.parts) for folder in folders} | {"cot.prompts", "cot.suites", "cot.tasks"}
     assert set(_project(root)["tool"]["setuptools"]["packages"]) == expected
 
 
@@ -181,3 +183,15 @@ def test_the_lock_pins_every_dependency_and_nothing_of_one_machine(root: Path) -
     assert names <= set(pins)
     assert not [name for name in pins if name.startswith("nvidia") or "/" in name]
     assert not [version for version in pins.values() if "+" in version or "/" in version]
+
+
+def test_the_harness_to_compare_with_has_the_versions_of_this_project(root: Path) -> None:
+    ours, theirs = (
+        dict(line.split("==") for line in (root / name).read_text("utf-8").splitlines() if not line.startswith("#"))
+        for name in ("requirements.lock", "benchmarks/harness.lock")
+    )
+    assert {"lm-eval", "torch", "transformers", "pillow"} <= set(theirs)
+    assert {name: ours[name] for name in theirs if name in ours} == {
+        name: version for name, version in theirs.items() if name in ours
+    }
+    assert not [version for version in theirs.values() if "+" in version or "/" in version]

@@ -7,7 +7,6 @@ Exit codes: 0 done, 1 an error that was expected (`CotError`) or, silently, nobo
 output any more, 2 a wrong command line or setting, 130 interrupted.
 """
 
-import contextlib
 import io
 import os
 import sys
@@ -18,6 +17,7 @@ import typer
 from cot import __version__
 from cot.cli import ask, calibrate, chat, config, models, prompts, trace, train
 from cot.cli import eval as evaluation
+from cot.cli.streams import write_nowhere
 from cot.errors import CotError
 
 app = typer.Typer(
@@ -75,10 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _report("interrupted", 130)
     except BrokenPipeError:
-        _discard_output()
+        write_nowhere(sys.stdout)
         return 1
     except OSError as error:
-        _discard_output()
+        write_nowhere(sys.stdout)
         from cot.source import shown
 
         place = f" ({shown(str(error.filename))})" if error.filename else ""
@@ -95,19 +95,12 @@ def _make_streams_usable() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _discard_output() -> None:
-    """If stdout cannot be written, write it nowhere: Python flushes once more on exit, and would complain."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError):
-            target = sys.stdout.fileno()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), target)
-
-
 def _report(message: str, code: int) -> int:
     """One line of plain text on stderr, whatever the message holds."""
     from cot.trace.plain import plain
 
-    typer.echo(f"error: {plain(message, one_line=True)}", err=True)
+    try:
+        typer.echo(f"error: {plain(message, one_line=True)}", err=True)
+    except OSError:
+        write_nowhere(sys.stderr)
     return code

@@ -145,7 +145,7 @@ def load_engine(settings: "Settings") -> "Engine":
 
     Raises EngineError, or UsageError if it cannot be loaded as they say.
     """
-    from cot.config import checkpoint, is_server
+    from cot.config import is_server
     from cot.engine.local import LocalEngine
     from cot.source import shown
 
@@ -159,7 +159,7 @@ def load_engine(settings: "Settings") -> "Engine":
 
         return asyncio.run(RemoteEngine.connect(settings.model))
     return LocalEngine.load(
-        checkpoint(settings.model),
+        settings.model,
         device=settings.device,
         quantize=settings.quantize,
         kv_bytes=settings.kv_bytes,
@@ -177,7 +177,10 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
 
     async def answer(engine: "Engine", recorder: Recorder) -> "Outcome":
         try:
-            return await ask(question, engine, settings, recorder=recorder, on_step=output.step)
+            outcome = await ask(question, engine, settings, recorder=recorder, on_step=output.step)
+            # Before closing, which may take its time.
+            output.result(question, outcome, engine.info, settings.strategy, recorder.path)
+            return outcome
         finally:
             await engine.close()
 
@@ -189,12 +192,10 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
         if engine.info.note:
             output.say(f"note: {engine.info.note}", "yellow")
         try:
-            outcome = asyncio.run(answer(engine, recorder))
+            return asyncio.run(answer(engine, recorder))
         except KeyboardInterrupt:
             output.say(f"trace: {recorder.path}")
             raise
-    output.result(question, outcome, engine.info, settings.strategy, recorder.path)
-    return outcome
 
 
 def _looks_like_image(argument: str) -> bool:

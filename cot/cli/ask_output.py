@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from cot.cli.streams import write_nowhere
 from cot.step import FinalAnswer, Step
 from cot.trace.plain import plain
 from cot.trace.show import step_line, usage_line
@@ -43,7 +44,7 @@ class Output:
 
     def say(self, text: str, style: str = "dim") -> None:
         """A line on stderr, also with `--quiet`."""
-        self._console.print(Text(plain(text, one_line=True), style))
+        self._print(Text(plain(text, one_line=True), style))
 
     def step(self, step: Step) -> None:
         """A finished step."""
@@ -69,7 +70,7 @@ class Output:
             self.say(f"stopped: {outcome.stop_reason}{why and f': {why}'}", "yellow")
 
     def _branch(self, guide: str, step: Step) -> None:
-        self._console.print(Text.assemble((guide, "dim"), step_line(step)))
+        self._print(Text.assemble((guide, "dim"), step_line(step)))
 
     def _show_timings(self, trace: Path) -> None:
         from cot.trace.read import read_trace
@@ -83,9 +84,16 @@ class Output:
         if whole is not None:
             rows.append(("total, from the start of the process", whole))
         width = max(len(name) for name, _ in rows)
-        self._console.print(Text("seconds", "bold"))
+        self._print(Text("seconds", "bold"))
         for name, seconds in rows:
-            self._console.print(Text(f"{plain(name):<{width}}  {seconds:8.3f}"))
+            self._print(Text(f"{plain(name):<{width}}  {seconds:8.3f}"))
+
+    def _print(self, text: Text) -> None:
+        """On stderr. The answer must not be lost because nobody can be told how it came about."""
+        try:
+            self._console.print(text)
+        except OSError:
+            write_nowhere(sys.stderr)
 
 
 def as_json(

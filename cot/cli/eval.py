@@ -1,10 +1,11 @@
 """`cot eval`: tasks through strategies, into a folder that the same command goes on from.
 
-The table goes to stdout; everything else goes to stderr. Exit codes: 0 every task has a score, 1 one has none,
-2 a wrong command line or task, 130 interrupted.
+The table goes to stdout; everything else goes to stderr. Exit codes: 0 every task has a score, 1 one has none
+or is below the gate, 2 a wrong command line or task, 130 interrupted.
 """
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cot.cli.ask import load_engine
+from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed
 
 if TYPE_CHECKING:
     from cot.cli.eval_output import EvalOutput
@@ -21,31 +23,43 @@ if TYPE_CHECKING:
     from cot.dataset import DataSpec, Loader, Row
     from cot.engine.base import Engine
     from cot.evaluate import Options, RunFolder, Selection, Summary
+    from cot.task import Suite
 
 
 def evaluate_tasks(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK…", help="Names of tasks, or paths of .yaml files.")],
-    model: Annotated[
-        str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")
-    ] = None,
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="TASK…|SUITE", help="Names of tasks, paths of .yaml files, or one suite.")
+    ],
+    model: Model = None,
     strategy: Annotated[str | None, typer.Option(help="One or several, comma separated: direct,decompose.")] = None,
     limit: Annotated[int | None, typer.Option(help="Samples of each task at most: the first ones.")] = None,
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Draw the samples of --limit at random, by --seed.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")] = None,
+    seed: Seed = None,
     concurrency: Annotated[int, typer.Option(help="Samples in flight at most.")] = 32,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; one that is there goes on.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder that the tasks' data is in, if not beside them.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that the tasks' data is in, each in a folder of its name or not.")
+    ] = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that errored.")] = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Keep a trace of every sample.")] = False,
-    language: Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")] = None,
-    kv_memory: Annotated[str | None, typer.Option(help="For keys and values: auto, 512MiB, 2GiB.")] = None,
+    language: Language = None,
+    device: Device = None,
+    quantize: Quantize = None,
+    kv_memory: KvMemory = None,
     max_steps: Annotated[int | None, typer.Option(help="Questions to the model at most, for each sample.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, for each sample.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds at most, for each sample.")] = None,
+    ablate: Annotated[
+        str | None, typer.Option(help="A control: blank, wrong-image, random-crop or shuffle-steps.")
+    ] = None,
+    gate: Annotated[
+        Path | None, typer.Option(help="A kept summary.json; exit 1 if a score is below its interval there.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look at the tasks' data and open every image; ask nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
 ) -> None:
@@ -55,29 +69,68 @@ def evaluate_tasks(
     """
     from cot.cli.eval_output import EvalOutput
     from cot.config import load_settings
-    from cot.evaluate import RunFolder, select
-    from cot.task import load_task
+    from cot.evaluate import RunFolder
+    from cot.evaluate.gate import check_comparable, fallen, read_baseline
+    from cot.task import find_suite
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
          "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds}
     )  # fmt: skip
-    names = tuple(part.strip() for part in (strategy or settings.strategy).split(","))
-    options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
-    loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks]
+    suite = find_suite(tasks)
+    if check:
+        from cot.cli.eval_check import check_data
+
+        chosen = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed)
+        raise typer.Exit(0 if check_data(chosen, settings) else 1)
+    names = split_strategies(strategy) or suite.strategies or split_strategies(settings.strategy)
+    options = make_options(
+        settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace
+    )
+    baseline = read_baseline(gate) if gate else None
     output = EvalOutput(as_json=as_json, quiet=quiet)
-    with RunFolder(out or Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}") as folder:
+    with RunFolder(out or Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}") as folder:
         output.say(f"run: {folder.path}")
-        selections = [select(task, limit=limit, shuffle=shuffle, seed=settings.seed) for task in loaded]
+        selections = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed)
+        if baseline:
+            check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)
         summary = _run(folder, selections, settings, options, output)
     output.result(summary, folder.path)
-    raise typer.Exit(0 if all(part.score is not None for part in summary.parts) else 1)
+    below = fallen(baseline, summary) if baseline else []
+    for line in below:
+        output.fell(line)
+    raise typer.Exit(0 if all(part.score is not None for part in summary.parts) and not below else 1)
+
+
+def split_strategies(text: str | None) -> tuple[str, ...]:
+    """The strategies of `direct,decompose`."""
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
+def choose(suite: "Suite", *, data: Path | None, limit: int | None, shuffle: bool, seed: int) -> "list[Selection]":
+    """The samples of a suite's tasks, at most `limit` of each. Raises TaskError, DataError and UsageError."""
+    from cot.evaluate import select
+    from cot.task import load_task
+
+    # All task files are read before the first sample is.
+    loaded = {name: load_task(name, data=data, loaders=loaders()) for name in suite.tasks}
+    limits = {name: [most for most in (limit, own) if most is not None] for name, own in suite.tasks.items()}
+    return [
+        select(task, limit=min(limits[name], default=None), shuffle=shuffle, seed=seed) for name, task in loaded.items()
+    ]
 
 
 def make_options(
-    settings: "Settings", strategies: tuple[str, ...], *, concurrency: int, retry_errors: bool, trace: bool
+    settings: "Settings",
+    strategies: tuple[str, ...],
+    *,
+    ablate: str | None = None,
+    concurrency: int,
+    retry_errors: bool,
+    trace: bool,
 ) -> "Options":
     """How a run goes, from settings. Raises UsageError or ConfigError."""
+    from cot.evaluate.ablation import find_ablation
     from cot.evaluate.asking import Asking
     from cot.evaluate.runner import Options
     from cot.planner.budget import Budget
@@ -86,6 +139,7 @@ def make_options(
         budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
         language=settings.language,
+        ablation=find_ablation(ablate, strategies),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
         image_timeout_seconds=settings.image_timeout_seconds,
@@ -125,11 +179,11 @@ def loaders() -> "dict[str, Loader]":
     """The loaders by name, with the one of generated data."""
     from cot.dataset import LOADERS
 
-    return {**LOADERS, "generated": _generated}
+    return {**LOADERS, "generated": _drawn, "easy-vqa": _drawn}
 
 
-def _generated(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
-    # The generators need what only the extra `train` installs, so they are imported when a task asks for them.
-    from cot.train.held_out import held_out_rows
+def _drawn(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
+    # They need what only the extra `train` installs, so they are imported when a task asks for them.
+    from cot.train.held_out import LOADERS
 
-    return held_out_rows(spec, folder)
+    return LOADERS[spec.loader](spec, folder)

@@ -85,11 +85,17 @@ class EvalOutput(Watch):
         errored = sum(part.counts["errored"] for part in summary.parts)
         if errored:
             self.say(f"note: {errored} samples errored and are in no score; --retry-errors does them again")
+        if summary.ablation:
+            self.say(f"note: with --ablate {summary.ablation}, so these scores are controls")
         for part in summary.parts:
             if part.note:
                 self.say(f"note: {part.task} {part.strategy}: {part.note}")
         self.say(f"results: {folder}")
         print(json.dumps({**summary.model_dump(mode="json"), "out": str(folder)}) if self._as_json else table(summary))
+
+    def fell(self, line: str) -> None:
+        """Say, also to who wants no progress, that a score is below the gate."""
+        self._console.print(Text(plain(f"gate: {line}", one_line=True), "red"))
 
     def _add(self, result: SampleResult) -> Running:
         running = self._running.setdefault((result.task, result.strategy), Running(""))

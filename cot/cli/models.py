@@ -93,11 +93,11 @@ def size(count: int) -> str:
     return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
 
 
-def _place(model: str) -> str | Path:
-    from cot.config import checkpoint, is_server
+def _place(model: str) -> str:
+    from cot.config import is_server
     from cot.errors import UsageError
     from cot.source import shown
 
     if is_server(model):
         raise UsageError(f"got the server {shown(model)}; expected embedded, a checkpoint folder or a Hugging Face id")
-    return checkpoint(model)
+    return model

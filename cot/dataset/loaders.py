@@ -5,20 +5,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from cot.dataset.official import easy_vqa, folder_of_images, mme, vqav2
+from cot.dataset.official import folder_of_images, mme, vlmeval, vqav2
 from cot.dataset.spec import DataSpec, Loader, Row
-from cot.dataset.table import delimited, json_rows, jsonl
+from cot.dataset.table import delimited, json_map, json_rows, jsonl
 from cot.errors import DataError
 
 LOADERS: Final[Mapping[str, Loader]] = {
     "jsonl": jsonl,
     "json": json_rows,
+    "json-map": json_map,
     "csv": delimited,
     "tsv": delimited,
     "folder": folder_of_images,
     "vqav2": vqav2,
     "mme": mme,
-    "easy-vqa": easy_vqa,
+    "vlmeval": vlmeval,
 }
 
 

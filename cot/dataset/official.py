@@ -1,20 +1,19 @@
 """Loaders of published data sets in the files that their authors give, and of a folder of images.
 
-POPE, TextVQA, DocVQA and ChartQA are plain JSONL or JSON, and need none.
+Those that are plain JSONL, JSON or TSV need none.
 """
 
-import json
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from cot.dataset.spec import DataSpec, Row, data_path, existing
-from cot.dataset.table import listed, read_json
+from cot.dataset.table import delimited, listed, read_json
 from cot.errors import DataError, reason
 
 IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _MOST_MME_BYTES: Final = 100_000
+_MOST_INDEX_CHARACTERS: Final = 64  # As in VLMEvalKit.
 
 
 def folder_of_images(spec: DataSpec, folder: Path) -> Iterator[Row]:
@@ -77,27 +76,28 @@ def mme(spec: DataSpec, folder: Path) -> Iterator[Row]:
                 yield Row(values, f"{text}, line {number}")
 
 
-def easy_vqa(spec: DataSpec, folder: Path) -> Iterator[Row]:
-    """The questions of the PyPI package `easy-vqa`, ordered by image.
+def vlmeval(spec: DataSpec, folder: Path) -> Iterator[Row]:
+    """A TSV file of VLMEvalKit: its columns, of which `image` is a file in base64, or several in brackets.
 
-    Fields: `image`, `image_id`, `number` (from 1), `question`, `answer`. split: `test` (default) or `train`.
-    Raises DataError if the package is not installed.
+    A cell of `image` that is too short for an image is the `index` of the row that has it, and is replaced by that
+    one's. Raises DataError where there is none.
     """
-    found = find_spec("easy_vqa")
-    if found is None or found.origin is None:
-        raise DataError("the package easy-vqa is missing; run: pip install 'cot[train]'")
-    split = spec.split or "test"
-    if split not in ("test", "train"):
-        raise DataError(f"unknown split {split!r} of easy-vqa; known: test, train")
-    root = Path(found.origin).parent / "data" / split
-    seen: dict[int, int] = {}
-    for question, answer, image in sorted(json.loads((root / "questions.json").read_text()), key=lambda row: row[2]):
-        seen[image] = seen.get(image, 0) + 1
-        values = {
-            "image": root / "images" / f"{image}.png", "image_id": image, "number": seen[image],
-            "question": question, "answer": answer,
-        }  # fmt: skip
-        yield Row(values, f"easy-vqa {split}, image {image}")
+    named = {cell for row in delimited(spec, folder) if len(cell := _cell(row, "image")) <= _MOST_INDEX_CHARACTERS}
+    # Only images that are named by another row are kept; each pass reads the file a row at a time.
+    kept = {i: _cell(row, "image") for row in delimited(spec, folder) if (i := _cell(row, "index")) in named}
+    for row in delimited(spec, folder):
+        cell = _cell(row, "image")
+        if cell in named:
+            cell = kept.get(cell, "")
+            if len(cell) <= _MOST_INDEX_CHARACTERS:
+                raise DataError(f"{row.where}: no row has the image {_cell(row, 'image')!r}; is the file complete?")
+        yield Row({**row.values, "image": cell}, row.where)
+
+
+def _cell(row: Row, column: str) -> str:
+    if column not in row.values:
+        raise DataError(f"{row.where}: there is no column {column!r}; expected a TSV file of VLMEvalKit")
+    return str(row.values[column])
 
 
 def _vqav2_values(question: dict[str, Any], annotation: dict[str, Any], split: str, where: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from cot.dataset.spec import DataSpec, Row, data_path
-from cot.errors import DataError, reason
+from cot.errors import DataError, quoted, reason
 
 MAX_LINE_CHARACTERS: Final = 256 * 2**20
 """Longest line of JSONL, and longest cell of a CSV or TSV file: an image in base64 fits."""
@@ -45,6 +45,17 @@ def json_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
         yield Row(_object(value, where), where)
 
 
+def json_map(spec: DataSpec, folder: Path) -> Iterator[Row]:
+    """A JSON object of objects, each a row with its name as the field `key`. Raises DataError."""
+    path = data_path(spec, folder)
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise DataError(f"{path} holds a {type(found).__name__}; expected an object with a row for each key")
+    for key, value in found.items():
+        where = f"{path}, {quoted(key)}"
+        yield Row({**_object(value, where), "key": key}, where)
+
+
 def delimited(spec: DataSpec, folder: Path) -> Iterator[Row]:
     """CSV (`,`) or TSV (tab) with quotes as spreadsheets write them; the first line names the columns.
 
@@ -54,7 +65,7 @@ def delimited(spec: DataSpec, folder: Path) -> Iterator[Row]:
     # The csv module has one bound for the process, and its own is too small for an image.
     csv.field_size_limit(MAX_LINE_CHARACTERS)
     with _opened(path, newline="") as file:
-        reader = csv.reader(file, delimiter="\t" if spec.loader == "tsv" else ",", strict=True)
+        reader = csv.reader(file, delimiter="," if spec.loader == "csv" else "\t", strict=True)
         columns = list(spec.fields)
         while True:
             try:

@@ -15,7 +15,9 @@ from typing import Final
 
 from cot.engine.base import Engine
 from cot.errors import CotError, TraceError, reason
+from cot.evaluate.ablation import Ablation, altered
 from cot.evaluate.result import SampleResult
+from cot.evaluate.steps import score_steps
 from cot.image import DEFAULT_MAX_PIXELS, LoadedImage, load_image
 from cot.metric import Metric, Score, errored, unparsed
 from cot.planner.asked import storable
@@ -39,6 +41,7 @@ class Asking:
     seed: int = 0
     language: str = "en"
     tuning: Tuning | None = None
+    ablation: Ablation | None = None
     traces: Path | None = None
     max_image_bytes: int = DEFAULT_MAX_BYTES
     max_image_pixels: int = DEFAULT_MAX_PIXELS
@@ -55,16 +58,17 @@ class _Named(io.BytesIO):
 
 
 def image_opener(asking: Asking) -> Images:
-    """Opens images within the bounds, and remembers the last few. Raises ImageError."""
+    """Opens images within the bounds, as the ablation shows them, and remembers the last few. Raises ImageError."""
 
     @lru_cache(maxsize=REMEMBERED_IMAGES)
     def opened(source: ImageSource) -> LoadedImage:
-        return load_image(
+        image = load_image(
             _Named(source) if isinstance(source, bytes) else source,
             max_bytes=asking.max_image_bytes,
             max_pixels=asking.max_image_pixels,
             timeout_seconds=asking.image_timeout_seconds,
         )
+        return altered(image, asking.ablation, asking.seed)
 
     return opened
 
@@ -114,7 +118,8 @@ async def _ask(
             language=asking.language,
             tuning=asking.tuning,
             recorder=recorder,
-            settings=settings,
+            settings=settings | ({"ablation": asking.ablation} if asking.ablation else {}),
+            exchange_answers=asking.ablation == "shuffle-steps",
         )
     finally:
         if recorder:
@@ -142,6 +147,7 @@ def _result(
         explanation=storable(score.explanation),
         confidence=answer.confidence if answer else 0.0,
         stop_reason=outcome.stop_reason if outcome else "error",
+        steps=score_steps(outcome, sample.facts, sample.target.choices) if outcome else None,
         notes=tuple(storable(note) for note in outcome.notes) if outcome else (),
         usage=dataclasses.asdict(outcome.usage) if outcome else {},
         seconds=round(outcome.seconds, 6) if outcome else 0.0,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 import cot
 from cot.engine.base import EngineInfo
 from cot.errors import DataError
+from cot.evaluate.ablation import Ablation
 from cot.planner.own import FILE, load_own, template_of
 from cot.planner.run import STRATEGIES
 from cot.prompt.find import load_template
@@ -34,6 +35,8 @@ class TaskIdentity(_Frozen):
     """Of the chosen samples' ids, questions, choices and answers; images are not read for it."""
     n: int
     """Samples chosen."""
+    limit: int | None = None
+    """So many at most were to be."""
 
 
 class MadeWith(_Frozen):
@@ -57,8 +60,9 @@ class Definition(_Frozen):
     strategies: tuple[str, ...]
     language: str
     seed: int
-    limit: int | None
     shuffle: bool
+    ablation: Ablation | None = None
+    """What was taken from the model."""
     settings: dict[str, float | int | str]
     templates: dict[str, str]
     """Name -> SHA-256 of the templates that the strategies can reach."""
@@ -81,7 +85,7 @@ class Definition(_Frozen):
 
 def define(
     tasks: Sequence[TaskIdentity], info: EngineInfo, *, started_at: str, strategies: Sequence[str], language: str,
-    seed: int, limit: int | None, shuffle: bool, settings: dict[str, float | int | str],
+    seed: int, shuffle: bool, ablation: Ablation | None, settings: dict[str, float | int | str],
 ) -> Definition:  # fmt: skip
     """The definition of a run that starts now. started_at: UTC, ISO 8601."""
     return Definition(
@@ -94,8 +98,8 @@ def define(
         strategies=tuple(strategies),
         language=language,
         seed=seed,
-        limit=limit,
         shuffle=shuffle,
+        ablation=ablation,
         settings=settings,
         templates=template_hashes(language, strategies),
         made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions)),

@@ -5,6 +5,7 @@ import json
 
 from pydantic import BaseModel, ConfigDict
 
+from cot.evaluate.steps import StepScores
 from cot.metric import Item, Score, Status, Target
 
 
@@ -36,6 +37,8 @@ class SampleResult(BaseModel):
     """In [0, 1]; 0 where the engine gives none."""
     stop_reason: str
     notes: tuple[str, ...] = ()
+    steps: StepScores | None = None
+    """How its steps went; None where nothing was planned."""
     usage: dict[str, int] = {}
     """Tokens, calls and batches."""
     seconds: float = 0.0

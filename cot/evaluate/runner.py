@@ -12,6 +12,7 @@ from typing import Final
 
 from cot.engine.base import Engine
 from cot.errors import EngineError, UsageError
+from cot.evaluate.ablation import with_other_images
 from cot.evaluate.asking import Asking, Images, ask_sample, image_opener
 from cot.evaluate.definition import Definition, define
 from cot.evaluate.folder import SUMMARY_FILE, TRACES_FOLDER, RunFolder
@@ -96,9 +97,16 @@ async def evaluate(
                 " again with --retry-errors"
             )
 
-    await run_bounded(_jobs(selections, options.strategies, done), work, options.concurrency)
+    await run_bounded(_jobs(selections, options, done), work, options.concurrency)
     metrics = {selection.identity.name: selection.task.task.metric.name for selection in selections}
-    summary = summarise(folder.results(), metrics.__getitem__, complete=True)
+    summary = summarise(
+        folder.results(),
+        metrics.__getitem__,
+        complete=True,
+        model=engine.info.model,
+        tasks=tuple(selection.identity for selection in selections),
+        ablation=asking.ablation,
+    )
     folder.write(SUMMARY_FILE, summary)
     return summary
 
@@ -133,13 +141,19 @@ async def run_bounded(jobs: Iterator[_Job], work: Callable[[_Job], Awaitable[Non
         await asyncio.gather(*pending, return_exceptions=True)
 
 
-def _jobs(selections: Sequence[Selection], strategies: Sequence[str], done: set[bytes]) -> Iterator[_Job]:
+def _jobs(selections: Sequence[Selection], options: Options, done: set[bytes]) -> Iterator[_Job]:
     """What is missing. All strategies of a sample follow each other, while its image is remembered."""
     for selection in selections:
-        for sample in selection.samples():
-            for strategy in strategies:
+        for sample in _shown(selection, options.asking):
+            for strategy in options.strategies:
                 if result_key(selection.identity.name, strategy, sample.id) not in done:
                     yield _Job(selection, sample, strategy)
+
+
+def _shown(selection: Selection, asking: Asking) -> Iterator[Sample]:
+    if asking.ablation == "wrong-image":
+        return with_other_images(selection.samples, asking.seed)
+    return selection.samples()
 
 
 async def _do(job: _Job, engine: Engine, asking: Asking, images: Images) -> SampleResult:
@@ -164,7 +178,7 @@ def _definition(selections: Sequence[Selection], engine: Engine, options: Option
         strategies=options.strategies,
         language=asking.language,
         seed=asking.seed,
-        limit=first.limit,
         shuffle=first.numbers is not None,
+        ablation=asking.ablation,
         settings=settings,
     )

@@ -52,7 +52,12 @@ def select(task: LoadedTask, *, limit: int | None = None, shuffle: bool = False,
         numbers = frozenset(random.Random(seed).sample(range(n), min(limit, n)))
     found = task.survey(lambda samples: _chosen(samples, limit, numbers))
     identity = TaskIdentity(
-        name=task.task.name, version=task.task.version, sha256=task.sha256, data_sha256=found.sha256, n=found.n
+        name=task.task.name,
+        version=task.task.version,
+        sha256=task.sha256,
+        data_sha256=found.sha256,
+        n=found.n,
+        limit=limit,
     )
     return Selection(task, identity, limit, numbers)
 

@@ -12,9 +12,12 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from cot.errors import DataError
+from cot.evaluate.ablation import Ablation
+from cot.evaluate.definition import TaskIdentity
 from cot.evaluate.result import SampleResult
+from cot.evaluate.steps import StepFigures, StepTally
 from cot.metric import AGGREGATES, Figures, Item, Status, find_aggregate
-from cot.stats import clustered_bootstrap, wilson
+from cot.stats import calibration_error, clustered_bootstrap, risk_coverage, wilson
 
 SCORE_DEFINITION: Final = (
     "Mean of the metric over the samples that were asked. Unparsed samples were asked and count as 0. Errored ones"
@@ -45,6 +48,13 @@ class Part(BaseModel):
     counts: dict[str, int]
     """Samples by status: correct, partial, wrong, unparsed, errored."""
     mean_confidence: float | None
+    calibration_error: float | None = None
+    """Expected calibration error of the confidence, in [0, 1], over the answers that were correct or wrong; None where
+    an answer is partly right, or the engine gives no confidence."""
+    risk_coverage_area: float | None = None
+    """Of the same answers: mean share of wrong ones among the surest, over all coverages; lower is better."""
+    steps: StepFigures | None = None
+    """How plans and sub-answers went; None where nothing was planned."""
     usage: dict[str, int]
     """Sums over samples."""
     seconds: float
@@ -61,6 +71,11 @@ class Summary(BaseModel):
 
     complete: bool
     score_definition: str = SCORE_DEFINITION
+    model: str
+    tasks: tuple[TaskIdentity, ...]
+    """Which samples were asked."""
+    ablation: Ablation | None = None
+    """What was taken from the model: then the scores are controls."""
     parts: tuple[Part, ...]
 
 
@@ -71,6 +86,9 @@ class Running:
         self._metric = metric
         self._values = array("d")
         self._clusters = array("q")
+        self._confidences = array("d")
+        self._right = array("b")
+        self._steps = StepTally()
         self._numbers: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
         self._usage: Counter[str] = Counter()
@@ -81,12 +99,16 @@ class Running:
         """Take one result."""
         self._counts[result.status] += 1
         self._usage.update(result.usage)
+        self._steps.add(result.steps)
         self._seconds += result.seconds
         cluster = self._numbers.setdefault(result.group, len(self._numbers))
         if self._metric in AGGREGATES:
             self._items.append(result.item())
         if result.status == "errored":
             return
+        if result.status in ("correct", "wrong"):
+            self._confidences.append(result.confidence)
+            self._right.append(result.status == "correct")
         value = result.score or 0.0
         self._values.append(value)
         self._clusters.append(cluster)
@@ -115,6 +137,8 @@ class Running:
         n, scored = self._counts.total(), len(self._values)
         figures, note = self._figures()
         interval, method = self._interval()
+        confidences, right = self._confidences, [bool(one) for one in self._right]
+        sure = any(confidences) and not self._counts["partial"]
         statuses: tuple[Status, ...] = ("correct", "partial", "wrong", "unparsed", "errored")
         return Part(
             task=task,
@@ -128,6 +152,9 @@ class Running:
             images=len(self._numbers),
             counts={status: self._counts[status] for status in statuses},
             mean_confidence=self._confidence / scored if scored else None,
+            calibration_error=calibration_error(confidences, right) if sure else None,
+            risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
+            steps=self._steps.figures(),
             usage=dict(self._usage),
             seconds=round(self._seconds, 6),
             figures=figures,
@@ -150,7 +177,15 @@ class Running:
             return None, f"no figures of {self._metric}: {error}"
 
 
-def summarise(results: Iterable[SampleResult], metric_of: Callable[[str], str], *, complete: bool) -> Summary:
+def summarise(
+    results: Iterable[SampleResult],
+    metric_of: Callable[[str], str],
+    *,
+    complete: bool,
+    model: str,
+    tasks: tuple[TaskIdentity, ...],
+    ablation: Ablation | None = None,
+) -> Summary:
     """Sum up a run. metric_of: name of a task -> name of its metric. Raises DataError if there is no result."""
     running: dict[tuple[str, str], Running] = {}
     for result in results:
@@ -160,4 +195,5 @@ def summarise(results: Iterable[SampleResult], metric_of: Callable[[str], str], 
         running[key].add(result)
     if not running:
         raise DataError("there is no result to sum up; expected at least one sample, since nothing has no score")
-    return Summary(complete=complete, parts=tuple(part.part(*key) for key, part in sorted(running.items())))
+    parts = tuple(part.part(*key) for key, part in sorted(running.items()))
+    return Summary(complete=complete, model=model, tasks=tasks, ablation=ablation, parts=parts)

@@ -45,12 +45,15 @@ def normalised(text: str) -> str:
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
-def soft_accuracy(prediction: str, target: Target, *, normalise: Literal["official", "always"] = "official") -> Score:
+def soft_accuracy(
+    prediction: str, target: Target, *, normalise: Literal["official", "always", "aokvqa"] = "official"
+) -> Score:
     """VQAv2 accuracy: the mean over annotators of min(1, others who agree with the prediction / 3), in [0, 1].
 
     With ten annotators, 0, 1, 2, 3 and more who agree give 0, .3, .6, .9 and 1.
     target.answers: one answer an annotator, usually ten; equal answers must not be merged.
-    normalise: `official` compares as written where all annotators say exactly the same; `always` normalises there too.
+    normalise: `official` compares as written where all annotators say exactly the same; `always` normalises there too;
+    `aokvqa` compares as written, and is min(1, annotators who agree / 3) (allenai/aokvqa, eval_predictions.py).
     Raises DataError for fewer than four annotators.
     """
     n = len(target.answers)
@@ -59,9 +62,11 @@ def soft_accuracy(prediction: str, target: Target, *, normalise: Literal["offici
             f"soft accuracy got {n} annotators; expected ten, at least {FEWEST_ANNOTATORS}; for one answer use 'exact'"
         )
     answer, truths = strip_breaks(prediction), [strip_breaks(truth) for truth in target.answers]
-    if normalise == "always" or len(set(truths)) > 1:
+    if normalise == "always" or (normalise == "official" and len(set(truths)) > 1):
         answer, truths = normalised(answer), [normalised(truth) for truth in truths]
     agree = [truth == answer for truth in truths]
     total = sum(agree)
+    if normalise == "aokvqa":
+        return scored(min(1.0, total / 3), answer, f"{total} of {n} annotators say {quoted(answer)}")
     value = sum(min(1.0, (total - one) / 3) for one in agree) / n
     return scored(min(1.0, value), answer, f"{total} of {n} annotators say {quoted(answer)}")

@@ -1,6 +1,6 @@
 """The file that holds what was fitted to each model, and finding what fits the model that answers.
 
-In: a JSON file: `{"embedded": {"revision": "sha256:…", "keep": 0.62, "accept": 0.3}}`. Out: a `Tuning`. An entry
+In: a JSON file: `{"embedded": {"revision": "sha256:…", "keep": 0.62, "samples": 4}}`. Out: a `Tuning`. An entry
 says which weights it was made with, so that others do not use it by mistake; one that does not say so holds for
 whatever goes by its name. What is not in the file has its default.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from cot.config import CALIBRATION_FILE, Settings, checkpoint
+from cot.config import CALIBRATION_FILE, Settings, weights_folder
 from cot.engine.base import EngineInfo
 from cot.errors import ConfigError, reason
 from cot.planner.tuning import Tuning
@@ -54,7 +54,8 @@ def tuning_for(settings: Settings, info: EngineInfo) -> tuple[Tuning, str]:
     The file that the settings name comes first, then the one beside the model's weights, then the defaults.
     Raises ConfigError if a file cannot be read, is too large, or holds anything else.
     """
-    beside = Path(checkpoint(settings.model)) / CALIBRATION_FILE
+    weights = weights_folder() if settings.model == "embedded" else Path(settings.model)
+    beside = weights / CALIBRATION_FILE
     for path in (settings.calibration, beside):
         if entry := _fitting(read_entries(path), settings.model, info):
             return entry.tuning, ""

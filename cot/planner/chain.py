@@ -52,15 +52,17 @@ class Chain:
         tuning: Tuning | None = None,
         recorder: Recorder | None = None,
         on_step: Callable[[Step], None] | None = None,
+        exchange_answers: bool = False,
     ) -> None:
         """Start the clock.
 
         seed: of the sampling. language: of the templates. tuning: numbers that strategies go by.
-        on_step: called with each finished step.
+        on_step: called with each finished step. exchange_answers: draw the answer from exchanged sub-answers.
         """
         self.question = question
         self.seed = seed
         self.tuning = tuning or Tuning()
+        self.exchange_answers = exchange_answers
         self.best: FinalAnswer | None = None
         """The answer if the chain ended now."""
         self.usage = Usage()

@@ -7,16 +7,18 @@ way (no valid plan, an unknown part, a wrong type) is said, and the question is 
 
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.direct import Otherwise, ask_directly, ask_whole, short_of_steps
-from cot.planner.facts import Found, as_choice, ask_plan, compute, find, find_more, summarise
-from cot.planner.plan import DECIDE, Plan
+from cot.planner.facts import Found, as_choice, as_shown, ask_plan, compute, find, find_more, summarise
+from cot.planner.plan import DECIDE, NOT_VALID, Plan
 from cot.step import Reasoning
 
 
 async def decompose(chain: Chain) -> Conclusion:
     """Answer by way of sub-questions. Raises ChainStopped if the chain ends before there is an answer."""
+    if chain.allowance.steps_left < 2:
+        return await short_of_steps(chain, "a plan needs 2 steps, and the budget has 1", ask_directly)
     asked = await ask_plan(chain)
     if asked.value is None:
-        return await ask_directly(chain, f"the plan is not valid: {asked.problem}")
+        return await ask_directly(chain, f"{NOT_VALID}: {asked.problem}")
     return await follow(chain, asked.value, ask_directly)
 
 
@@ -34,7 +36,7 @@ async def follow(chain: Chain, plan: Plan, otherwise: Otherwise) -> Conclusion:
         if all(found[number].value is not None for number in plan.supports):
             break
         found = await find_more(chain, plan, found)
-    return await _combine(chain, plan, found, otherwise)
+    return await _combine(chain, plan, as_shown(chain, plan, found), otherwise)
 
 
 def announce(chain: Chain, plan: Plan) -> None:

@@ -105,6 +105,22 @@ async def ask_one(
     )
 
 
+def as_shown(chain: Chain, plan: Plan, found: Found) -> Found:
+    """The sub-answers as they are drawn on: where the chain exchanges them, each known one is that of the next
+    sub-question of its kind, which tells whether the answer depends on them at all."""
+    if not chain.exchange_answers:
+        return found
+    shown = dict(found)
+    for kind in {question.wants for question in plan.sub_questions}:
+        alike = [q.id for q in plan.sub_questions if q.wants == kind and found[q.id].value is not None]
+        for number, other in zip(alike, alike[1:] + alike[:1], strict=True):
+            taken = {name: getattr(found[other], name) for name in ("value", "raw", "confidence")}
+            shown[number] = found[number].model_copy(update=taken)
+    if shown != found:
+        chain.note("sub-answers of one kind were exchanged")
+    return shown
+
+
 def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None, str | None]:
     """The computed answer, or why there is none; neither where the model is to decide.
 

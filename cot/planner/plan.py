@@ -30,6 +30,9 @@ KINDS: Final[dict[str, Wants]] = {
 DECIDE: Final = "decide"
 """Says in place of an expression that the model decides."""
 
+NOT_VALID: Final = "the plan is not valid"
+"""Why there are no steps, where the model gave no plan."""
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -10,6 +10,7 @@ from cot.planner.chain import Chain, Conclusion
 from cot.planner.decompose import follow
 from cot.planner.direct import ask_first, let_stand, likely, say_first
 from cot.planner.facts import ask_plan
+from cot.planner.plan import NOT_VALID
 from cot.trace.show import percent
 
 
@@ -33,7 +34,7 @@ async def route(chain: Chain) -> Conclusion:
         chain.note(str(stopped))
         return let_stand(chain, first, "there is no plan")
     if plan is None:
-        return let_stand(chain, first, "the plan is not valid")
+        return let_stand(chain, first, NOT_VALID)
     if not plan.needs_several_facts:
         return let_stand(chain, first, "the plan is the question itself")
 

@@ -91,18 +91,28 @@ async def run(
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
     note: str = "",
+    exchange_answers: bool = False,
 ) -> Outcome:
     """Answer a question.
 
     language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
     note: what a person should know of how it is run.
+    exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     chosen = find_strategy(strategy)
     budget = budget or Budget()
     chain = Chain(
-        question, engine, budget, seed=seed, language=language, tuning=tuning, recorder=recorder, on_step=on_step
+        question,
+        engine,
+        budget,
+        seed=seed,
+        language=language,
+        tuning=tuning,
+        recorder=recorder,
+        on_step=on_step,
+        exchange_answers=exchange_answers,
     )
     if recorder:
         numbers = dataclasses.asdict(budget) | (tuning.recordable if tuning else {})
@@ -118,6 +128,8 @@ async def run(
         _finish(chain, recorder, Conclusion(unknown(), "cancelled" if stopped else "error"), report=False)
         raise
     _finish(chain, recorder, conclusion)
+    if recorder and recorder.trouble:
+        chain.notes.insert(0, recorder.trouble)
     of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
     answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
     return Outcome(answer, chain.steps, stop_reason, chain.usage, seconds, (*of_images, *chain.notes))

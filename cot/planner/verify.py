@@ -10,8 +10,8 @@ from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain, Conclusion
 from cot.planner.decompose import announce
 from cot.planner.direct import ask_first, let_stand, say_first
-from cot.planner.facts import Found, as_choice, ask_one, ask_plan, compute, find
-from cot.planner.plan import Plan
+from cot.planner.facts import Found, as_choice, as_shown, ask_one, ask_plan, compute, find
+from cot.planner.plan import NOT_VALID, Plan
 from cot.step import FinalAnswer, Reasoning, SubQuestion
 from cot.tools.zoom import Box, parse_box, zoom_step
 
@@ -30,7 +30,7 @@ async def verify(chain: Chain) -> Conclusion:
     if left < needed:
         conclusion = _unchecked(chain, first, f"the check needs {needed} more steps, and the budget has {left}")
         return Conclusion(conclusion.answer, "budget_steps" if first.answer.value is not None else first.stop_reason)
-    found = await find(chain, plan)
+    found = as_shown(chain, plan, await find(chain, plan))
     computed, problem = compute(chain, plan, found)
     if chain.stopped:
         raise chain.stopped
@@ -54,7 +54,7 @@ async def _checkable_plan(chain: Chain) -> tuple[Plan | None, str]:
             raise
         return None, str(stopped)
     if plan is None:
-        return None, "the plan is not valid"
+        return None, NOT_VALID
     if plan.expression is None:
         return None, "the plan leaves the answer to the model"
     if not plan.needs_several_facts:

@@ -67,7 +67,7 @@ def _said(chain: Chain, votes: Sequence[Vote]) -> list[str]:
 
 
 def _standing(votes: Sequence[str]) -> tuple[int, int, bool]:
-    """Votes of the winner and of the next, and whether a tie with it would still make the winner win."""
+    """Votes of the winner and of the next, and whether the winner would win any tie: it was voted for first."""
     counts = Counter(votes)
     best = _winner(votes)
     others = [count for text, count in counts.items() if text != best]
@@ -78,7 +78,7 @@ def _winner(votes: Sequence[str]) -> str:
     counts = Counter(votes)
     most = max(counts.values())
     leaders = [text for text, count in counts.items() if count == most]
-    return leaders[0] if len(leaders) == 1 else votes[0]
+    return next(text for text in votes if text in leaders)
 
 
 async def _draw(chain: Chain, n: int, *, seed: int) -> list[Asked[Value]]:

@@ -1,19 +1,15 @@
 """The task file: YAML -> a frozen `Task`. What its words mean is for `cot.task.loaded`."""
 
 import difflib
-import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cot.config import tasks_folder
+from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
-from cot.errors import TaskError, reason
-from cot.metric import AnswerType
-
-MAX_TASK_BYTES: Final = 100_000
+from cot.errors import TaskError
+from cot.task.read import read_yaml
 
 Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 """A Jinja expression over a row: the name of a field, `[answer]`, `question ~ " Yes or no?"`."""
@@ -53,6 +49,8 @@ class Task(_Frozen):
     """One ground truth or a list of them."""
     images: Expression
     """One image or a list of them: paths, or what `image_format` says."""
+    only: Expression | None = None
+    """Rows for which it is false are left out."""
     choices: Expression | None = None
     """A list; the answer is one of these. Empty ones at its end are left out."""
     id: Expression | None = None
@@ -61,21 +59,28 @@ class Task(_Frozen):
     """What samples of one image share; by default the image."""
     category: Expression | None = None
     """What figures are reported by."""
+    facts: Expression | None = None
+    """A list of the sub-questions that a ground-truth program asks, each with `wants`, `text`, `answer`, `asked`."""
     image_format: Literal["file", "base64"] = "file"
     """Whether text in `images` is a path or the file itself in base64."""
     allow_urls: bool = False
     """Whether images that are http(s) URLs may be downloaded."""
     metric: Annotated[MetricSpec, BeforeValidator(_named)]
     """Name of the metric, or its name and options."""
-    answer_type: AnswerType = "text"
-    """Kind of the ground truth, where the metric reads it."""
-    precision: Annotated[int, Field(ge=0, le=20)] | None = None
+    answer_type: Expression | None = None
+    """Kind of the ground truth, where the metric reads it: text (the default), integer, float or list."""
+    precision: Expression | None = None
     """Decimal places of the ground truth, where the metric reads them."""
 
 
 def task_names() -> tuple[str, ...]:
     """The tasks that ship with the package."""
     return tuple(sorted(path.stem for path in tasks_folder().glob("*.yaml")))
+
+
+def suite_names() -> tuple[str, ...]:
+    """The suites that ship with the package."""
+    return tuple(sorted(path.stem for path in suites_folder().glob("*.yaml")))
 
 
 def find_task(reference: str) -> Path:
@@ -87,40 +92,16 @@ def find_task(reference: str) -> Path:
         return path
     known = task_names()
     if reference not in known:
-        near = difflib.get_close_matches(reference, known, n=1)
+        suites = suite_names()
+        near = difflib.get_close_matches(reference, (*known, *suites), n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
-        raise TaskError(f"unknown task {reference!r}{hint}; known: {', '.join(known)}, or the path of a .yaml file")
+        raise TaskError(
+            f"unknown task {reference!r}{hint}; known: {', '.join(known)}; the suites {', '.join(suites)}; or the path"
+            " of a .yaml file"
+        )
     return tasks_folder() / f"{reference}.yaml"
 
 
 def read_task(path: Path) -> tuple[Task, str]:
     """A task file, and the SHA-256 of its bytes in hex. Raises TaskError, which names the file."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_TASK_BYTES + 1)
-        if len(data) > MAX_TASK_BYTES:
-            raise TaskError(f"{path} has more than {MAX_TASK_BYTES} bytes; expected a short task in YAML")
-        found = yaml.safe_load(data.decode())
-    except OSError as error:
-        raise TaskError(f"{path} cannot be read: {reason(error)}; expected a task in YAML") from error
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
-        raise TaskError(f"{path} is no YAML: {reason(error)}; expected lines like: name: my-task") from error
-    if not isinstance(found, dict):
-        raise TaskError(f"{path} holds a {type(found).__name__}; expected lines like: name: my-task")
-    try:
-        return Task.model_validate(found), hashlib.sha256(data).hexdigest()
-    except (ValidationError, RecursionError) as error:
-        raise TaskError(f"{path}: {_first(error)}") from error
-
-
-def _first(error: ValidationError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply; expected a plain task"
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    known = DataSpec.model_fields if where.startswith("data.") else Task.model_fields
-    if first["type"] == "extra_forbidden":
-        return f"unknown field {where!r}; known: {', '.join(known)}"
-    if first["type"] == "missing":
-        return f"the field {where!r} is missing; expected it beside the others"
-    return f"{where}: {first['msg']}; see docs/tasks.md"
+    return read_yaml(path, Task)

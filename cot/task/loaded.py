@@ -16,9 +16,21 @@ from cot.errors import CotError, DataError, TaskError, reason
 from cot.metric import METRICS, Metric, Target, find_metric
 from cot.prompt.sandbox import compile_expression
 from cot.task.file import Task, find_task, read_task
-from cot.task.sample import ImageRules, Sample, group_of, images_of, text_of, texts_of
+from cot.task.sample import (
+    ImageRules,
+    Sample,
+    answer_type_of,
+    facts_of,
+    group_of,
+    images_of,
+    precision_of,
+    text_of,
+    texts_of,
+)
 
-EXPRESSIONS: Final = ("question", "answers", "images", "choices", "id", "group", "category")
+EXPRESSIONS: Final = (
+    "only", "question", "answers", "images", "choices", "id", "group", "category", "facts", "answer_type", "precision",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,8 @@ class LoadedTask:
         rules = ImageRules(folder, self.task.image_format, self.task.allow_urls)
         for number, row in enumerate(load_rows(self.task.data, self.folder, self.loaders), 1):
             try:
-                yield self._sample(row, number, rules)
+                if (sample := self._sample(row, number, rules)) is not None:
+                    yield sample
             except CotError as error:
                 raise DataError(f"{row.where}: {error}") from error
             except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
@@ -71,21 +84,28 @@ class LoadedTask:
                 )
             seen.add(key)
             said = [sample.id, sample.group, sample.question, sample.category, *dataclasses.astuple(sample.target)]
-            digest.update(json.dumps(said).encode())
+            facts = [dataclasses.astuple(fact) for fact in sample.facts]
+            digest.update(json.dumps([*said, *facts]).encode())
         if not seen:
-            raise DataError(f"{self.path}: no sample was chosen; expected at least one; raise --limit")
+            raise DataError(
+                f"{self.path}: no sample was chosen; expected at least one; raise --limit, or see what `only` leaves"
+                " out"
+            )
         return Survey(len(seen), digest.hexdigest())
 
-    def _sample(self, row: Row, number: int, rules: ImageRules) -> Sample:
+    def _sample(self, row: Row, number: int, rules: ImageRules) -> Sample | None:
         # A field whose name is no identifier is reached as row["its name"].
         values = {**row.values, "row": row.values}
+        if "only" in self.expressions and not self.expressions["only"](values):
+            return None
         found = {name: compiled(values) for name, compiled in self.expressions.items()}
         images = images_of(found["images"], rules)
         choices = texts_of(found["choices"], "choices", drop_empty_end=True) if "choices" in found else ()
         if len(set(choices)) != len(choices):
             raise DataError(f"choices must be distinct, got {list(choices)!r}"[:300])
         answers = texts_of(found["answers"], "answers")
-        target = Target(answers, choices, self.task.answer_type, self.task.precision)
+        kind = answer_type_of(found["answer_type"]) if "answer_type" in found else "text"
+        target = Target(answers, choices, kind, precision_of(found.get("precision")))
         # A ground truth that the metric cannot compare with is found now, and not after hours.
         self.metric("", target)
         return Sample(
@@ -96,13 +116,15 @@ class LoadedTask:
             target=target,
             where=row.where,
             category=text_of(found["category"], "category") if "category" in found else "",
+            facts=facts_of(found["facts"]) if "facts" in found else (),
         )
 
 
 def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str, Loader] = LOADERS) -> LoadedTask:
     """Load a task by the path of its file or the name of a shipped one.
 
-    data: the folder that its data is in, in place of the task file's own. loaders: by name.
+    data: the folder that its data is in, in place of the task file's own; a folder in it that has the task's name is
+    taken instead. loaders: by name.
     Raises TaskError for a file that is wrong, or names a metric, an option or a loader that there is not.
     """
     path = find_task(reference)
@@ -116,7 +138,10 @@ def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str,
     except CotError as error:
         raise TaskError(f"{path}: {error}") from error
     expressions = {name: _compiled(name, text, path) for name in EXPRESSIONS if (text := getattr(task, name))}
-    return LoadedTask(task, path, sha256, data or path.resolve().parent, metric, expressions, loaders)
+    folder = data or path.resolve().parent
+    if data and (data / task.name).is_dir():
+        folder = data / task.name
+    return LoadedTask(task, path, sha256, folder, metric, expressions, loaders)
 
 
 def _compiled(name: str, text: str, path: Path) -> Callable[[Mapping[str, Any]], Any]:

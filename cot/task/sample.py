@@ -10,17 +10,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import jinja2
+from pydantic import Field, TypeAdapter, ValidationError
 
 from cot.errors import DataError
-from cot.metric import Target
+from cot.metric import AnswerType, Target
+from cot.step import Wants
 
 MAX_TEXT_CHARACTERS: Final = 10_000
 """Longest question, id or group."""
 
 MAX_IMAGES: Final = 64
+
+MAX_FACTS: Final = 64
 
 ImageSource = Path | str | bytes
 """A file, a URL, or the bytes of a file."""
@@ -28,9 +32,30 @@ ImageSource = Path | str | bytes
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
+@dataclass(frozen=True)
+class Fact:
+    """A sub-question of a ground-truth program, with its true answer. `#1` in `text` stands for the answer of the
+    first fact; `asked` is the text with the references filled in."""
+
+    wants: Wants
+    text: str
+    answer: str
+    asked: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.asked:
+            object.__setattr__(self, "asked", self.text)
+
+
+_FACTS: Final = TypeAdapter(Annotated[tuple[Fact, ...], Field(max_length=MAX_FACTS)])
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One question. group: what samples of one image share. where: the file and line it came from."""
+    """One question. group: what samples of one image share. where: the file and line it came from.
+
+    facts: those of its ground-truth program, where it has one.
+    """
 
     id: str
     group: str
@@ -39,6 +64,7 @@ class Sample:
     target: Target
     where: str
     category: str = ""
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +103,43 @@ def texts_of(value: Any, field: str, *, drop_empty_end: bool = False) -> tuple[s
 
 def images_of(value: Any, rules: ImageRules) -> tuple[ImageSource, ...]:
     """The images of a row, which must be there. Raises DataError."""
+    if rules.image_format == "base64" and isinstance(value, str) and value.startswith("["):
+        # A cell of a table that holds several is a list in text; base64 has none of its signs.
+        value = re.findall(r"[^\[\]\s,'\"]+", value)
     values = list(value) if isinstance(value, list | tuple) else [value]
     if not 1 <= len(values) <= MAX_IMAGES:
         raise DataError(f"images: got {len(values)}; expected 1 to {MAX_IMAGES}")
     return tuple(_image(one, rules) for one in values)
+
+
+def answer_type_of(value: Any) -> AnswerType:
+    """The kind of a ground truth. Raises DataError."""
+    known: tuple[AnswerType, ...] = get_args(AnswerType)
+    if value not in known:
+        raise DataError(f"answer_type is {value!r:.60}; expected one of: {', '.join(known)}")
+    return known[known.index(value)]
+
+
+def precision_of(value: Any) -> int | None:
+    """Decimal places, or null. Raises DataError."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise DataError(f"precision is {value!r:.60}; expected a whole number of decimal places")
+    return int(value)
+
+
+def facts_of(value: Any) -> tuple[Fact, ...]:
+    """The facts of a row: a list of objects with `wants`, `text`, `answer` and, where they differ, `asked`, or null.
+
+    Raises DataError.
+    """
+    try:
+        return _FACTS.validate_python(value or ())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"facts {place}: {first['msg']}; expected a list of wants, text, answer and asked") from error
 
 
 def group_of(images: Sequence[ImageSource], folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The artwork of the scenes: one sheet of sprites a style, read here and rebuilt by `python -m cot.train.artwork`.
 
 A sheet holds every kind of `cot.train.kinds.KINDS` as a `SPRITE_PIXELS` square, RGBA, ten a row.
-Rebuilding needs `npm` and the extra `cot[train]`; the versions it draws from are in `PACKAGES`.
+Rebuilding needs `npm` and the extra `train`; the versions it draws from are in `PACKAGES`.
 """
 
 import argparse

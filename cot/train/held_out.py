@@ -10,11 +10,12 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
-from cot.dataset import DataSpec, Row
+from cot.dataset import DataSpec, Loader, Row
 from cot.errors import DataError
 from cot.train.charts import make_chart
+from cot.train.easyvqa import Split, all_questions, image_path, program
 from cot.train.kinds import HELD_OUT_STYLE
 from cot.train.sample import Sample
 from cot.train.scenes import make_scene
@@ -54,7 +55,7 @@ def calibration_samples() -> Iterator[tuple[str, Sample]]:
 def held_out_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
     """A loader: the part is `split`, and `n` says how many questions there are.
 
-    Fields: `image` (the bytes of a PNG file), `image_id`, `number` (from 1), `question`, `answer`, `family`.
+    Fields: `image` (the bytes of a PNG file), `image_id`, `number` (from 1), `question`, `answer`, `family`, `facts`.
     Raises DataError for an unknown part, and without `n`.
     """
     part = spec.split or ""
@@ -69,6 +70,30 @@ def held_out_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
         for number, qa in enumerate(sample.qas, 1):
             values = {
                 "image": buffer.getvalue(), "image_id": image_id, "number": number,
-                "question": qa.question, "answer": qa.answer, "family": qa.family,
+                "question": qa.question, "answer": qa.answer, "family": qa.family, "facts": qa.facts,
             }  # fmt: skip
             yield Row(values, f"{image_id}, question {number}")
+
+
+def easy_vqa_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
+    """A loader: the questions of the PyPI package `easy-vqa`, ordered by image. split: `test` (default) or `train`.
+
+    Fields: `image`, `image_id`, `number` (from 1), `question`, `answer`, `family`, `facts`.
+    Raises DataError for another split, and if the package is not installed.
+    """
+    splits: tuple[Split, ...] = get_args(Split)
+    split = next((known for known in splits if known == (spec.split or "test")), None)
+    if split is None:
+        raise DataError(f"unknown split {spec.split!r} of easy-vqa; known: {', '.join(splits)}")
+    for image_id, asked in sorted(all_questions(split).items()):
+        for number, (question, answer) in enumerate(asked, 1):
+            qa = program(question, answer)
+            values = {
+                "image": image_path(split, image_id), "image_id": image_id, "number": number, "question": question,
+                "answer": answer, "family": qa.family, "facts": qa.facts,
+            }  # fmt: skip
+            yield Row(values, f"easy-vqa {split}, image {image_id}")
+
+
+LOADERS: Final[Mapping[str, Loader]] = {"generated": held_out_rows, "easy-vqa": easy_vqa_rows}
+"""By the names that task files use."""

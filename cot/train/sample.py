@@ -9,27 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cot.step import Wants
+from cot.task import Fact as Fact
 
 IMAGE_PIXELS: Final = 160
 """Side of the square images that the embedded model sees."""
 PATCH_PIXELS: Final = 16
 GRID: Final = IMAGE_PIXELS // PATCH_PIXELS
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A sub-question with its true answer. `#1` in `text` stands for the answer of the first fact;
-    `asked` is the text with the references filled in."""
-
-    wants: Wants
-    text: str
-    answer: str
-    asked: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.asked:
-            object.__setattr__(self, "asked", self.text)
 
 
 @dataclass(frozen=True)

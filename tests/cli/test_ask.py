@@ -359,3 +359,35 @@ def test_a_terminal_gets_the_answer_too(image, tmp_path, root):
     assert b"three [b]apples[/b]" in os.read(main, 1000)
     os.close(main)
     process.stderr.close()
+
+
+def test_an_answer_outlives_a_stderr_that_cannot_be_written(image, tmp_path, root):
+    code = SCRIPT.replace("{engine}", "ScriptedEngine(lambda request: 'three')")
+    arguments = ["ask", image, QUESTION, "--strategy", "direct", "--trace-dir", str(tmp_path / "traces")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+        )
+    assert (done.returncode, done.stdout) == (0, "3\n")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "foo://x"])
+@pytest.mark.parametrize("place", ["image", "model"])
+def test_a_proxy_that_cannot_be_used_is_one_line(image, tmp_path, monkeypatch, capfd, proxy, place):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    asked = {
+        "image": ["http://localhost:9/a.png", QUESTION],
+        "model": [image, QUESTION, "--model", "http://localhost:9"],
+    }
+    assert cot.cli.main(["ask", *asked[place], "--trace-dir", str(tmp_path)]) == 1
+    err = capfd.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "prox" in err.lower() or "scheme" in err.lower()

@@ -126,3 +126,22 @@ def test_progress_has_rate_score_and_time_left(run, guide, monkeypatch):
     monkeypatch.setattr(eval_output, "SECONDS_BETWEEN_LINES", 0.0)
     err = run("photos/task.yaml", "--strategy", "direct", "--out", "a")[2]
     assert re.search(r"2/3 [\d.]+/s 0:0\d left photos direct \d+\.\d% \[", err)
+
+
+def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
+    def script(request):
+        raise AssertionError("a model was asked")
+
+    code, out, err = run("photos/task.yaml", "--check", script=script)
+    assert (code, err) == (0, "")
+    assert out == "photos: 3 samples; the first: 'How many owls are there?' -> ['2']\n"
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "photos" / "garden.png").write_bytes(b"no image")
+    code, out, err = run("photos/task.yaml", "--check", script=script)
+    assert code == 1
+    assert "questions.csv, line 2: image " in err
+    assert out.startswith("photos: 3 samples, 1 images cannot be opened; the first")
+    (tmp_path / "photos" / "garden.png").unlink()
+    code, out, err = run("photos/task.yaml", "--check", script=script)
+    assert (code, out) == (1, "")
+    assert "garden.png' does not exist" in err

@@ -126,17 +126,42 @@ async def test_logits_that_are_not_numbers(own_engine: LocalEngine, ask: Ask) ->
 
 
 async def test_close_ends_the_thread_and_what_runs(own_engine: LocalEngine, ask: Ask) -> None:
-    others = {thread for thread in threading.enumerate() if thread.name.startswith("cot-engine")}
+    def threads() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name.startswith("cot-engine")}
+
+    running = threads()
     passes = count_forwards(own_engine)
     tasks = [asyncio.create_task(own_engine.complete(ask(max_tokens=220))) for _ in range(2)]
     while not passes:
         await asyncio.sleep(0.001)
-    assert len([thread for thread in threading.enumerate() if thread.name.startswith("cot-engine")]) > len(others)
+    assert threads() == running
     await own_engine.close()
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         assert isinstance(result, EngineError)
         assert "is closed" in str(result)
-    assert {thread for thread in threading.enumerate() if thread.name.startswith("cot-engine")} <= others
+    assert len(running - threads()) == 2
     with pytest.raises(EngineError, match="is closed; load it again"):
         await own_engine.complete(ask())
     await own_engine.close()
+
+
+async def test_a_prompt_that_is_never_ready_holds_no_one_up_who_closes(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def prepare(*_: object, **__: object) -> None:
+        begun.set()
+        may_end.wait()
+        raise EngineError("too late")
+
+    monkeypatch.setattr("cot.engine.local.engine.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(own_engine._preparer, "prepare", prepare)
+    stuck, behind = (asyncio.create_task(own_engine.complete(ask())) for _ in range(2))
+    await asyncio.to_thread(begun.wait)
+    await own_engine.close()
+    with pytest.raises(EngineError, match="is closed"):
+        await behind
+    may_end.set()
+    with pytest.raises(EngineError, match="too late"):
+        await stuck

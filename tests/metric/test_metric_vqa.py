@@ -84,3 +84,10 @@ def test_against_a_count_by_index():
         assert score.value == pytest.approx(sum(shares) / len(shares), abs=1e-9)
         seen.add(score.status)
     assert seen == {"correct", "partial", "wrong"}
+
+
+@pytest.mark.parametrize(("k", "value"), [(0, 0), (1, 1 / 3), (2, 2 / 3), (3, 1), (10, 1)])
+def test_a_okvqa_counts_all_who_agree_as_they_wrote(k, value):
+    target = Target(("a cat",) * k + _others(10 - k))
+    assert soft_accuracy("a cat", target, normalise="aokvqa").value == pytest.approx(value)
+    assert soft_accuracy("cat", target, normalise="aokvqa").value == 0

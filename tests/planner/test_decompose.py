@@ -196,10 +196,10 @@ async def test_too_few_steps_and_no_answer_is_unparsed(question, engine):
     assert (outcome.answer.value, outcome.stop_reason) == (None, "unparsed")
 
 
-async def test_no_step_left_behind_the_plan(question, engine):
-    outcome = await run("decompose", question(), engine(COMPARE, COUNTS), Budget(max_steps=1))
-    assert (outcome.answer.value, outcome.stop_reason, outcome.usage.calls) == (None, "budget_steps", 1)
-    assert [a.problem for a in step_of(outcome, SubAnswer)] == ["the 1 steps are used up"] * 2
+async def test_a_step_that_leaves_none_behind_the_plan_goes_to_the_question(question):
+    outcome = await run("decompose", question(), ScriptedEngine(["yes"]), Budget(max_steps=1))
+    assert (outcome.answer.value, outcome.stop_reason, outcome.usage.calls) == (True, "budget_steps", 1)
+    assert outcome.notes[-1] == "a plan needs 2 steps, and the budget has 1"
 
 
 async def test_no_step_left_for_the_fallback(question, engine):

@@ -126,6 +126,25 @@ async def test_a_trace_that_cannot_be_written_is_raised(question, tmp_path):
         await run("direct", question(), ScriptedEngine(["3"]), recorder=recorder)
 
 
+async def test_a_trace_that_ends_before_its_time_costs_no_answer(question, tmp_path, monkeypatch):
+    engine = ScriptedEngine(["3"])
+    with Recorder(tmp_path) as recorder:
+        written = recorder._file.write
+
+        def write(line):
+            if recorder._next > 1:
+                raise OSError(28, "No space left on device")
+            return written(line)
+
+        monkeypatch.setattr(recorder._file, "write", write, raising=False)
+        outcome = await run("direct", question(), engine, recorder=recorder)
+    assert (outcome.answer.text, outcome.stop_reason) == ("3", "answered")
+    assert "the trace is not whole" in outcome.notes[0]
+    assert "No space left" in outcome.notes[0]
+    left = read_trace(recorder.path)
+    assert (left.started.question, left.finished) == (question().text, None)
+
+
 async def test_odd_text_does_not_break_the_trace(question, tmp_path, completion):
     said = completion('\ud800 "\u2028\x1b[31m\n{}')
     with Recorder(tmp_path) as recorder:

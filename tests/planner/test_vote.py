@@ -50,6 +50,12 @@ async def test_ties_go_to_the_direct_answer(question):
     assert (outcome.answer.value, outcome.answer.confidence) == (False, 0.5)
 
 
+async def test_other_ties_go_to_the_first_of_the_leaders(question):
+    outcome = await run("vote", question(), voters("2", ["3", "4", "4", "3"]), tuning=Tuning(samples=4))
+    assert outcome.answer.value in (3, "3")
+    assert outcome.answer.confidence == 0.4
+
+
 async def test_samples_are_random_and_each_round_draws_others(question):
     engine = voters("no", ["yes"] * 4 + ["no"] * 4)
     await run("vote", question(), engine, seed=5)

@@ -12,6 +12,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from cot.engine.local.family import Positions, positions
 from cot.engine.local.job import Job, explain
@@ -21,6 +22,10 @@ from cot.engine.local.row import Row, take_next
 from cot.engine.local.slots import Segment, Slots
 from cot.errors import EngineError
 
+KEPT_SHARE = 0.25
+"""Share of the memory that the slots of rows that are gone may keep: less is not worth another allocation."""
+ROWS_SHARE = 0.75
+"""Share of the memory that several rows may take together: what they have in common should stay known."""
 MAX_PREFILL_TOKENS = 4096
 """Prompt tokens of one pass, padding included: more would not be faster, and take more memory."""
 
@@ -34,7 +39,7 @@ class _Running:
 
     job: Job
     row: Row
-    positions: Positions
+    positions: Positions | None
     pending: list[int] = field(default_factory=list)
     length: int = 0
     known: list[Segment] = field(default_factory=list)
@@ -55,13 +60,15 @@ class Batch:
         text = loaded.model.config.get_text_config()
         self._loaded = loaded
         self._slots = Slots(text.num_hidden_layers)
-        self._tree = PrefixTree(kv_bytes)
         self._kv_bytes, self._max_rows = kv_bytes, max_rows
         heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
         head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        self._token_bytes = 2 * text.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
+        self._token_bytes: int = 2 * text.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
+        self._tree = PrefixTree(kv_bytes, self._token_bytes)
+        self._device, self._dtype = loaded.model.device, loaded.model.dtype
         self._waiting: deque[_Running] = deque()
         self._running: list[_Running] = []
+        self._failed = False
 
     @property
     def busy(self) -> bool:
@@ -107,9 +114,10 @@ class Batch:
                 if last is not one:
                     self._slots.move(len(self._running), index, last.length)
                     self._running[index] = last
-        if not self._running:
-            # The next rows may need other shapes; the memory is better kept for prefixes meanwhile.
+        # What is not a number would spoil other rows, even hidden; and large memory is better kept for prefixes.
+        if not self._running and (self._failed or self._slots.bytes > KEPT_SHARE * self._kv_bytes):
             self._slots.release()
+            self._failed = False
 
     def _next(self) -> list[_Running]:
         """Waiting rows for which there is room, in order."""
@@ -122,7 +130,10 @@ class Batch:
                 continue
             needed = max(longest, one.longest)
             rows = len(self._running) + len(found) + 1
-            if self._slots.capacity(rows, needed) * self._token_bytes > self._kv_bytes:
+            if rows == 1 and not self._fit(rows, needed, ROWS_SHARE):
+                # Rows that are gone may have needed another shape.
+                self._slots.release()
+            if not self._fit(rows, needed, 1 if rows == 1 else ROWS_SHARE):
                 if rows > 1:
                     break
                 self._refuse(one.job, needed)
@@ -130,10 +141,16 @@ class Batch:
             longest = needed
             one.job.started = one.job.started or time.perf_counter()
             found.append(self._waiting.popleft())
-        used = self._slots.capacity(len(self._running) + len(found), longest) * self._token_bytes
-        self._tree.budget = self._kv_bytes - used
-        self._tree.shrink(self._tree.budget)
+        if found:
+            rows = len(self._running) + len(found)
+            self._tree.budget = self._kv_bytes - self._slots.capacity(rows, longest) * self._token_bytes
+            self._tree.shrink(self._tree.budget)
+            self._slots.reserve(rows, longest)
         return found
+
+    def _fit(self, rows: int, tokens: int, share: float) -> bool:
+        """Whether so many rows of so many tokens take no more than a share of the memory."""
+        return self._slots.capacity(rows, tokens) * self._token_bytes <= share * self._kv_bytes
 
     def _refuse(self, job: Job, tokens: int) -> None:
         job.fail(
@@ -184,12 +201,11 @@ class Batch:
         first = len(self._running)
         lengths = [one.length for one in group]
         try:
-            self._slots.reserve(first + len(group), max(one.job.prompt.tokens for one in group))
             for row, one in enumerate(group, first):
                 start = 0
                 for segment in one.known:
                     self._slots.restore(row, start, segment)
-                    start += segment.shape[3]
+                    start += segment.shape[2]
             self._running.extend(group)
             pixels = [one.job.prompt.pixels_after(one.length) for one in group]
             logits = self._forward(first, {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]})
@@ -228,16 +244,12 @@ class Batch:
         rows, model = self._running[first:], self._loaded.model
         counts = [len(one.pending) for one in rows]
         tokens = max(counts)
-        places = self._slots.open(first, [one.length for one in rows], counts, model.device)
+        places = self._slots.open(first, [one.length for one in rows], counts, self._device)
         ids = torch.tensor([[self._loaded.pad_id] * (tokens - len(one.pending)) + one.pending for one in rows])
-        axes = len(rows[0].positions.prompt)
-        where = torch.zeros(axes, len(rows), tokens, dtype=torch.long)
-        for row, one in enumerate(rows):
-            where[:, row, tokens - len(one.pending) :] = one.positions.of(one.length, one.length + len(one.pending))
         out = model(
-            input_ids=ids.to(model.device),
-            attention_mask=self._slots.mask(places, model.dtype),
-            position_ids=where.to(model.device) if axes > 1 else where[0].to(model.device),
+            input_ids=ids.to(self._device),
+            attention_mask=self._slots.mask(places, self._dtype),
+            position_ids=self._positions(rows, places),
             past_key_values=self._slots.cache,
             use_cache=True,
             logits_to_keep=1,
@@ -249,12 +261,22 @@ class Batch:
         logits: Tensor = out.logits[:, -1].float()
         return logits
 
+    def _positions(self, rows: list[_Running], places: Tensor) -> Tensor:
+        """Positions of the pending tokens at these places, shape (rows, tokens), or (axes, rows, tokens)."""
+        padded = [
+            pad(one.positions.of(one.length, one.length + len(one.pending)), (places.shape[1] - len(one.pending), 0))
+            for one in rows
+            if one.positions
+        ]
+        return torch.stack(padded, dim=1).to(self._device) if padded else places
+
     def _choose(self, first: int, logits: Tensor) -> None:
         """Let rows take their next tokens, and answer those who are done."""
         rows = self._running[first:]
         for one, taken in zip(rows, take_next([one.row for one in rows], logits), strict=True):
             job = one.job
             if isinstance(taken, EngineError):
+                self._failed = True
                 job.fail(taken)
                 continue
             one.pending = taken

@@ -24,23 +24,28 @@ class ConstraintState:
         self._matcher = matcher
         self._eos_ids = [*eos_ids]
         self._mask: NDArray[np.bool_] | None = None
+        self._allowed: NDArray[np.bool_] | None = None
 
     def allowed(self, vocab_size: int) -> NDArray[np.bool_]:
         """Tokens that may come next, shape (vocab_size,); end tokens exactly when the text is complete.
 
+        Not to be changed: it is given again until the next token.
         Raises EngineError if no token of this vocabulary can go on.
         """
+        if self._allowed is not None and len(self._allowed) == vocab_size:
+            return self._allowed
         mask = np.zeros(vocab_size, dtype=np.bool_)
         known = self._following()[:vocab_size]
         mask[: len(known)] = known
         mask[[token for token in self._eos_ids if token < vocab_size]] = self._matcher.is_accepting()
         if not mask.any():
             raise EngineError("no token can continue the answer under its constraint; use a simpler constraint")
+        self._allowed = mask
         return mask
 
     def advance(self, token: int) -> None:
         """Take a token that `allowed` allowed; not an end token."""
-        self._mask = None
+        self._mask = self._allowed = None
         if not self._matcher.consume_token(token):
             raise EngineError(f"the constraint refused token {token}: {one_line(self._matcher.get_error())}")
 

@@ -9,7 +9,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KV_SHARE_OF_FREE = 0.25
 """Share of free memory that keys and values may take unless something else is asked for."""
+CLOSE_SECONDS = 5.0
+"""How long closing waits for each thread: a chat template without end, or a step of minutes, must hold nobody up."""
 MAX_ROWS = {"cpu": 32, "cuda": 64}
 """Rows of a batch, by kind of device: on a CPU more rows are not faster."""
 
@@ -47,8 +49,10 @@ class LocalEngine:
         self._info = replace(loaded.info, batching=batching)
         self._arrived: queue.SimpleQueue[Job | _Refused | None] = queue.SimpleQueue()
         self._submitted = 0
-        self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cot-engine-prepare")
+        self._asked: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._preparing = threading.Thread(target=self._prepare_all, name="cot-engine-prepare", daemon=True)
         self._thread = threading.Thread(target=self._serve, name="cot-engine", daemon=True)
+        self._preparing.start()
         self._thread.start()
 
     @classmethod
@@ -100,12 +104,20 @@ class LocalEngine:
         return deltas(partial(self._submit, request))
 
     async def close(self) -> None:
-        """Stop what runs, end the threads and free the model. Requests in flight fail with EngineError."""
+        """Stop what runs, end the threads and free the model. Requests in flight fail with EngineError.
+
+        A thread that does not end within `CLOSE_SECONDS` is left to end with the process.
+        """
         self._closing.set()
-        await asyncio.to_thread(self._preparing.shutdown)
+        self._asked.put(None)
+        await asyncio.to_thread(self._preparing.join, CLOSE_SECONDS)
+        while self._preparing.is_alive() and not self._asked.empty():
+            # Being closed, these fail at once, instead of waiting behind one that does not end.
+            if prepare := self._asked.get():
+                prepare()
         self._arrived.put(None)
-        await asyncio.to_thread(self._thread.join)
-        if self._preparer is None:
+        await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
+        if self._preparer is None or self._preparing.is_alive() or self._thread.is_alive():
             return
         self._preparer = None
         del self._runner
@@ -122,12 +134,17 @@ class LocalEngine:
         # From here on nobody but the engine ends it: a task that is cancelled only stops waiting.
         answer.set_running_or_notify_cancel()
         self._submitted += 1
-        self._preparing.submit(self._prepare, request, answer, cancelled.is_set, on_text)
+        self._asked.put(partial(self._prepare, request, answer, cancelled.is_set, on_text))
         try:
             return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
             cancelled.set()
             raise
+
+    def _prepare_all(self) -> None:
+        """Runs in the preparing thread: one request after another, until closed."""
+        while (prepare := self._asked.get()) is not None:
+            prepare()
 
     def _prepare(
         self,
@@ -143,7 +160,8 @@ class LocalEngine:
         elif not cancelled():
             try:
                 job = self._preparer.prepare(request, answer, cancelled=cancelled, on_text=on_text)
-            except EngineError as error:
+            except Exception as error:
+                # As below: the thread must outlive whatever happens.
                 answer.set_exception(error)
         self._arrived.put(job)
 

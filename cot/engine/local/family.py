@@ -44,15 +44,15 @@ def unbatched_reason(model: Any) -> str:
     return ""
 
 
-def positions(model: Any, ids: Tensor, inputs: dict[str, Any]) -> Positions:
-    """Positions of a prompt.
+def positions(model: Any, ids: Tensor, inputs: dict[str, Any]) -> Positions | None:
+    """Positions of a prompt; None where they are its tokens' places.
 
     ids: shape (1, tokens). inputs: what the processor made besides; rotary families of several axes
     (Wang et al. 2024, M-RoPE) need the images' grids.
     """
     find = getattr(model.model, "get_rope_index", None)
     if find is None:
-        return Positions(torch.arange(ids.shape[1])[None], 0)
+        return None
     grids = {name: inputs[name] for name in ("mm_token_type_ids", "image_grid_thw") if name in inputs}
     grids.setdefault("mm_token_type_ids", torch.zeros_like(ids))
     found, later = find(ids, **grids)

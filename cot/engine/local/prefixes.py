@@ -28,10 +28,11 @@ class _Node:
 
 
 class PrefixTree:
-    """Known beginnings of prompts, within a memory budget in bytes."""
+    """Known beginnings of prompts, within a memory budget in bytes. token_bytes: of a token's keys and values."""
 
-    def __init__(self, budget: int):
+    def __init__(self, budget: int, token_bytes: int):
         self.budget = budget
+        self._token_bytes = token_bytes
         self.bytes = 0
         self._root = _Node((), None)
         self._clock = itertools.count(1)
@@ -39,22 +40,26 @@ class PrefixTree:
     def match(self, key: Sequence[Hashable]) -> tuple[int, list[Segment]]:
         """How many tokens of `key` are known, and their keys and values, stretch by stretch."""
         way = list(self._walk(key))
-        segments = [node.segment[:, :, :, :common] for node, common in way if node.segment is not None]
+        segments = [node.segment[:, :, :common] for node, common in way if node.segment is not None]
         return sum(common for _, common in way), segments
 
     def insert(self, key: Sequence[Hashable], copy: Callable[[int, int], Segment]) -> None:
         """Remember a prompt. copy: gives keys and values of its tokens from a place to another."""
-        way = [(self._root, 0), *self._walk(key)]
-        node, common = way[-1]
-        length = sum(common for _, common in way)
-        if length == len(key):
+        node, common, length = self._end(key)
+        size = (len(key) - length) * self._token_bytes
+        if length == len(key) or size > self.budget:
             return
+        if self.bytes + size > self.budget:
+            # A tenth at a time: what was used longest ago is found by a walk through all.
+            self.shrink(min(self.budget - size, self.budget * 9 // 10))
+            node, common, length = self._end(key)
+            if size != (len(key) - length) * self._token_bytes:
+                return
         if common < len(node.key):
             node = self._split(node, common)
         new = _Node(tuple(key[length:]), copy(length, len(key)), node, used=next(self._clock))
         node.children[key[length]] = new
         self.bytes += new.bytes
-        self.shrink(self.budget)
 
     def shrink(self, budget: int) -> None:
         """Forget what was used longest ago until `budget` bytes are left."""
@@ -70,6 +75,11 @@ class PrefixTree:
                 del parent.children[end.key[0]]
                 if parent.parent and not parent.children:
                     heapq.heappush(ends, (parent.used, id(parent), parent))
+
+    def _end(self, key: Sequence[Hashable]) -> tuple[_Node, int, int]:
+        """The last node along `key`, how many of its tokens agree with it, and how many tokens of `key` are known."""
+        way = [(self._root, 0), *self._walk(key)]
+        return *way[-1], sum(common for _, common in way)
 
     def _walk(self, key: Sequence[Hashable]) -> Iterator[tuple[_Node, int]]:
         """The nodes along `key` and how many of each one's tokens agree with it: all but for the last one's."""
@@ -87,7 +97,7 @@ class PrefixTree:
         front = _Node(node.key[:length], None, node.parent, used=node.used)
         if node.segment is not None:
             # In memory of their own, so that forgetting one of them frees it.
-            front.segment, node.segment = (part.clone() for part in node.segment.tensor_split([length], dim=3))
+            front.segment, node.segment = (part.clone() for part in node.segment.tensor_split([length], dim=2))
         if node.parent is not None:
             node.parent.children[front.key[0]] = front
         node.key = node.key[length:]

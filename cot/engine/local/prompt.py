@@ -9,13 +9,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transformers import BatchFeature
+
 from cot.engine.base import Message
+from cot.engine.local.expansion import TOKEN_INPUTS, Expansions
 from cot.engine.local.load import Loaded
 from cot.engine.local.remembering import RememberingImages
 from cot.errors import EngineError
 from cot.image import LoadedImage
-
-NOT_PIXELS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Prompt:
     @property
     def pixels(self) -> dict[str, Any]:
         """The inputs that images are made of."""
-        return {name: value for name, value in self.inputs.items() if name not in NOT_PIXELS}
+        return {name: value for name, value in self.inputs.items() if name not in TOKEN_INPUTS}
 
     @property
     def divisible(self) -> bool:
@@ -65,6 +66,8 @@ class Prompter:
         self._loaded = loaded
         if not isinstance(loaded.processor.image_processor, RememberingImages):
             loaded.processor.image_processor = RememberingImages(loaded.processor.image_processor)
+        self._device, self._dtype = loaded.model.device, loaded.model.dtype
+        self._expansions = Expansions(loaded.image_token_id, self._encode)
         self._reserved = _reserved_pattern(loaded)
 
     def prompt(self, messages: Sequence[Message]) -> Prompt:
@@ -72,38 +75,53 @@ class Prompter:
 
         Raises EngineError if the template refuses the roles or the prompt leaves no room for an answer.
         """
-        inputs = self._process([self._turn(message) for message in messages])
-        ids = inputs["input_ids"]
-        tokens = int(ids.shape[1])
+        images = [part for message in messages for part in message.content if not isinstance(part, str)]
+        inputs = self._inputs([self._turn(message) for message in messages], images)
+        ids = tuple(inputs["input_ids"][0].tolist())
         limit = self._loaded.info.context_tokens
         image_token = self._loaded.image_token_id
-        image_tokens = 0 if image_token is None else int((ids == image_token).sum())
-        if limit and tokens >= limit:
+        image_tokens = 0 if image_token is None else ids.count(image_token)
+        if limit and len(ids) >= limit:
             raise EngineError(
-                f"prompt too long for {self._loaded.info.model}: got {tokens} tokens, {image_tokens} of them images, "
+                f"prompt too long for {self._loaded.info.model}: got {len(ids)} tokens, {image_tokens} of them images, "
                 f"its context is {limit} including the answer; use less text, or fewer or smaller images"
             )
-        moved = inputs.to(self._loaded.model.device, dtype=self._loaded.model.dtype)
-        images = [part for message in messages for part in message.content if not isinstance(part, str)]
-        listed = tuple(ids[0].tolist())
+        moved = BatchFeature(inputs).to(self._device, dtype=self._dtype)
         shapes = tuple(
-            (name, tuple(value.shape[1:])) for name, value in sorted(moved.items()) if name not in NOT_PIXELS
+            (name, tuple(value.shape[1:])) for name, value in sorted(moved.items()) if name not in TOKEN_INPUTS
         )
-        key, spans = _content(listed, image_token, images, shapes)
-        return Prompt(dict(moved), listed, image_tokens, key, spans, shapes)
+        key, spans = _content(ids, image_token, images, shapes)
+        return Prompt(dict(moved), ids, image_tokens, key, spans, shapes)
 
-    def _process(self, turns: list[dict[str, Any]]) -> Any:
+    def _inputs(self, turns: list[dict[str, Any]], images: Sequence[LoadedImage]) -> dict[str, Any]:
+        """What the processor makes of a conversation, or would make of it."""
+        if len(images) != 1:
+            return dict(self._process(turns, tokenize=True, return_dict=True, return_tensors="pt"))
+        image, bare = images[0].sha256, [_without_pixels(turn) for turn in turns]
+        inputs = self._expansions.find(image, bare)
+        if inputs is None:
+            inputs = dict(self._process(turns, tokenize=True, return_dict=True, return_tensors="pt"))
+            self._expansions.note(image, bare, inputs)
+        return inputs
+
+    def _process(self, turns: list[dict[str, Any]], **settings: Any) -> Any:
         from jinja2 import TemplateError
 
         try:
-            return self._loaded.processor.apply_chat_template(
-                turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-            )
+            return self._loaded.processor.apply_chat_template(turns, add_generation_prompt=True, **settings)
         except TemplateError as error:
             roles = ", ".join(turn["role"] for turn in turns)
             raise EngineError(
                 f"the chat template of {self._loaded.info.model} refuses these messages ({roles}): {error}"
             ) from error
+
+    def _encode(self, turns: list[dict[str, Any]]) -> list[int]:
+        """Tokens of a conversation as a processor makes them, before it expands its images."""
+        text: str = self._process(turns, tokenize=False)
+        bos = self._loaded.tokenizer.bos_token
+        begun = bos is not None and text.startswith(bos)
+        ids: list[int] = self._loaded.tokenizer.encode(text, add_special_tokens=not begun)
+        return ids
 
     def _turn(self, message: Message) -> dict[str, Any]:
         content = [
@@ -113,6 +131,12 @@ class Prompter:
             for part in message.content
         ]
         return {"role": message.role, "content": content}
+
+
+def _without_pixels(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn whose images are placeholders only."""
+    content = [part if part["type"] == "text" else {"type": part["type"]} for part in turn["content"]]
+    return turn | {"content": content}
 
 
 def _content(

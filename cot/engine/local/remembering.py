@@ -5,14 +5,15 @@ from memory if it made it lately. The images are known by their pixels.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from typing import Any
 
 from PIL import Image
 from transformers import BatchFeature
 
-MAX_BYTES = 256 * 2**20
+from cot.engine.local.memory import Memory
+
+MAX_BYTES = 128 * 2**20
 """Memory for what is remembered."""
 
 
@@ -21,8 +22,7 @@ class RememberingImages:
 
     def __init__(self, inner: Any):
         self._inner = inner
-        self._known: OrderedDict[Hashable, tuple[dict[str, Any], int]] = OrderedDict()
-        self._bytes = 0
+        self._known: Memory[Hashable, dict[str, Any]] = Memory(MAX_BYTES)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -33,16 +33,11 @@ class RememberingImages:
         if args or not all(isinstance(image, Image.Image) for image in listed):
             return self._inner(images, *args, **settings)
         key = (_shape(images), *map(_digest, listed), repr(sorted(settings.items())))
-        if key in self._known:
-            self._known.move_to_end(key)
-        else:
+        made = self._known.get(key)
+        if made is None:
             made = dict(self._inner(images, **settings))
-            size = sum(getattr(value, "nbytes", 0) for value in made.values())
-            self._known[key] = made, size
-            self._bytes += size
-            while self._bytes > MAX_BYTES and len(self._known) > 1:
-                self._bytes -= self._known.popitem(last=False)[1][1]
-        return BatchFeature(dict(self._known[key][0]))
+            self._known.put(key, made, sum(getattr(value, "nbytes", 0) for value in made.values()))
+        return BatchFeature(dict(made))
 
 
 def _flat(images: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Keys and values of the rows that run together: one slot a row, in buffers of one shape.
+"""Keys and values of the rows that run together: one slot a row, in one buffer.
 
 In: what the attention layers of one forward pass computed. Out: everything that they may look at.
 Slots know tokens by their place only; which text they hold is the batch's business.
@@ -13,33 +13,35 @@ from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
 Segment = Tensor
-"""Keys and values of a stretch of tokens, shape (layers, 2, kv_heads, tokens, head_dim)."""
+"""Keys and values of a stretch of tokens, shape (layers, 2, tokens, kv_heads, head_dim)."""
 
 LENGTH_STEP = 64
-"""Buffers grow by this many tokens at a time, so that they seldom do."""
+"""The buffer grows by this many tokens at a time, so that it seldom does."""
 
 
 class Slots:
-    """The buffers, and the window of rows that the next forward pass reads and writes.
+    """The buffer, and the window of rows that the next forward pass reads and writes.
 
-    Buffers have shape (rows, kv_heads, length, head_dim). Their last column takes what padding
+    The buffer has shape (layers, 2, rows, length, kv_heads, head_dim). Its last column takes what padding
     writes; nobody reads it.
     """
 
     def __init__(self, layers: int):
         self.cache = Cache(layers=[_SlotLayer(self, index) for index in range(layers)])
-        self._buffers: list[tuple[Tensor, Tensor] | None] = [None] * layers
+        self._layers = layers
+        self._buffer: Tensor | None = None
         self._rows = self._length = 0
-        self._first = self._width = 0
-        self._columns = torch.zeros(0, 0, dtype=torch.long)
+        self._window = slice(0)
+        self._width = 0
+        self._places: tuple[Any, Any] = (slice(0), slice(0))
 
     @property
     def bytes(self) -> int:
-        """Memory of the buffers."""
-        return sum(part.nbytes for pair in self._buffers if pair for part in pair)
+        """Memory of the buffer."""
+        return 0 if self._buffer is None else self._buffer.nbytes
 
     def capacity(self, rows: int, length: int) -> int:
-        """Tokens that the buffers hold once there is room for `rows` rows of `length` tokens."""
+        """Tokens that the buffer holds once there is room for `rows` rows of `length` tokens."""
         return max(self._rows, _power_of_two(rows)) * max(self._length, _in_steps(length))
 
     def reserve(self, rows: int, length: int) -> None:
@@ -48,8 +50,8 @@ class Slots:
         self._length = max(self._length, _in_steps(length))
 
     def release(self) -> None:
-        """Give the buffers' memory back; only where no row is in use."""
-        self._buffers = [None] * len(self._buffers)
+        """Give the buffer's memory back; only where no row is in use."""
+        self._buffer = None
         self._rows = self._length = 0
 
     def open(self, first: int, starts: Sequence[int], counts: Sequence[int], device: torch.device) -> Tensor:
@@ -62,10 +64,14 @@ class Slots:
         self.reserve(first + len(starts), max(start + count for start, count in zip(starts, counts, strict=True)))
         offsets = torch.tensor([start + count - tokens for start, count in zip(starts, counts, strict=True)])
         places = offsets[:, None] + torch.arange(tokens)
-        padding = torch.arange(tokens) < tokens - torch.tensor(counts)[:, None]
-        self._first = first
+        self._window = slice(first, first + len(starts))
         self._width = int(places.max()) + 1
-        self._columns = places.masked_fill(padding, self._length - 1).to(device)
+        if len({*starts}) == len({*counts}) == 1:
+            self._places = (self._window, slice(starts[0], self._width))
+            return places.to(device)
+        padding = torch.arange(tokens) < tokens - torch.tensor(counts)[:, None]
+        rows = torch.arange(first, first + len(starts))[:, None]
+        self._places = (rows.to(device), places.masked_fill(padding, self._length - 1).to(device))
         return places.masked_fill(padding, 0).to(device)
 
     def mask(self, places: Tensor, dtype: torch.dtype) -> Tensor:
@@ -76,53 +82,43 @@ class Slots:
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Take new keys and values, shape (rows, kv_heads, tokens, head_dim); returns all that the rows hold."""
-        rows = slice(self._first, self._first + keys.shape[0])
-        found = []
-        for buffer, new in zip(self._buffer(layer, keys, values), (keys, values), strict=True):
-            window = buffer[rows]
-            if self._columns.shape[1] == 1:
-                window[torch.arange(len(window), device=new.device), :, self._columns[:, 0]] = new[:, :, 0]
-            else:
-                window[torch.arange(len(window), device=new.device)[:, None], :, self._columns] = new.transpose(1, 2)
-            found.append(window[:, :, : self._width])
-        return found[0], found[1]
+        held = self._room(keys.transpose(1, 2))[layer]
+        held[0][self._places] = keys.transpose(1, 2)
+        held[1][self._places] = values.transpose(1, 2)
+        seen = held[:, self._window, : self._width].transpose(2, 3)
+        return seen[0], seen[1]
 
     def copy(self, row: int, start: int, end: int) -> Segment:
-        """Keys and values of a row's tokens from `start` to `end`."""
-        return torch.stack([torch.stack([part[row, :, start:end] for part in pair]) for pair in self._filled()])
+        """Keys and values of a row's tokens from `start` to `end`; something must have been written before."""
+        return self._filled()[:, :, row, start:end].clone()
 
     def restore(self, row: int, start: int, segment: Segment) -> None:
         """Put keys and values into a row from `start` on; `reserve` the room before."""
-        end = start + segment.shape[3]
-        for layer, (keys, values) in enumerate(segment.unbind()):
-            for buffer, part in zip(self._buffer(layer, keys[None], values[None]), (keys, values), strict=True):
-                buffer[row, :, start:end] = part
+        self._room(segment[0])[:, :, row, start : start + segment.shape[2]] = segment
 
     def move(self, source: int, target: int, length: int) -> None:
         """Let a row take over the slot of another."""
-        for pair in self._filled():
-            for buffer in pair:
-                buffer[target, :, :length] = buffer[source, :, :length]
+        buffer = self._filled()
+        buffer[:, :, target, :length] = buffer[:, :, source, :length]
 
-    def _filled(self) -> list[tuple[Tensor, Tensor]]:
-        return [pair for pair in self._buffers if pair]
+    def _filled(self) -> Tensor:
+        if self._buffer is None:
+            raise RuntimeError("got no buffer, expected one; write or restore before")
+        return self._buffer
 
-    def _buffer(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Buffers of a layer, made or grown as needed. Zeros: what is hidden is still multiplied, by 0."""
-        old = self._buffers[layer]
-        if old and old[0].shape[0] >= self._rows and old[0].shape[2] >= self._length:
+    def _room(self, like: Tensor) -> Tensor:
+        """The buffer, made or grown as needed. Zeros: what is hidden is still multiplied, by 0.
+
+        like: of its type, device, heads and their size, shape (..., kv_heads, head_dim).
+        """
+        old = self._buffer
+        if old is not None and old.shape[2] >= self._rows and old.shape[3] >= self._length:
             return old
-        made = []
-        for index, like in enumerate((keys, values)):
-            rows = max(self._rows, old[index].shape[0]) if old else self._rows
-            length = max(self._length, old[index].shape[2]) if old else self._length
-            buffer = like.new_zeros(rows, like.shape[1], length, like.shape[3])
-            if old:
-                buffer[: old[index].shape[0], :, : old[index].shape[2]] = old[index]
-            made.append(buffer)
-        pair = (made[0], made[1])
-        self._buffers[layer] = pair
-        return pair
+        made = like.new_zeros(self._layers, 2, self._rows, self._length, *like.shape[-2:])
+        if old is not None:
+            made[:, :, : old.shape[2], : old.shape[3]] = old
+        self._buffer = made
+        return made
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -162,5 +158,5 @@ def _power_of_two(rows: int) -> int:
 
 
 def _in_steps(length: int) -> int:
-    """Length of a buffer for `length` tokens and the column of padding."""
+    """Length of the buffer for `length` tokens and the column of padding."""
     return -(-(length + 1) // LENGTH_STEP) * LENGTH_STEP

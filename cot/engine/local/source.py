@@ -1,6 +1,6 @@
 """Where a checkpoint's files are: a local folder, or a hub id that the user named.
 
-In: a folder or `owner/name`. Out: a folder with a config and safetensors weights, and its revision.
+In: `embedded`, a folder or `owner/name`. Out: a folder with a config and safetensors weights, and its revision.
 Reads no model. Reaches the network for a hub id only.
 """
 
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cot.config import CALIBRATION_FILE
+from cot.config import CALIBRATION_FILE, weights_folder
 from cot.errors import EngineError
 from cot.source import shown
 
@@ -43,7 +43,7 @@ class Source:
 
 
 def find_source(model: str | Path, *, revision: str | None = None) -> Source:
-    """The checkpoint that `model` names: a folder if it exists, else a hub id, downloaded or from the hub's cache.
+    """The checkpoint that `model` names: `embedded`, a folder, or a hub id, downloaded or from its cache.
 
     revision: branch, tag or commit of a hub id; a folder has none.
     Raises EngineError if there is no such folder or hub id, or it lacks a config or safetensors weights.
@@ -79,6 +79,8 @@ def _checked_id(model: str | Path) -> str:
 
 def _folder(model: str | Path) -> Path | None:
     """The folder that `model` names, if there is one."""
+    if model == "embedded":
+        return weights_folder()
     # An unknown home folder, or a name that no folder can have, is no folder either.
     with contextlib.suppress(OSError, RuntimeError, ValueError):
         folder = Path(model).expanduser()
@@ -159,7 +161,7 @@ def _download(model: str, revision: str | None, wanted: list[str]) -> Path:
         reason = "it has no such revision"
     except hub.RepositoryNotFoundError:
         reason = "there is no such model, or it is private"
-    except (hub.HFValidationError, hub.HfHubHTTPError, OSError) as error:
+    except (hub.HFValidationError, hub.HfHubHTTPError, OSError, ValueError, ImportError) as error:
         cause = error.__cause__ or error
         reason = f"not in the local cache, and not reachable ({_first_line(cause)}): check the name and the network"
     raise EngineError(f"cannot get {model}{at} from {constants.ENDPOINT}: {reason}; or {INSTEAD}")

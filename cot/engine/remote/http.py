@@ -18,7 +18,7 @@ import httpx
 import cot
 from cot.engine.remote.address import Address, ApiKey
 from cot.engine.remote.status import PassingError, RefusedError, clean, passes, refusal, retry_after, server_message
-from cot.errors import EngineError
+from cot.errors import EngineError, reason
 
 T = TypeVar("T")
 Reader = Callable[[AsyncIterator[bytes]], Awaitable[T]]
@@ -74,14 +74,20 @@ class Http:
         headers = {"User-Agent": f"cot/{cot.__version__}", "Accept-Encoding": "identity"}
         if key.value:
             headers["Authorization"] = f"Bearer {key.value}"
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(limits.silence_timeout_seconds, connect=limits.connect_timeout_seconds),
-            limits=httpx.Limits(max_connections=limits.max_concurrency),
-            follow_redirects=False,
-            verify=tls,
-            transport=transport,
-        )
+        try:
+            self._client = httpx.AsyncClient(
+                headers=headers,
+                timeout=httpx.Timeout(limits.silence_timeout_seconds, connect=limits.connect_timeout_seconds),
+                limits=httpx.Limits(max_connections=limits.max_concurrency),
+                follow_redirects=False,
+                verify=tls,
+                transport=transport,
+            )
+        except (ImportError, ValueError) as error:
+            raise EngineError(
+                f"a proxy named in the environment cannot be used: {reason(error)}; expected http://host:port in "
+                "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; unset them if none is needed"
+            ) from error
 
     async def close(self) -> None:
         """End the connections."""

@@ -1,0 +1,76 @@
+"""The gate: whether the scores of a run hold against those of an earlier one, the `summary.json` of which was kept.
+
+In: a baseline and a run. Out: what fell below the baseline's interval. It compares no sample with another.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from cot.errors import DataError, UsageError, reason
+from cot.evaluate.ablation import Ablation
+from cot.evaluate.definition import TaskIdentity
+from cot.evaluate.summary import Part, Summary
+
+MAX_BYTES: Final = 10_000_000
+
+
+def read_baseline(path: Path) -> Summary:
+    """A kept `summary.json`. Raises DataError for a file that is none, or has no score to hold a run to."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}; expected the summary.json of a run") from error
+    try:
+        baseline = Summary.model_validate_json(data)
+    except ValidationError as error:
+        raise DataError(f"{path} is no summary.json of `cot eval`; expected one, kept from an earlier run") from error
+    unscored = [_name(part) for part in baseline.parts if part.interval is None]
+    if unscored or not baseline.parts or not baseline.complete:
+        raise DataError(f"{path} has no score for {', '.join(unscored) or 'anything'}; expected a complete run")
+    return baseline
+
+
+def check_comparable(
+    baseline: Summary, tasks: Sequence[TaskIdentity], strategies: Sequence[str], ablation: Ablation | None
+) -> None:
+    """Raise UsageError unless a run has all that the baseline has, over the same samples."""
+    now = {task.name: task for task in tasks}
+    then = {task.name: task for task in baseline.tasks}
+    if baseline.ablation != ablation:
+        raise UsageError(
+            f"the baseline was made with the ablation {baseline.ablation}, and this run is with {ablation}; expected"
+            " the same --ablate"
+        )
+    for part in baseline.parts:
+        if part.task not in now or part.strategy not in strategies:
+            raise UsageError(f"the baseline has {_name(part)}, which is not run; expected at least what it has")
+        before, after = then.get(part.task), now[part.task]
+        if before is None or (before.version, before.data_sha256) != (after.version, after.data_sha256):
+            raise UsageError(
+                f"the baseline has {before.n if before else 'no'} samples of {part.task}, and not those {after.n} of"
+                " this run; expected the same version, data, --limit and --shuffle; if these are to be others, make a"
+                " new baseline"
+            )
+
+
+def fallen(baseline: Summary, summary: Summary) -> list[str]:
+    """One line for each score that is below the baseline's interval, or is none."""
+    now = {(part.task, part.strategy): part for part in summary.parts}
+    lines = []
+    for part in baseline.parts:
+        found = now.get((part.task, part.strategy))
+        score = found.score if found else None
+        if part.interval is None or part.score is None or (score is not None and score >= part.interval[0]):
+            continue
+        low, high = (100 * bound for bound in part.interval)
+        got = "has no score" if score is None else f"fell to {100 * score:.1f}%"
+        lines.append(f"{_name(part)} {got}; the baseline is {100 * part.score:.1f}% [{low:.1f}, {high:.1f}]")
+    return lines
+
+
+def _name(part: Part) -> str:
+    return f"{part.task} {part.strategy}"
