@@ -136,7 +136,7 @@ def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, l
     for source in get_args(Source)[:3]:
         fitted = _answers(half, source, tuning.temperature)
         if len(fitted) >= MIN_ANSWERS:
-            slope, shift = fit_scale([a.confidence for a in fitted], [a.right for a in fitted])
+            slope, shift = fit_scale([a.confidence for a in fitted], [a.right for a in fitted], source)
             scale = {f"{source}_slope": round(slope, 4), f"{source}_shift": round(shift, 4)}
             tuning = tuning.model_copy(update=scale)
         if checked := _answers(others, source, tuning.temperature):

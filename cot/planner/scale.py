@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cot.errors import DataError
-from cot.planner.tuning import logit
+from cot.planner.tuning import log_odds, logit
+from cot.step import Source
 
 MIN_ANSWERS: Final = 30
 """With fewer answers a scale would fit chance."""
@@ -21,7 +22,7 @@ _STEPS: Final = 100
 _RIDGE: Final = 1e-6
 
 
-def fit_scale(confidences: Sequence[float], right: Sequence[bool]) -> tuple[float, float]:
+def fit_scale(confidences: Sequence[float], right: Sequence[bool], source: Source = "direct") -> tuple[float, float]:
     """Slope >= 0 and shift of the likeliest logistic curve over the log-odds of the confidences.
 
     Platt (1999), "Probabilistic outputs for support vector machines", with its smoothed targets, by Newton's method
@@ -34,7 +35,7 @@ def fit_scale(confidences: Sequence[float], right: Sequence[bool]) -> tuple[floa
             f"got {len(confidences)} confidences and {len(right)} outcomes; expected as many, and at least"
             f" {MIN_ANSWERS}"
         )
-    x = np.array([logit(confidence) for confidence in confidences])
+    x = np.array([log_odds(confidence, source) for confidence in confidences])
     hits = np.array(right, bool)
     target = np.where(hits, (hits.sum() + 1) / (hits.sum() + 2), 1 / ((~hits).sum() + 2))
     slope, shift = _newton(x, target)

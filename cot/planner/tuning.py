@@ -15,6 +15,9 @@ from cot.step import Source
 MAX_LOGIT: Final = 16.0
 """Log-odds beyond it, which no set of samples can tell apart, count as this."""
 
+MAX_VOTE_LOGIT: Final = 3.0
+"""The same for votes: a handful that all say the same is no certainty, and must not outweigh all the others."""
+
 Slope = Annotated[float, Field(ge=0, le=100)]
 Shift = Annotated[float, Field(ge=-100, le=100)]
 
@@ -55,7 +58,7 @@ class Tuning(BaseModel):
         slope, shift = getattr(self, f"{source}_slope"), getattr(self, f"{source}_shift")
         if (slope, shift) == (1.0, 0.0):
             return confidence
-        return 1 / (1 + math.exp(-_bounded(slope * logit(confidence) + shift)))
+        return 1 / (1 + math.exp(-_bounded(slope * log_odds(confidence, source) + shift)))
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any]) -> "Tuning":
@@ -74,6 +77,12 @@ class Tuning(BaseModel):
 
 
 _RECORDED: Final = "tuning: {}"
+
+
+def log_odds(confidence: float, source: Source) -> float:
+    """Natural log-odds of a confidence, within what its source can tell apart."""
+    most = MAX_VOTE_LOGIT if source == "vote" else MAX_LOGIT
+    return max(-most, min(most, logit(confidence)))
 
 
 def logit(probability: float) -> float:

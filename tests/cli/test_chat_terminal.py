@@ -30,6 +30,7 @@ class Terminal:
             "PYTHONPATH": f"{SCRIPT.parent}:{SCRIPT.parent.parent.parent}",
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_CONFIG_HOME": str(folder / "config"),
+            "COT_STRATEGY": "decompose",
             **environment,
         }
 
@@ -102,13 +103,13 @@ def terminal(tmp_path):
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 15)])
 def test_attach_ask_follow_up_undo_and_switch(terminal, columns, rows):
     chat = terminal(columns, rows).start("red.png")
-    chat.wait("[1] red.png 8 x 6", "embedded | route | 1 image")
+    chat.wait("[1] red.png 8 x 6", "embedded | decompose | 1 image")
     chat.type(APPLES)
     shown = chat.wait("└─ answer: yes  81%", "150 prompt tokens, 30 cached")
     assert shown.count("├─ #1 How many apples are there?") == 1
     chat.type("/steps off")
     chat.type("and the red ones? blue\\ one.png")
-    chat.wait("[2] blue one.png 8 x 6", "scripted, route, 2 images")
+    chat.wait("[2] blue one.png 8 x 6", "scripted, decompose, 2 images")
     chat.type("/undo")
     chat.wait("took back: and the red ones?")
     chat.type("/strategy direct")
@@ -166,11 +167,11 @@ def test_a_dumb_terminal_without_colour_while_the_model_loads(terminal):
 @pytest.mark.slow
 def test_completion_and_loading_are_shown(terminal):
     chat = terminal(LOAD_SECONDS="5").start("red.png")
-    chat.wait("embedded: loading | route | 1 image")
+    chat.wait("embedded: loading | decompose | 1 image")
     chat.type("/strat", "Tab")
     chat.wait("/strategy")
     chat.type(" ver", "Tab")
     chat.wait("/strategy verify")
-    chat.wait("embedded | route | 1 image")
+    chat.wait("embedded | decompose | 1 image")
     chat.type("")
     chat.wait("strategy: verify")

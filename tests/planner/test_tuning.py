@@ -49,3 +49,9 @@ def test_a_trace_holds_all_of_it():
 def test_numbers_are_checked(numbers):
     with pytest.raises(ValidationError):
         Tuning(**numbers)
+
+
+def test_votes_that_all_agree_are_no_certainty():
+    tuning = Tuning(vote_slope=1, vote_shift=-1e-9)
+    assert tuning.calibrated(1.0, "vote") == pytest.approx(1 / (1 + math.exp(-3)))
+    assert tuning.calibrated(0.6, "vote") == pytest.approx(0.6)
