@@ -2,14 +2,14 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-IMAGE ?= examples/market.png
-QUESTION ?= Are there more apples than cars?
+IMAGE ?= examples/garden.png
+QUESTION ?= How many butterflies and tulips are there in total?
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 
-.PHONY: demo test lint types check format lock clean python
+.PHONY: demo calibration test lint types check format lock clean python
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core
@@ -17,6 +17,11 @@ demo: $(VENV)/core
 	@echo "What next: $(BIN)/cot trace show last              how it came to that" >&2
 	@echo "           $(BIN)/cot chat examples/garden.png     talk about a picture" >&2
 	@echo "           $(BIN)/cot ask YOUR.png 'How many?'     what it can see, README.md says" >&2
+
+# To be made again whenever the weights are: other weights do not use it.
+calibration: $(VENV)/all
+	$(BIN)/cot calibrate embedded --limit 600 --no-votes --out cot/weights/calibration.json
+	rm -f cot/weights/calibration.json.before
 
 test: $(VENV)/all
 	$(BIN)/python -m pytest

@@ -27,11 +27,12 @@ from cot.engine.base import (
     TokenLogprob,
     Usage,
 )
-from cot.errors import EngineError, TraceError, UsageError
+from cot.errors import CotError, EngineError, TraceError, UsageError, reason
 from cot.image import LoadedImage, load_image
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
-from cot.planner.run import STRATEGIES, run
+from cot.planner.run import check_strategy, run
+from cot.planner.tuning import Tuning
 from cot.question import Question
 from cot.trace.diff import Diff, diff_traces
 from cot.trace.event import Call, RunStarted, TracedImage
@@ -110,10 +111,10 @@ async def replay(trace: Trace) -> Replay:
     Raises TraceError if the trace has no beginning, its images are not beside it, or its strategy is not known.
     """
     started = _started(trace)
-    if started.strategy not in STRATEGIES:
-        raise TraceError(
-            f"{trace.path} was made by the strategy {started.strategy!r}; this version knows {', '.join(STRATEGIES)}"
-        )
+    try:
+        check_strategy(started.strategy)
+    except CotError as error:
+        raise TraceError(f"{trace.path} was made by the strategy {started.strategy!r}: {error}") from error
     finished = trace.finished
     clock_ran_out = finished is not None and finished.stop_reason == "budget_seconds"
     engine = RecordedEngine(trace.calls, _info(started), clock_ran_out=clock_ran_out)
@@ -122,7 +123,7 @@ async def replay(trace: Trace) -> Replay:
         with Recorder(Path(folder)) as recorder:
             await run(
                 started.strategy, recorded_question(trace), engine, budget, seed=started.seed, recorder=recorder,
-                settings=started.settings,
+                settings=started.settings, tuning=_tuning(trace, started),
             )  # fmt: skip
         again = read_trace(recorder.path)
     found = diff_traces(trace, again)
@@ -153,6 +154,14 @@ def recorded_budget(trace: Trace) -> Budget:
         return Budget(**given)
     except UsageError as error:
         raise TraceError(f"{trace.path} holds a budget that no run has: {error}") from error
+
+
+def _tuning(trace: Trace, started: RunStarted) -> Tuning:
+    """The numbers that the recorded run went by."""
+    try:
+        return Tuning.recorded(started.settings)
+    except ValueError as error:
+        raise TraceError(f"{trace.path} holds a tuning that no run has: {reason(error)}") from error
 
 
 def _differences(trace: Trace, again: Trace, found: Diff) -> Iterable[str]:

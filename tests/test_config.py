@@ -53,7 +53,7 @@ def refused(**environment: str) -> str:
 def test_defaults() -> None:
     settings, origins = load_settings({}, environment={})
     assert settings == Settings()
-    assert (settings.model, settings.strategy, settings.device, settings.seed) == ("embedded", "decompose", "auto", 0)
+    assert (settings.model, settings.strategy, settings.device, settings.seed) == ("embedded", "route", "auto", 0)
     assert settings.trace_dir.parts[-2:] == ("cot", "traces")
     assert origins == dict.fromkeys(NAMES, "default")
 
@@ -94,7 +94,7 @@ def test_settings_are_frozen() -> None:
         ("quantize = 'nf5'", "'nf5'", "text like none, nf4, fp4, int8"),
         ("kv_memory = '2GB'", "'2GB'", "text like auto, 512MiB, 2GiB"),
         ("kv_memory = '0MiB'", "'0MiB'", "text like auto, 512MiB, 2GiB"),
-        ("strategy = '../x'", "'../x'", "text like decompose, direct"),
+        ("strategy = '../x'", "'../x'", "text like route, decompose"),
         ("trace_dir = 3", "3", "the path of a folder, as text"),
         ("calibration = 3", "3", "text like calibration.json"),
         ("trace_dir = ''", "''", "the path of a folder, as text"),

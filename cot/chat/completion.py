@@ -16,13 +16,12 @@ from cot.chat.command import COMMANDS
 from cot.chat.event import Detail
 from cot.chat.mention import ENDINGS
 from cot.config import NAMES
-from cot.planner.run import STRATEGIES
+from cot.planner.run import strategy_names
 from cot.trace.plain import plain
 
 MAX_FILES: Final = 200
 _LAST_WORD: Final = re.compile(r"(?:\\.|\S)*$")
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "strategy": tuple(STRATEGIES),
     "set": NAMES,
     "steps": get_args(Detail),
     "model": ("embedded",),
@@ -48,11 +47,16 @@ class LineCompleter(Completer):
                     yield Completion(f"/{name}", -len(text), display=what.usage, display_meta=what.help)
             return
         known = command[1:] if command[:1] == "/" and command[1:] in COMMANDS else ""
-        options = tuple(map(str, range(1, self._images() + 1))) if known == "drop" else _OPTIONS.get(known, ())
+        options = self._options(known)
         if text == f"{command} {word}":
             yield from (Completion(option, -len(word)) for option in options if option.startswith(word))
         if known in _WITH_PATHS or (not known and "/" in word):
             yield from _paths(word, folders_only=known == "model")
+
+    def _options(self, command: str) -> tuple[str, ...]:
+        if command == "drop":
+            return tuple(map(str, range(1, self._images() + 1)))
+        return strategy_names() if command == "strategy" else _OPTIONS.get(command, ())
 
 
 def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:

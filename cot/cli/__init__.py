@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from cot import __version__
-from cot.cli import ask, chat, compare, config, models, prompts, report, runs, trace, train
+from cot.cli import ask, calibrate, chat, compare, config, models, prompts, report, runs, trace, train
 from cot.cli import eval as evaluation
 from cot.cli.streams import write_nowhere
 from cot.errors import CotError
@@ -50,6 +50,7 @@ app.command("eval")(evaluation.evaluate_tasks)
 app.command("compare")(compare.compare_runs)
 app.command("report")(report.report_runs)
 app.command("chat")(chat.chat)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(runs.app, name="runs")

@@ -7,6 +7,7 @@ or is below the gate, 2 a wrong command line or task, 130 interrupted.
 import asyncio
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -112,7 +113,7 @@ def choose(suite: "Suite", *, data: Path | None, limit: int | None, shuffle: boo
     from cot.task import load_task
 
     # All task files are read before the first sample is.
-    loaded = {name: load_task(name, data=data, loaders=_loaders()) for name in suite.tasks}
+    loaded = {name: load_task(name, data=data, loaders=loaders()) for name in suite.tasks}
     limits = {name: [most for most in (limit, own) if most is not None] for name, own in suite.tasks.items()}
     return [
         select(task, limit=min(limits[name], default=None), shuffle=shuffle, seed=seed) for name, task in loaded.items()
@@ -133,13 +134,11 @@ def make_options(
     from cot.evaluate.asking import Asking
     from cot.evaluate.runner import Options
     from cot.planner.budget import Budget
-    from cot.planner.tuning import load_tuning
 
     asking = Asking(
         budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
         language=settings.language,
-        tuning=load_tuning(settings.calibration, settings.model),
         ablation=find_ablation(ablate, strategies),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
@@ -152,6 +151,7 @@ def _run(
     folder: "RunFolder", selections: "list[Selection]", settings: "Settings", options: "Options", output: "EvalOutput"
 ) -> "Summary":
     from cot.evaluate import evaluate
+    from cot.planner.calibration_file import tuning_for
 
     async def run(engine: "Engine") -> "Summary":
         try:
@@ -162,6 +162,10 @@ def _run(
     engine = load_engine(settings)
     if engine.info.note:
         output.say(f"note: {engine.info.note}")
+    tuning, note = tuning_for(settings, engine.info)
+    options = replace(options, asking=replace(options.asking, tuning=tuning))
+    if note:
+        output.say(f"note: {note}")
     try:
         return asyncio.run(run(engine))
     except KeyboardInterrupt:
@@ -171,7 +175,8 @@ def _run(
         output.close()
 
 
-def _loaders() -> "dict[str, Loader]":
+def loaders() -> "dict[str, Loader]":
+    """The loaders by name, with the one of generated data."""
     from cot.dataset import LOADERS
 
     return {**LOADERS, "generated": _drawn, "easy-vqa": _drawn}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from cot.config import Settings
 from cot.engine.base import Engine
 from cot.planner.budget import Budget
+from cot.planner.calibration_file import tuning_for
 from cot.planner.run import Outcome, run
-from cot.planner.tuning import load_tuning
 from cot.question import Question
 from cot.step import Step
 from cot.trace.record import Recorder
@@ -30,6 +30,7 @@ async def ask(
     Raises UsageError for an unknown strategy, ConfigError for a wrong calibration file, and TraceError if the trace
     cannot be written.
     """
+    tuning, note = tuning_for(settings, engine.info)
     return await run(
         settings.strategy,
         question,
@@ -37,8 +38,9 @@ async def ask(
         budget or Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
         language=settings.language,
-        tuning=load_tuning(settings.calibration, settings.model),
+        tuning=tuning,
         recorder=recorder,
         on_step=on_step,
         settings=settings.model_dump(mode="json"),
+        note=note,
     )

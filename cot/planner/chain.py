@@ -71,7 +71,7 @@ class Chain:
         """Set once the model must not be asked any more."""
         self.allowance = Allowance(budget)
         self._engine = engine
-        self._language = language
+        self.language = language
         self._recorder = recorder
         self._on_step = on_step
         self._steps: list[Step] = []
@@ -106,9 +106,9 @@ class Chain:
 
     def render(self, template: str, **inputs: Any) -> Rendered:
         """Render a template in the chain's language; say so where it exists in English only."""
-        loaded = load_template(template, language=self._language)
-        if loaded.language != self._language:
-            self.note(f"{template} has no translation into {self._language!r}; the English one is used")
+        loaded = load_template(template, language=self.language)
+        if loaded.language != self.language:
+            self.note(f"{template} has no translation into {self.language!r}; the English one is used")
         return loaded.render(**inputs)
 
     async def ask(

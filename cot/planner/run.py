@@ -11,6 +11,7 @@ import platform
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import cot
@@ -21,6 +22,7 @@ from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
+from cot.planner.own import follow_own, load_own, own_strategies
 from cot.planner.reason import reason
 from cot.planner.route import route
 from cot.planner.tuning import Tuning
@@ -37,7 +39,7 @@ Strategy = Callable[[Chain], Awaitable[Conclusion]]
 STRATEGIES: Final[dict[str, Strategy]] = {
     "direct": direct, "decompose": decompose, "cot": reason, "vote": vote, "verify": verify, "route": route,
 }  # fmt: skip
-"""By the name that users give."""
+"""By the name that users give; users' own come beside them."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,23 @@ class Outcome:
 
 
 def check_strategy(name: str) -> None:
-    """Raises UsageError for a strategy that there is not."""
-    if name not in STRATEGIES:
-        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
+    """Raises UsageError for a strategy that there is not, and PromptError for one of the user's own that is wrong."""
+    find_strategy(name)
+
+
+def strategy_names() -> tuple[str, ...]:
+    """All strategies: those that ship, then the user's own."""
+    return (*STRATEGIES, *(name for name in own_strategies() if name not in STRATEGIES))
+
+
+def find_strategy(name: str) -> Strategy:
+    """The strategy of this name. Raises UsageError if there is none, and PromptError for an own one that is wrong."""
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    own = load_own(name) if name.isidentifier() else None
+    if own is None:
+        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
+    return partial(follow_own, name, own[0])
 
 
 async def run(
@@ -74,16 +90,18 @@ async def run(
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
+    note: str = "",
     exchange_answers: bool = False,
 ) -> Outcome:
     """Answer a question.
 
     language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
+    note: what a person should know of how it is run.
     exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
-    check_strategy(strategy)
+    chosen = find_strategy(strategy)
     budget = budget or Budget()
     chain = Chain(
         question,
@@ -97,10 +115,12 @@ async def run(
         exchange_answers=exchange_answers,
     )
     if recorder:
-        numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
+        numbers = dataclasses.asdict(budget) | (tuning.recordable if tuning else {})
         _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
+    if note:
+        chain.note(note)
     try:
-        conclusion = await _conclude(STRATEGIES[strategy], chain)
+        conclusion = _calibrated(await _conclude(chosen, chain), chain.tuning)
     except TraceError:
         raise
     except BaseException as error:
@@ -126,6 +146,16 @@ async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
     except CotError as error:
         chain.note(str(error))
         return Conclusion(chain.best or unknown(), "error")
+
+
+def _calibrated(conclusion: Conclusion, tuning: Tuning) -> Conclusion:
+    """The conclusion with an honest confidence; the answer keeps the one that it had."""
+    answer = conclusion.answer
+    confidence = tuning.calibrated(answer.confidence, answer.source)
+    if confidence == answer.confidence:
+        return conclusion
+    changed = answer.model_copy(update={"confidence": confidence, "uncalibrated": answer.confidence})
+    return dataclasses.replace(conclusion, answer=changed)
 
 
 def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, report: bool = True) -> None:

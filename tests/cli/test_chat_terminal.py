@@ -30,6 +30,7 @@ class Terminal:
             "PYTHONPATH": f"{SCRIPT.parent}:{SCRIPT.parent.parent.parent}",
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_CONFIG_HOME": str(folder / "config"),
+            "COT_STRATEGY": "decompose",
             **environment,
         }
 
