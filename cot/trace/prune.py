@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cot.errors import TraceError
-from cot.trace.listing import folder_names, started_at
+from cot.trace.folder import folder_names, started_at
 from cot.trace.lock import is_held
 from cot.trace.record import IMAGES_FOLDER, TRACE_FILE
 

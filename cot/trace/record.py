@@ -17,6 +17,7 @@ from typing import Final, Self
 from cot.errors import TraceError
 from cot.image import LoadedImage
 from cot.trace.event import SCHEMA, Call, Note, RunFinished, RunStarted, StepTaken
+from cot.trace.folder import STAMP
 from cot.trace.lock import hold
 
 TRACE_FILE: Final = "trace.jsonl"
@@ -43,7 +44,7 @@ class Recorder:
 
     def __init__(self, trace_dir: Path) -> None:
         """Make a new run folder in `trace_dir`, which is made if missing. Raises TraceError if it cannot be."""
-        name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        name = datetime.now(UTC).strftime(STAMP)
         self.folder: Final = trace_dir / f"{name}-{secrets.token_hex(4)}"
         self._start = time.perf_counter()
         self._next = 0
