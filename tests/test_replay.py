@@ -77,7 +77,7 @@ def test_a_changed_prompt_is_shown_from_where_it_differs(tmp_path):
 
 def test_changed_parsing_is_told_step_by_step(tmp_path):
     trace = made(tmp_path)
-    trace.path.write_text(trace.path.read_text().replace('"raw": "3", "value": 3', '"raw": "3", "value": 4'))
+    trace.path.write_text(trace.path.read_text().replace('"raw":"3","value":3', '"raw":"3","value":4'))
     found = again(read(trace.path))
     assert found.differences == ("#1 How many apples are there?: differs in parsed",)
 
@@ -114,6 +114,6 @@ def test_the_recorded_image_is_wanted(tmp_path, damage):
 
 def test_an_unknown_strategy_is_said(tmp_path):
     trace = made(tmp_path)
-    trace.path.write_text(trace.path.read_text().replace('"strategy": "decompose"', '"strategy": "dance"', 1))
+    trace.path.write_text(trace.path.read_text().replace('"strategy":"decompose"', '"strategy":"dance"', 1))
     with pytest.raises(TraceError, match="made by the strategy 'dance'"):
         again(read(trace.path))

@@ -17,7 +17,8 @@ from cot.errors import TraceError
 from cot.source import shown
 from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.folder import newest
-from cot.trace.record import TRACE_FILE, image_path
+from cot.trace.images import image_path
+from cot.trace.record import TRACE_FILE
 
 MAX_LINE_BYTES: Final = 4 * 2**20
 MAX_EVENTS: Final = 100_000

@@ -82,8 +82,8 @@ def test_regions_are_four_numbers_in_order(tmp_path):
     assert not list(regions(trace))
     text = (
         trace.path.read_text()
-        .replace('"wants": "count"', '"wants": "region"')
-        .replace('"value": 3,', '"value": "1 2 30 40",')
+        .replace('"wants":"count"', '"wants":"region"')
+        .replace('"value":3,', '"value":"1 2 30 40",')
     )
     trace.path.write_text(text)
     assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0))]

@@ -128,9 +128,7 @@ def test_a_torn_trace_is_shown(tmp_path):
 def test_regions_lie_on_the_image(tmp_path):
     path = recorded(tmp_path)
     text = (
-        path.read_text()
-        .replace('"wants": "count"', '"wants": "region"')
-        .replace('"value": 3,', '"value": "0 0.5 0.5 1",')
+        path.read_text().replace('"wants":"count"', '"wants":"region"').replace('"value":3,', '"value":"0 0.5 0.5 1",')
     )
     path.write_text(text)
     (region,) = [e for e in assert_safe(traces_page([read(path)])).all("rect") if e["class"] == "region"]
