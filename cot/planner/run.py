@@ -39,6 +39,9 @@ STRATEGIES: Final[dict[str, Strategy]] = {
 }  # fmt: skip
 """By the name that users give."""
 
+TUNING_PREFIX: Final = "tuning: "
+"""How the numbers that a strategy went by are named among the settings of a trace."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -87,8 +90,9 @@ async def run(
         question, engine, budget, seed=seed, language=language, tuning=tuning, recorder=recorder, on_step=on_step
     )
     if recorder:
-        numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
+        how = {"language": language, **dataclasses.asdict(budget)}
+        how |= {f"{TUNING_PREFIX}{name}": value for name, value in tuning or ()}
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how})
     try:
         conclusion = await _conclude(STRATEGIES[strategy], chain)
     except TraceError:

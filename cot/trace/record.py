@@ -69,7 +69,7 @@ class Recorder:
             return keep_image(self.folder, image, shared=self.folder.parent)
         except OSError as error:
             raise TraceError(
-                f"cannot keep an image in {self.folder}: {error}; free some space or name another folder"
+                f"cannot write an image to {self.folder}: {error}; free some space or name another folder"
             ) from error
 
     def close(self) -> None:

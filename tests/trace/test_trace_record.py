@@ -14,6 +14,8 @@ from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTake
 from cot.trace.read import MAX_LINE_BYTES, find_trace, read_trace
 from cot.trace.record import Recorder
 
+pytestmark = pytest.mark.no_replay("events that no run made")
+
 HASH = "0" * 64
 ANSWER = FinalAnswer(text="3", value=3, raw="3", confidence=0.5)
 EVENTS: list[Event] = [
