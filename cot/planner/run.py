@@ -115,8 +115,8 @@ async def run(
         exchange_answers=exchange_answers,
     )
     if recorder:
-        numbers = dataclasses.asdict(budget) | (tuning.recordable if tuning else {})
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
+        how = {"language": language, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how})
     if note:
         chain.note(note)
     try:

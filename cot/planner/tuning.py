@@ -64,19 +64,19 @@ class Tuning(BaseModel):
     def recorded(cls, settings: Mapping[str, Any]) -> "Tuning":
         """The tuning among the settings of a trace, as `recordable` has it; what is not there has its default.
 
-        Raises ValueError for a number out of range.
+        Raises ValueError for an unknown name, or a number out of range.
         """
         return cls.model_validate(
-            {name: settings[key] for name in cls.model_fields if (key := _RECORDED.format(name)) in settings}
+            {key.removeprefix(_RECORDED): value for key, value in settings.items() if key.startswith(_RECORDED)}
         )
 
     @property
     def recordable(self) -> dict[str, float | int]:
         """All numbers by name, as traces keep them."""
-        return {_RECORDED.format(name): value for name, value in self}
+        return {f"{_RECORDED}{name}": value for name, value in self}
 
 
-_RECORDED: Final = "tuning: {}"
+_RECORDED: Final = "tuning: "
 
 
 def log_odds(confidence: float, source: Source) -> float:

@@ -35,7 +35,8 @@ async def test_the_trace_alone_tells_why(question, engine, tmp_path):
     assert [event.seq for event in trace.events] == list(range(len(trace.events)))
     started, finished = trace.started, trace.finished
     assert (started.question, started.strategy, started.seed) == (question().text, "decompose", 3)
-    assert started.settings == {"model": "embedded", "max_steps": 9, "max_tokens": 2048, "max_seconds": 300.0}
+    budget = {"max_steps": 9, "max_tokens": 2048, "max_seconds": 300.0}
+    assert started.settings == {"model": "embedded", "language": "en", **budget}
     assert started.engine["model"] == "scripted"
     assert set(started.versions) >= {"cot", "python"}
     assert started.images[0].sha256 == question().images[0].sha256
@@ -72,6 +73,7 @@ async def test_two_runs_differ_only_in_what_was_measured(question, engine, tmp_p
     assert contents[0] == contents[1]
 
 
+@pytest.mark.no_replay("which of two waiting calls the clock stops first is chance")
 async def test_seconds_are_a_hard_limit(question, engine, tmp_path):
     with Recorder(tmp_path) as recorder:
         outcome = await asyncio.wait_for(

@@ -174,7 +174,7 @@ def test_a_recipe_has_finite_times_and_rates(value: float) -> None:
         Recipe(minutes=value)
     for name in ("vision_minutes", "look_up_minutes", "learning_rate"):
         with pytest.raises(UsageError, match="expected a number of at least 0"):
-            Recipe(**{name: value})
+            Recipe(**{name: value})  # type: ignore[arg-type]
 
 
 def test_folders_that_cannot_be_written_are_told_before_training(tmp_path: Path) -> None:
