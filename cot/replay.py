@@ -96,8 +96,8 @@ class RecordedEngine:
                 raise TimeoutError
             raise EngineError(call.problem or "the recorded call has no reply")
         taken = [call]
-        # The samples of a request are calls that follow each other.
-        while len(taken) < request.n and calls and calls[0].raw is not None:
+        # The samples of a request are calls that follow each other, and the first tells what they cost together.
+        while len(taken) < request.n and calls and calls[0].raw is not None and not calls[0].measured.usage:
             taken.append(calls.pop(0))
         return _completion(taken)
 
