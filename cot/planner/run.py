@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,12 +21,14 @@ from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
+from cot.planner.follow_up import understand
 from cot.planner.reason import reason
 from cot.planner.route import route
 from cot.planner.tuning import Tuning
 from cot.planner.verify import verify
 from cot.planner.vote import vote
-from cot.question import Question
+from cot.planner.wording import Wording
+from cot.question import Earlier, Question
 from cot.step import FinalAnswer, Step, StopReason
 from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
 from cot.trace.record import Recorder
@@ -45,7 +47,9 @@ class Outcome:
     """What a question came to.
 
     seconds: wall clock, loading the model not counted. notes: what a person should know and no step says;
-    the last one tells why the chain stopped, unless it was answered.
+    the last one tells why the chain stopped, unless it was answered. question: as it was understood.
+    earlier: what was said before, as it was told to the model: where it was long, its beginning as a summary.
+    longest_tokens: of the longest prompt with its answer.
     """
 
     answer: FinalAnswer
@@ -54,6 +58,9 @@ class Outcome:
     usage: Usage
     seconds: float
     notes: tuple[str, ...] = ()
+    question: str = ""
+    earlier: Earlier = field(default_factory=Earlier)
+    longest_tokens: int = 0
 
 
 def check_strategy(name: str) -> None:
@@ -69,7 +76,7 @@ async def run(
     budget: Budget | None = None,
     *,
     seed: int = 0,
-    language: str = "en",
+    wording: Wording | None = None,
     tuning: Tuning | None = None,
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
@@ -77,18 +84,19 @@ async def run(
 ) -> Outcome:
     """Answer a question.
 
-    language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
+    wording: of the prompts, tuning: numbers that the strategy goes by; None for the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
     check_strategy(strategy)
     budget = budget or Budget()
     chain = Chain(
-        question, engine, budget, seed=seed, language=language, tuning=tuning, recorder=recorder, on_step=on_step
+        question, engine, budget, seed=seed, wording=wording, tuning=tuning, recorder=recorder, on_step=on_step
     )
     if recorder:
         numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
+        said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers, **said})
     try:
         conclusion = await _conclude(STRATEGIES[strategy], chain)
     except TraceError:
@@ -100,11 +108,16 @@ async def run(
     _finish(chain, recorder, conclusion)
     of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
     answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
-    return Outcome(answer, chain.steps, stop_reason, chain.usage, seconds, (*of_images, *chain.notes))
+    notes = (*of_images, *chain.notes)
+    return Outcome(
+        answer, chain.steps, stop_reason, chain.usage, seconds, notes,
+        chain.question.text, chain.question.earlier, chain.longest_tokens,
+    )  # fmt: skip
 
 
 async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
     try:
+        await understand(chain)
         return await strategy(chain)
     except TraceError:
         raise
