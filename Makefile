@@ -36,7 +36,7 @@ check: lint types test
 lock: $(BIN)/python
 	mkdir -p build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
-		--report build/lock.json 'torch==2.13.0' --editable '.[train,dev]'
+		--report build/lock.json 'torch==2.13.0' --editable '.[train,preview,dev]'
 	$(BIN)/python -c "$$WRITE_LOCK"
 
 define WRITE_LOCK
@@ -46,7 +46,7 @@ pins = {item["name"].lower().replace("_", "-"): item["version"].partition("+")[0
 dropped = ("nvidia-", "cuda-", "triton")
 pins = {name: pins[name] for name in sorted(pins) if name != "cot" and not name.startswith(dropped)}
 with open("requirements.lock", "w") as lock:
-    lock.write("# All that cot and its extras train and dev need, as constraints:\n")
+    lock.write("# All that cot and its extras need, as constraints:\n")
     lock.write("#   pip install --constraint requirements.lock --editable .\n")
     lock.write("# Made by 'make lock'. What torch itself pins for CUDA is left to torch.\n")
     lock.writelines(f"{name}=={version}\n" for name, version in pins.items())
@@ -65,7 +65,7 @@ $(VENV)/core: pyproject.toml requirements.lock | $(BIN)/python
 
 $(VENV)/all: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing cot with its extras into $(VENV); the first time this takes minutes."
-	$(INSTALL) --editable '.[train,dev]'
+	$(INSTALL) --editable '.[train,preview,dev]'
 	@touch $(VENV)/core $@
 
 $(BIN)/python: | python

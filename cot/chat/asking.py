@@ -38,9 +38,13 @@ async def ask(
     images: Sequence[LoadedImage],
     settings: Settings,
     engines: Engines,
+    on_engine: Callable[[EngineInfo], None],
     on_step: Callable[[Step], None],
 ) -> Turn:
-    """The turn with its answer. before: the turns that it follows. Cancelling the task gives the turn as far as it came, with `cancelled`."""
+    """The turn with its answer. Cancelling the task gives the turn as far as it came, with `cancelled`.
+
+    before: the turns that it follows. on_engine: called with what answers, once it is loaded.
+    """
     steps: list[Step] = []
 
     def keep(step: Step) -> None:
@@ -49,6 +53,7 @@ async def ask(
 
     try:
         engine = await engines.ready(settings)
+        on_engine(engine.info)
         turn = turn.model_copy(update={"model": _named(engine.info)})
         with Recorder(settings.trace_dir) as recorder:
             turn = turn.model_copy(update={"trace": storable(str(recorder.path))})

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import cot
 from cot.engine.base import Engine, Usage
-from cot.errors import CotError, TraceError, UsageError
+from cot.errors import CotError, TraceError
 from cot.planner.asked import storable
 from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
 from cot.planner.follow_up import understand
+from cot.planner.names import check_strategy
 from cot.planner.reason import reason
 from cot.planner.route import route
 from cot.planner.tuning import Tuning
@@ -61,12 +62,6 @@ class Outcome:
     question: str = ""
     earlier: Earlier = field(default_factory=Earlier)
     longest_tokens: int = 0
-
-
-def check_strategy(name: str) -> None:
-    """Raises UsageError for a strategy that there is not."""
-    if name not in STRATEGIES:
-        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
 
 
 async def run(
