@@ -9,11 +9,15 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 
-.PHONY: demo test lint types check format lock clean python
+.PHONY: demo chat-session test lint types check format lock clean python
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core
 	$(BIN)/cot ask $(IMAGE) "$(QUESTION)"
+
+# The conversation that README.md shows.
+chat-session: $(VENV)/core
+	$(BIN)/python examples/chat.py
 
 test: $(VENV)/all
 	$(BIN)/python -m pytest

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from cot.chat.engines import Engines
-from cot.chat.memory import remembered, remembers, summarised
+from cot.chat.memory import EMBEDDED, remembered, remembers, summarised
 from cot.chat.turn import Turn, described
-from cot.config import Settings
+from cot.config import Settings, weights_folder
 from cot.engine.base import EngineInfo
 from cot.errors import CotError
 from cot.image import LoadedImage
@@ -54,7 +54,7 @@ async def ask(
     try:
         engine = await engines.ready(settings)
         on_engine(engine.info)
-        turn = turn.model_copy(update={"model": _named(engine.info)})
+        turn = turn.model_copy(update={"model": _named(engine.info, settings)})
         with Recorder(settings.trace_dir) as recorder:
             turn = turn.model_copy(update={"trace": storable(str(recorder.path))})
             earlier = remembered(before) if remembers(settings) else Earlier()
@@ -81,9 +81,10 @@ async def ask(
     return turn.model_copy(update=found)
 
 
-def _named(info: EngineInfo) -> dict[str, str | None]:
+def _named(info: EngineInfo, settings: Settings) -> dict[str, str | None]:
+    is_embedded = settings.model == EMBEDDED and info.model == str(weights_folder())
     return {
-        "name": info.model,
+        "name": EMBEDDED if is_embedded else info.model,
         "revision": info.revision,
         "dtype": info.dtype,
         "quantization": info.quantization,

@@ -31,7 +31,7 @@ _WITH_PATHS: Final = ("image", "model", "export")
 
 
 class LineCompleter(Completer):
-    """images: how many there are, for `/drop`. models: names for `/model`, asked for in a thread."""
+    """images: how many there are, for `/drop`. models: names for `/model`; must not take long."""
 
     def __init__(self, images: Callable[[], int], models: Callable[[], Sequence[str]]) -> None:
         self._images = images

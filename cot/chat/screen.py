@@ -76,6 +76,8 @@ class Screen:
 
     def image(self, image: LoadedImage) -> None:
         """Print a picture, where the terminal can show one."""
+        if self._preview == "blocks" and self._console.color_system not in ("256", "truecolor"):
+            return
         width, height = self._console.size
         found = picture(image, self._preview, columns=width, lines=height)
         if isinstance(found, Text):

@@ -78,9 +78,8 @@ class Terminal:
             try:
                 asyncio.run(take(session, line))
             except KeyboardInterrupt:
-                # The second one, while the first was being obeyed, or one between two answers.
-                if self._stop():
-                    break
+                # The first stop cancels the answer; this is the second, while the first was being obeyed.
+                break
         self._farewell(session)
 
     def _prompt(self, session: Session) -> PromptSession[str]:
@@ -89,7 +88,6 @@ class Terminal:
             history=self._history,
             completer=LineCompleter(lambda: len(session.conversation.images), self._models),
             complete_while_typing=False if self._words_only else Condition(_types_a_command),
-            complete_in_thread=True,
             complete_style=CompleteStyle.READLINE_LIKE if self._words_only else CompleteStyle.COLUMN,
             key_bindings=self._keys(),
             multiline=True,

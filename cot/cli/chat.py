@@ -15,6 +15,8 @@ import typer
 from cot.cli.options import Device, Language, Model, Quantize, Seed, Strategy, TraceDir
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from cot.chat.conversation import Conversation
     from cot.chat.session import Session
     from cot.chat.store import Store
@@ -131,9 +133,20 @@ def _attach(session: "Session", sources: list[str]) -> None:
     asyncio.run(session.attach(sources))
 
 
-@functools.cache
 def _known_models() -> tuple[str, ...]:
-    """The embedded model, and those in the local Hugging Face cache that take images."""
-    from cot.engine.local.describe import on_this_machine
+    """The embedded model, and those in the local Hugging Face cache that take images, once they are known."""
+    outcome = _looked_up_models()
+    known = outcome.result() if outcome.done() and outcome.exception() is None else ()
+    return ("embedded", *known)
 
-    return ("embedded", *(found.model for found in on_this_machine() if found.vision_language))
+
+@functools.cache
+def _looked_up_models() -> "Future[tuple[str, ...]]":
+    from cot.chat.engines import in_background
+
+    def look_up() -> tuple[str, ...]:
+        from cot.engine.local.describe import on_this_machine
+
+        return tuple(found.model for found in on_this_machine() if found.vision_language)
+
+    return in_background(look_up)
