@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 
-.PHONY: demo calibration test lint types check format lock clean python
+.PHONY: demo calibration chat-session test lint types check format lock clean python
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core
@@ -22,6 +22,10 @@ demo: $(VENV)/core
 calibration: $(VENV)/all
 	$(BIN)/cot calibrate embedded --limit 600 --no-votes --out cot/weights/calibration.json
 	rm -f cot/weights/calibration.json.before
+
+# The conversation that README.md shows.
+chat-session: $(VENV)/core
+	$(BIN)/python examples/chat.py
 
 test: $(VENV)/all
 	$(BIN)/python -m pytest
@@ -44,7 +48,7 @@ check: lint types test
 lock: $(BIN)/python
 	mkdir -p build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
-		--report build/lock.json 'torch==2.13.0' --editable '.[train,dev]'
+		--report build/lock.json 'torch==2.13.0' --editable '.[train,preview,dev]'
 	$(BIN)/python -c "$$WRITE_LOCK"
 
 define WRITE_LOCK
@@ -54,7 +58,7 @@ pins = {item["name"].lower().replace("_", "-"): item["version"].partition("+")[0
 dropped = ("nvidia-", "cuda-", "triton")
 pins = {name: pins[name] for name in sorted(pins) if name != "cot" and not name.startswith(dropped)}
 with open("requirements.lock", "w") as lock:
-    lock.write("# All that cot and its extras train and dev need, as constraints:\n")
+    lock.write("# All that cot and its extras need, as constraints:\n")
     lock.write("#   pip install --constraint requirements.lock --editable .\n")
     lock.write("# Made by 'make lock'. What torch itself pins for CUDA is left to torch.\n")
     lock.writelines(f"{name}=={version}\n" for name, version in pins.items())
@@ -73,7 +77,7 @@ $(VENV)/core: pyproject.toml requirements.lock | $(BIN)/python
 
 $(VENV)/all: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing cot with its extras into $(VENV); the first time this takes minutes."
-	$(INSTALL) --editable '.[train,dev]'
+	$(INSTALL) --editable '.[train,preview,dev]'
 	@touch $(VENV)/core $@
 
 $(BIN)/python: | python

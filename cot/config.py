@@ -51,6 +51,15 @@ class Settings(BaseModel):
     """How a question is answered: `route`, `decompose`, `direct`, `cot`, `vote`, `verify`, or one of your own."""
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
     """Language of the prompt templates; steps without a translation are asked in English."""
+    system: str = Field(default="", max_length=4000, examples=["Answer in one word."])
+    """A system message before every prompt; empty for none."""
+    templates: str = Field(
+        default="", max_length=1000, pattern=r"^([\w-]+/[\w-]+=[\w-]+/[\w-]+(,[\w-]+/[\w-]+=[\w-]+/[\w-]+)*)?$",
+        examples=["direct/answer=terse/answer"],
+    )  # fmt: skip
+    """Templates in place of those of a step, comma separated; they must take and give the same."""
+    memory: str = Field(default="auto", pattern=r"^(auto|on|off)$", examples=["auto", "on", "off"])
+    """Whether a chat puts a follow-up into words that stand alone; `auto`: not with `embedded`, which cannot."""
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:1"]
     )

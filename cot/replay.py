@@ -31,9 +31,11 @@ from cot.errors import CotError, EngineError, TraceError, UsageError, reason
 from cot.image import LoadedImage, load_image
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
-from cot.planner.run import check_strategy, run
+from cot.planner.names import check_strategy
+from cot.planner.run import run
 from cot.planner.tuning import Tuning
-from cot.question import Question
+from cot.planner.wording import read_wording
+from cot.question import Earlier, Question
 from cot.trace.diff import Diff, diff_traces
 from cot.trace.event import Call, Note, RunStarted, TracedImage
 from cot.trace.read import Trace, read_trace
@@ -124,12 +126,12 @@ async def replay(trace: Trace) -> Replay:
     clock_ran_out = finished is not None and finished.stop_reason == "budget_seconds"
     engine = RecordedEngine(trace.calls, _info(started), clock_ran_out=clock_ran_out)
     budget = dataclasses.replace(recorded_budget(trace), max_seconds=_UNHURRIED_SECONDS)
+    wording = read_wording(*(started.settings.get(name) for name in ("language", "system", "templates")))
     with tempfile.TemporaryDirectory(prefix="cot-replay-") as folder:
         with Recorder(Path(folder)) as recorder:
             await run(
                 started.strategy, recorded_question(trace), engine, budget, seed=started.seed, recorder=recorder,
-                language=recorded_language(trace), tuning=_tuning(trace, started), settings=started.settings,
-                note=_first_note(trace),
+                wording=wording, tuning=_tuning(trace, started), settings=started.settings, note=_first_note(trace),
             )  # fmt: skip
         again = read_trace(recorder.path)
     found = diff_traces(trace, again)
@@ -143,7 +145,10 @@ def recorded_question(trace: Trace) -> Question:
     """
     started = _started(trace)
     try:
-        return Question(started.question, tuple(_image(trace, image) for image in started.images), started.choices)
+        images = tuple(_image(trace, image) for image in started.images)
+        said = started.settings.get("earlier")
+        earlier = Earlier.from_text(str(said)) if said else Earlier()
+        return Question(started.question, images, started.choices, earlier)
     except UsageError as error:
         raise TraceError(f"{trace.path} holds no question that can be asked: {error}") from error
 

@@ -49,7 +49,7 @@ def compare(
     from cot.cli.eval import loaders
     from cot.config import load_settings
     from cot.evaluate import select
-    from cot.planner.run import strategy_names
+    from cot.planner.names import strategy_names
     from cot.prompt.find import read_template
     from cot.task import load_task
 

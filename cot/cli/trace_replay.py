@@ -66,7 +66,7 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.cli import ask
     from cot.config import load_settings
     from cot.planner.ask import ask as ask_again
-    from cot.planner.run import check_strategy
+    from cot.planner.names import check_strategy
     from cot.replay import recorded_budget, recorded_language, recorded_question
     from cot.trace.diff import diff_traces
     from cot.trace.read import read_trace

@@ -18,6 +18,7 @@ from cot.planner.calibrate import MAX_COST, Pair, Routed, fit_keep, routed
 from cot.planner.run import Outcome, run
 from cot.planner.scale import MIN_ANSWERS, fit_scale
 from cot.planner.tuning import Tuning
+from cot.planner.wording import Wording
 from cot.question import Question
 from cot.stats import calibration_error
 from cot.step import Source
@@ -193,7 +194,7 @@ class _Asker:
         async def ask(strategy: str, tuning: Tuning) -> Answer:
             outcome = await run(
                 strategy, question, self.engine, self.asking.budget, seed=self.asking.seed,
-                language=self.asking.language, tuning=tuning,
+                wording=Wording(self.asking.language), tuning=tuning,
             )  # fmt: skip
             return _scored(outcome, metric, sample)
 

@@ -19,7 +19,7 @@ from cot.evaluate.folder import SUMMARY_FILE, TRACES_FOLDER, RunFolder
 from cot.evaluate.result import SampleResult, result_key
 from cot.evaluate.select import Selection
 from cot.evaluate.summary import Summary, summarise
-from cot.planner.run import check_strategy, strategy_names
+from cot.planner.names import check_strategy, strategy_names
 from cot.planner.tuning import Tuning
 from cot.task import Sample
 

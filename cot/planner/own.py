@@ -206,7 +206,7 @@ def _inputs(
     name: str, step: OwnStep, chain: Chain, found: Mapping[str, SubAnswer]
 ) -> tuple[dict[str, Any], FrontMatter]:
     """What a step's template is rendered with, and what it says of itself."""
-    matter = load_template(template_of(name, step), language=chain.language).matter
+    matter = load_template(template_of(name, step), language=chain.wording.language).matter
     question = {"question": chain.question.text, "choices": chain.question.choices}
     given = {key: value for key, value in question.items() if key in matter.inputs}
     taken = {key: show_answer(found[other].value, found[other].raw) for key, other in step.takes.items()}

@@ -9,26 +9,29 @@ import asyncio
 import dataclasses
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 import cot
 from cot.engine.base import Engine, Usage
-from cot.errors import CotError, TraceError, UsageError
+from cot.errors import CotError, TraceError
 from cot.planner.asked import storable
 from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
-from cot.planner.own import follow_own, load_own, own_strategies
+from cot.planner.follow_up import understand
+from cot.planner.names import unknown_strategy
+from cot.planner.own import follow_own, load_own
 from cot.planner.reason import reason
 from cot.planner.route import route
 from cot.planner.tuning import Tuning
 from cot.planner.verify import verify
 from cot.planner.vote import vote
-from cot.question import Question
+from cot.planner.wording import Wording
+from cot.question import Earlier, Question
 from cot.step import FinalAnswer, Step, StopReason
 from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
 from cot.trace.record import Recorder
@@ -47,7 +50,9 @@ class Outcome:
     """What a question came to.
 
     seconds: wall clock, loading the model not counted. notes: what a person should know and no step says;
-    the last one tells why the chain stopped, unless it was answered.
+    the last one tells why the chain stopped, unless it was answered. question: as it was understood.
+    earlier: what was said before, as it was told to the model: where it was long, its beginning as a summary.
+    longest_tokens: of the longest prompt with its answer.
     """
 
     answer: FinalAnswer
@@ -56,16 +61,9 @@ class Outcome:
     usage: Usage
     seconds: float
     notes: tuple[str, ...] = ()
-
-
-def check_strategy(name: str) -> None:
-    """Raises UsageError for a strategy that there is not, and PromptError for one of the user's own that is wrong."""
-    find_strategy(name)
-
-
-def strategy_names() -> tuple[str, ...]:
-    """All strategies: those that ship, then the user's own."""
-    return (*STRATEGIES, *(name for name in own_strategies() if name not in STRATEGIES))
+    question: str = ""
+    earlier: Earlier = field(default_factory=Earlier)
+    longest_tokens: int = 0
 
 
 def find_strategy(name: str) -> Strategy:
@@ -74,7 +72,7 @@ def find_strategy(name: str) -> Strategy:
         return STRATEGIES[name]
     own = load_own(name) if name.isidentifier() else None
     if own is None:
-        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
+        raise unknown_strategy(name)
     return partial(follow_own, name, own[0])
 
 
@@ -85,7 +83,7 @@ async def run(
     budget: Budget | None = None,
     *,
     seed: int = 0,
-    language: str = "en",
+    wording: Wording | None = None,
     tuning: Tuning | None = None,
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
@@ -95,7 +93,7 @@ async def run(
 ) -> Outcome:
     """Answer a question.
 
-    language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
+    wording: of the prompts, tuning: numbers that the strategy goes by; None for the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
     note: what a person should know of how it is run.
     exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
@@ -108,15 +106,16 @@ async def run(
         engine,
         budget,
         seed=seed,
-        language=language,
+        wording=wording,
         tuning=tuning,
         recorder=recorder,
         on_step=on_step,
         exchange_answers=exchange_answers,
     )
     if recorder:
-        how = {"language": language, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how})
+        how = {**chain.wording.recordable, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
+        said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how, **said})
     if note:
         chain.note(note)
     try:
@@ -132,11 +131,16 @@ async def run(
         chain.notes.insert(0, recorder.trouble)
     of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
     answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
-    return Outcome(answer, chain.steps, stop_reason, chain.usage, seconds, (*of_images, *chain.notes))
+    notes = (*of_images, *chain.notes)
+    return Outcome(
+        answer, chain.steps, stop_reason, chain.usage, seconds, notes,
+        chain.question.text, chain.question.earlier, chain.longest_tokens,
+    )  # fmt: skip
 
 
 async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
     try:
+        await understand(chain)
         return await strategy(chain)
     except TraceError:
         raise

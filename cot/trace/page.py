@@ -67,14 +67,14 @@ def traces_page(traces: Sequence[Trace]) -> str:
     """
     pixels: dict[str, str] = {}
     runs = [_run(trace, pixels) for trace in traces]
-    return _render(
+    return render_page(
         "traces.html.jinja", runs=runs, pixels=pixels, script=asset(PAGES / "search.js") if len(runs) > 1 else ""
     )
 
 
 def diff_page(diff: Diff) -> str:
     """A page of what differs between two traces."""
-    return _render("diff.html.jinja", diff=diff, line_changes=line_changes, script="")
+    return render_page("diff.html.jinja", diff=diff, line_changes=line_changes, script="")
 
 
 def _run(trace: Trace, pixels: dict[str, str]) -> Run:
@@ -106,7 +106,7 @@ def _picture(trace: Trace, traced: TracedImage, pixels: dict[str, str]) -> Pictu
         try:
             loaded = load_image(path)
             if loaded.sha256 == traced.sha256:
-                pixels[traced.sha256] = _data_url(loaded)
+                pixels[traced.sha256] = data_url(loaded)
             else:
                 picture.problem = "the file beside the trace holds another image"
         except CotError:
@@ -118,7 +118,7 @@ def _picture(trace: Trace, traced: TracedImage, pixels: dict[str, str]) -> Pictu
     return picture
 
 
-def _data_url(image: LoadedImage) -> str:
+def data_url(image: LoadedImage) -> str:
     """PNG of small images; of large ones a smaller JPEG."""
     if max(image.width, image.height) <= MAX_SIDE:
         return f"data:image/png;base64,{base64.b64encode(image.to_png()).decode()}"
@@ -129,7 +129,8 @@ def _data_url(image: LoadedImage) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _render(template: str, *, script: str, **values: Any) -> str:
+def render_page(template: str, *, script: str, **values: Any) -> str:
+    """A page of one of the templates in `pages/`; what it may run and load is the script alone, and images within."""
     return render(_environment(), template, style=asset(PAGES / "style.css"), script=script, **values)
 
 

@@ -9,7 +9,8 @@ from cot.errors import PromptError, UsageError
 from cot.evaluate.definition import template_hashes
 from cot.image import load_image
 from cot.planner.budget import Budget
-from cot.planner.run import check_strategy, run, strategy_names
+from cot.planner.names import check_strategy, strategy_names
+from cot.planner.run import run
 from cot.question import Question
 
 TEMPLATE = """---

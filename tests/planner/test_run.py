@@ -5,6 +5,7 @@ import pytest
 from cot.engine import ScriptedEngine
 from cot.errors import PromptError, TraceError, UsageError
 from cot.planner.budget import Allowance, Budget, ChainStopped
+from cot.planner.names import STRATEGY_NAMES
 from cot.planner.run import STRATEGIES, run
 from cot.planner.tuning import Tuning
 from cot.trace.read import read_trace
@@ -22,6 +23,10 @@ class Stuck(ScriptedEngine):
         if len(self.requests) > 1:
             await asyncio.sleep(60)
         return found
+
+
+def test_every_strategy_has_its_name():
+    assert tuple(STRATEGIES) == STRATEGY_NAMES
 
 
 async def test_the_trace_alone_tells_why(question, engine, tmp_path):

@@ -84,7 +84,7 @@ def test_an_unknown_origin_is_said(prompts):
 
 def test_a_near_name_is_offered():
     with pytest.raises(
-        PromptError, match="no template 'direct/anwser', did you mean .direct/answer..; known: cot/answer"
+        PromptError, match="no template 'direct/anwser', did you mean .direct/answer..; known: chat/follow_up"
     ):
         load_template("direct/anwser")
 
