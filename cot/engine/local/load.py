@@ -70,7 +70,7 @@ def load(
         source = find_source(model, revision=revision)
     with _timed(seconds, "import"):
         import_quietly()
-    target = _pick_device(device)
+    target = pick_device(device)
     weights_dtype = _pick_dtype(dtype, target, source.weight_bytes)
     with _timed(seconds, "config"), _clear_errors(source, "config"):
         config = read_config(source.folder)
@@ -191,7 +191,8 @@ def _load_model(source: Source, config: Any, device: str, target: str, dtype: st
     return network.eval()
 
 
-def _pick_device(device: str) -> str:
+def pick_device(device: str) -> str:
+    """The device that a name comes to: auto is cuda or cpu. Raises EngineError if it is unknown or not there."""
     import torch
 
     if device == "auto":
