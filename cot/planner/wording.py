@@ -25,8 +25,9 @@ class Wording:
 
     @property
     def recordable(self) -> dict[str, str]:
-        """As settings have it, and traces keep it."""
-        return {"language": self.language, "system": self.system, "templates": show_templates(self.templates)}
+        """As settings have it, and traces keep it; what is not set is left out."""
+        kept = {"language": self.language, "system": self.system, "templates": show_templates(self.templates)}
+        return {name: text for name, text in kept.items() if text}
 
 
 def read_wording(language: object, system: object, templates: object) -> Wording:

@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,8 +174,9 @@ def test_a_recipe_has_finite_times_and_rates(value: float) -> None:
     with pytest.raises(UsageError, match=rf"got --minutes {value}; expected a number of at least 0, and finite"):
         Recipe(minutes=value)
     for name in ("vision_minutes", "look_up_minutes", "learning_rate"):
+        given: dict[str, Any] = {name: value}
         with pytest.raises(UsageError, match="expected a number of at least 0"):
-            Recipe(**{name: value})  # type: ignore[arg-type]
+            Recipe(**given)
 
 
 def test_folders_that_cannot_be_written_are_told_before_training(tmp_path: Path) -> None:
