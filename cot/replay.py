@@ -126,7 +126,8 @@ async def replay(trace: Trace) -> Replay:
     clock_ran_out = finished is not None and finished.stop_reason == "budget_seconds"
     engine = RecordedEngine(trace.calls, _info(started), clock_ran_out=clock_ran_out)
     budget = dataclasses.replace(recorded_budget(trace), max_seconds=_UNHURRIED_SECONDS)
-    wording = read_wording(*(started.settings.get(name) for name in ("language", "system", "templates")))
+    said = started.settings
+    wording = read_wording(recorded_language(trace), said.get("system"), said.get("templates"))
     with tempfile.TemporaryDirectory(prefix="cot-replay-") as folder:
         with Recorder(Path(folder)) as recorder:
             await run(

@@ -17,12 +17,9 @@ def strategy_names() -> tuple[str, ...]:
 
 def check_strategy(name: str) -> None:
     """Raises UsageError for a strategy that there is not, and PromptError for one of the user's own that is wrong."""
-    if name not in STRATEGY_NAMES:
-        from cot.planner.run import find_strategy
+    if name in STRATEGY_NAMES:
+        return
+    from cot.planner.own import load_own
 
-        find_strategy(name)
-
-
-def unknown_strategy(name: str) -> UsageError:
-    """What is wrong with a strategy that there is not."""
-    return UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
+    if not name.isidentifier() or load_own(name) is None:
+        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
