@@ -52,12 +52,12 @@ class Settings(BaseModel):
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
     """Language of the prompt templates; steps without a translation are asked in English."""
     system: str = Field(default="", max_length=4000, examples=["Answer in one word."])
-    """A system message before every prompt; empty for none."""
+    """A system message before every prompt of `cot ask` and `cot chat`; empty for none."""
     templates: str = Field(
         default="", max_length=1000, pattern=r"^([\w-]+/[\w-]+=[\w-]+/[\w-]+(,[\w-]+/[\w-]+=[\w-]+/[\w-]+)*)?$",
         examples=["direct/answer=terse/answer"],
     )  # fmt: skip
-    """Templates in place of those of a step, comma separated; they must take and give the same."""
+    """Templates in place of those of a step, for `cot ask` and `cot chat`; they must take and give the same."""
     memory: str = Field(default="auto", pattern=r"^(auto|on|off)$", examples=["auto", "on", "off"])
     """Whether a chat puts a follow-up into words that stand alone; `auto`: not with `embedded`, which cannot."""
     device: str = Field(

@@ -167,8 +167,8 @@ class Chain:
             self.stopped = self.stopped or stopped
             raise
         self.usage += completion.usage
-        used = completion.usage.prompt_tokens + max((len(one.logprobs) for one in completion.candidates), default=0)
-        self.longest_tokens = max(self.longest_tokens, used)
+        longest = completion.usage.prompt_tokens + completion.usage.completion_tokens // n
+        self.longest_tokens = max(self.longest_tokens, longest)
         tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
         starved = request.max_tokens < rendered.max_tokens
         found = [read(c, parse, tokens=tokens, starved=starved, may_be_cut=may_be_cut) for c in completion.candidates]

@@ -57,7 +57,7 @@ def test_the_line_below_the_prompt_fits(talk, columns):
     found = toolbar(chat.session, columns)
     assert len(found) <= columns - 1
     if columns == 200:
-        assert found.startswith("org/a-model-with-a-very-long-name-indeed-7B | decompose | 2 images | context 5")
+        assert found.startswith("org/a-model-with-a-very-long-name-indeed-7B | decompose | 2 images | context 68 | ")
         assert re.search(r" \| 30 cached \| \d+ tokens/s \| \d+\.\d\d s$", found)
     if columns == 40:
         assert found.endswith("-indeed-7B | decompose")
