@@ -23,7 +23,7 @@ from cot.trace.plain import show_value
 from cot.trace.read import Trace
 from cot.trace.redact import REDACTED
 from cot.trace.safe_page import PAGES, asset, page_environment, render
-from cot.trace.show import percent, usage_line
+from cot.trace.show import held_to, percent, usage_line
 from cot.trace.timeline import Bar, timeline
 from cot.trace.tree import Node, nodes, regions
 
@@ -138,6 +138,7 @@ def render_page(template: str, *, script: str, **values: Any) -> str:
 def _environment() -> jinja2.Environment:
     environment = page_environment()
     environment.filters |= {"percent": percent, "value": show_value, "chance": _chance, "listed": _listed}
+    environment.filters["held_to"] = held_to
     environment.globals |= {"MAX_SIDE": MAX_SIDE}
     return environment
 

@@ -5,6 +5,7 @@ sequences by `plain`, and never read as markup.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from rich.text import Text
@@ -65,7 +66,7 @@ def usage_line(usage: dict[str, int], seconds: float) -> str:
 def trace_tree(trace: Trace, *, full: bool = False) -> Tree:
     """A whole trace: what was asked, each call with its prompt and its raw text, each step, and the end.
 
-    full: prompts, replies and constraints uncut, and the probability of each token.
+    full: prompts and replies uncut, and the probability of each token.
     """
     tree = Tree(Text(f"trace {plain(str(trace.path), one_line=True)}", "bold"), guide_style="dim")
     for event in trace.events:
@@ -119,9 +120,7 @@ def _add_call(tree: Tree, event: Call, *, full: bool) -> None:
     node = tree.add(Text.assemble(("asked for ", "dim"), _line(event.step), (made, "dim")))
     node.add(Text(plain(event.prompt, most=most) if full else _beginning(event.prompt), "dim"))
     if event.constraint:
-        held_to = ", ".join(f"{name} {value}" for name, value in event.constraint.items() if name != "kind")
-        shown = held_to if full or len(held_to) <= 100 else f"{held_to[:99]}…"
-        node.add(Text(f"held to: {plain(shown, one_line=True, most=most)}", "dim"))
+        node.add(Text(f"held to: {held_to(event.constraint, most=400 if full else 100)}", "dim"))
     if event.raw is not None:
         said = Text.assemble("said: ", (plain(event.raw, most=most), "italic"))
         node.add(said.append(f"  {percent(event.confidence)}", "dim") if event.confidence is not None else said)
@@ -130,6 +129,14 @@ def _add_call(tree: Tree, event: Call, *, full: bool) -> None:
         node.add(Text(f"tokens: {', '.join(tokens)}", "dim"))
     if event.problem:
         node.add(Text.assemble(("problem: ", PROBLEM), _line(event.problem)))
+
+
+def held_to(constraint: Mapping[str, object], *, most: int) -> str:
+    """What a reply was held to, plain, on one line. A pattern of a plan has 15,000 characters: of what is longer than
+    `most` the beginning is shown, and its length."""
+    whole = ", ".join(f"{name} {value}" for name, value in constraint.items() if name != "kind")
+    shown = plain(whole, one_line=True, most=most)
+    return shown if len(whole) <= most else f"{shown} ({len(whole):,} characters, whole in trace.jsonl)"
 
 
 def _beginning(prompt: str) -> str:
