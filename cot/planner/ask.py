@@ -4,6 +4,7 @@ In: a question, an engine and settings. Out: an `Outcome`.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from cot.config import Settings
 from cot.engine.base import Engine
@@ -14,6 +15,10 @@ from cot.planner.wording import Wording, checked_templates
 from cot.question import Question
 from cot.step import Step
 from cot.trace.record import Recorder
+
+ONE_IMAGE: Final = (
+    "the embedded model has only learned to look at one image at a time; of several its answer is a guess"
+)
 
 
 async def ask(
@@ -33,6 +38,8 @@ async def ask(
     cannot be written.
     """
     tuning, note = tuning_for(settings, engine.info)
+    if settings.model == "embedded" and len(question.images) > 1:
+        note = "; ".join(filter(None, (ONE_IMAGE, note)))
     wording = Wording(
         settings.language, settings.system, checked_templates(settings.templates, language=settings.language)
     )

@@ -162,6 +162,14 @@ def test_quiet_is_quiet(cot_ask, image):
     assert cot_ask(image, QUESTION, "-q") == (0, "yes\n", "")
 
 
+def test_the_embedded_model_says_that_it_takes_one_image(cot_ask, image):
+    assert "one image at a time" not in cot_ask(image, QUESTION)[2]
+    assert (
+        "note: the embedded model has only learned to look at one image at a time" in cot_ask(image, image, QUESTION)[2]
+    )
+    assert "one image at a time" not in cot_ask(image, image, QUESTION, "--model", "other/model")[2]
+
+
 def test_choices(cot_ask, image):
     code, out, _ = cot_ask(image, "What is more?", "--choices", "Yes, no", "-q")
     assert (code, out) == (0, "Yes\n")
