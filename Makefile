@@ -2,14 +2,14 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-IMAGE ?= examples/market.png
-QUESTION ?= Are there more apples than cars?
+IMAGE ?= examples/garden.png
+QUESTION ?= How many butterflies and tulips are there in total?
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 
-.PHONY: demo test lint types check format lock clean python
+.PHONY: demo calibration chat-session test lint types check format lock clean python
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core
@@ -17,6 +17,15 @@ demo: $(VENV)/core
 	@echo "What next: $(BIN)/cot trace show last              how it came to that" >&2
 	@echo "           $(BIN)/cot chat examples/garden.png     talk about a picture" >&2
 	@echo "           $(BIN)/cot ask YOUR.png 'How many?'     what it can see, README.md says" >&2
+
+# To be made again whenever the weights are: other weights do not use it.
+calibration: $(VENV)/all
+	$(BIN)/cot calibrate embedded --limit 600 --no-votes --out cot/weights/calibration.json
+	rm -f cot/weights/calibration.json.before
+
+# The conversation that README.md shows.
+chat-session: $(VENV)/core
+	$(BIN)/python examples/chat.py
 
 test: $(VENV)/all
 	$(BIN)/python -m pytest
@@ -39,7 +48,7 @@ check: lint types test
 lock: $(BIN)/python
 	mkdir -p build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
-		--report build/lock.json 'torch==2.13.0' --editable '.[train,dev]'
+		--report build/lock.json 'torch==2.13.0' --editable '.[train,preview,dev]'
 	$(BIN)/python -c "$$WRITE_LOCK"
 
 define WRITE_LOCK
@@ -49,7 +58,7 @@ pins = {item["name"].lower().replace("_", "-"): item["version"].partition("+")[0
 dropped = ("nvidia-", "cuda-", "triton")
 pins = {name: pins[name] for name in sorted(pins) if name != "cot" and not name.startswith(dropped)}
 with open("requirements.lock", "w") as lock:
-    lock.write("# All that cot and its extras train and dev need, as constraints:\n")
+    lock.write("# All that cot and its extras need, as constraints:\n")
     lock.write("#   pip install --constraint requirements.lock --editable .\n")
     lock.write("# Made by 'make lock'. What torch itself pins for CUDA is left to torch.\n")
     lock.writelines(f"{name}=={version}\n" for name, version in pins.items())
@@ -68,7 +77,7 @@ $(VENV)/core: pyproject.toml requirements.lock | $(BIN)/python
 
 $(VENV)/all: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing cot with its extras into $(VENV); the first time this takes minutes."
-	$(INSTALL) --editable '.[train,dev]'
+	$(INSTALL) --editable '.[train,preview,dev]'
 	@touch $(VENV)/core $@
 
 $(BIN)/python: | python

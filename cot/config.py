@@ -34,6 +34,9 @@ KEY_VARIABLE = "COT_API_KEY"
 MAX_FILE_BYTES = 2**20
 """A settings file is at most 1 MiB."""
 
+CALIBRATION_FILE = "calibration.json"
+"""Name of the file in a checkpoint's folder that is read where the user's own says nothing of the model."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,10 +47,19 @@ class Settings(BaseModel):
 
     model: str = Field(default="embedded", min_length=1)
     """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
-    strategy: str = Field(default="decompose", pattern=r"^[a-z][a-z0-9_]*$", examples=["decompose", "direct"])
-    """How a question is answered: `direct`, `decompose`, `cot`, `vote`, `verify` or `route`."""
+    strategy: str = Field(default="route", pattern=r"^[a-z][a-z0-9_]*$", examples=["route", "decompose"])
+    """How a question is answered: `route`, `decompose`, `direct`, `cot`, `vote`, `verify`, or one of your own."""
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
     """Language of the prompt templates; steps without a translation are asked in English."""
+    system: str = Field(default="", max_length=4000, examples=["Answer in one word."])
+    """A system message before every prompt of `cot ask` and `cot chat`; empty for none."""
+    templates: str = Field(
+        default="", max_length=1000, pattern=r"^([\w-]+/[\w-]+=[\w-]+/[\w-]+(,[\w-]+/[\w-]+=[\w-]+/[\w-]+)*)?$",
+        examples=["direct/answer=terse/answer"],
+    )  # fmt: skip
+    """Templates in place of those of a step, for `cot ask` and `cot chat`; they must take and give the same."""
+    memory: str = Field(default="auto", pattern=r"^(auto|on|off)$", examples=["auto", "on", "off"])
+    """Whether a chat puts a follow-up into words that stand alone; `auto`: not with `embedded`, which cannot."""
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:1"]
     )
@@ -69,9 +81,10 @@ class Settings(BaseModel):
     trace_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path("cot") / "traces")
     """Folder of the traces. In a settings file it is relative to that file."""
     calibration: Path = Field(
-        default_factory=lambda: platformdirs.user_config_path("cot") / "calibration.json", examples=["calibration.json"]
+        default_factory=lambda: platformdirs.user_config_path("cot") / CALIBRATION_FILE, examples=["calibration.json"]
     )
-    """File of what `route` and `vote` are tuned by for each model; it need not exist. Relative as `trace_dir` is."""
+    """File of what strategies and confidences are tuned by for each model, as `cot calibrate` writes it; it need not
+    exist. Relative as `trace_dir` is."""
     max_image_pixels: int = Field(default=DEFAULT_MAX_PIXELS, ge=1, le=HARD_MAX_PIXELS)
     """Width times height of an image at most."""
     max_image_bytes: int = Field(default=DEFAULT_MAX_BYTES, ge=1, le=2**32)

@@ -1,9 +1,45 @@
-"""A question about images."""
+"""A question about images, and what was said before it."""
 
+import json
 from dataclasses import dataclass
+from typing import Self
 
 from cot.errors import UsageError
 from cot.image import LoadedImage
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question that was asked before, and its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was said before a question. summary: of all that was said before `exchanges`; empty if that is nothing."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    summary: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.exchanges or self.summary)
+
+    def as_text(self) -> str:
+        """As a trace keeps it."""
+        return json.dumps({"summary": self.summary, "said": [[one.question, one.answer] for one in self.exchanges]})
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """What `as_text` gave. Raises UsageError for anything else."""
+        try:
+            found = json.loads(text)
+            said = tuple(Exchange(str(question), str(answer)) for question, answer in found["said"])
+            return cls(said, str(found["summary"]))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            got = f"got {text[:60]!r} as what was said before"
+            raise UsageError(f"{got}; expected JSON with summary and said") from error
 
 
 @dataclass(frozen=True)
@@ -13,12 +49,14 @@ class Question:
     text: the question, not empty.
     images: at least one, in the order the user named them.
     choices: if not empty, the answer is one of these.
+    earlier: what was said before, if it is a follow-up.
     Raises UsageError if the text is empty, there is no image, or a choice is empty or given twice.
     """
 
     text: str
     images: tuple[LoadedImage, ...]
     choices: tuple[str, ...] = ()
+    earlier: Earlier = Earlier()
 
     def __post_init__(self) -> None:
         if not self.text.strip():

@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,14 +27,17 @@ from cot.engine.base import (
     TokenLogprob,
     Usage,
 )
-from cot.errors import EngineError, TraceError, UsageError
+from cot.errors import CotError, EngineError, TraceError, UsageError, reason
 from cot.image import LoadedImage, load_image
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
-from cot.planner.run import STRATEGIES, run
-from cot.question import Question
+from cot.planner.names import check_strategy
+from cot.planner.run import run
+from cot.planner.tuning import Tuning
+from cot.planner.wording import read_wording
+from cot.question import Earlier, Question
 from cot.trace.diff import Diff, diff_traces
-from cot.trace.event import JUDGE_STEP, Call, RunStarted, TracedImage
+from cot.trace.event import JUDGE_STEP, Call, Note, RunStarted, TracedImage
 from cot.trace.read import Trace, read_trace
 from cot.trace.record import Recorder
 
@@ -42,6 +45,7 @@ NOT_RECORDED: Final = "no reply was recorded for this prompt"
 """How the problem of a call begins for which the recording has nothing."""
 
 _UNHURRIED_SECONDS: Final = 1e6
+_LANGUAGE: Final = re.compile("[a-z]{2,3}(-[A-Za-z]{2,4})?")
 _NUMBER: Final = re.compile("[0-9]+")
 _FINISH_REASONS: Final[tuple[FinishReason, ...]] = ("stop", "length", "cancelled")
 
@@ -93,7 +97,11 @@ class RecordedEngine:
             if self._clock_ran_out:
                 raise TimeoutError
             raise EngineError(call.problem or "the recorded call has no reply")
-        return _completion(call)
+        taken = [call]
+        # The samples of a request are calls that follow each other, and the first tells what they cost together.
+        while len(taken) < request.n and calls and calls[0].raw is not None and not calls[0].measured.usage:
+            taken.append(calls.pop(0))
+        return _completion(taken)
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The recorded reply in one piece."""
@@ -112,19 +120,21 @@ async def replay(trace: Trace) -> Replay:
     kept = (event for event in trace.events if not (isinstance(event, Call) and event.step == JUDGE_STEP))
     trace = dataclasses.replace(trace, events=tuple(kept))
     started = _started(trace)
-    if started.strategy not in STRATEGIES:
-        raise TraceError(
-            f"{trace.path} was made by the strategy {started.strategy!r}; this version knows {', '.join(STRATEGIES)}"
-        )
+    try:
+        check_strategy(started.strategy)
+    except CotError as error:
+        raise TraceError(f"{trace.path} was made by the strategy {started.strategy!r}: {error}") from error
     finished = trace.finished
     clock_ran_out = finished is not None and finished.stop_reason == "budget_seconds"
     engine = RecordedEngine(trace.calls, _info(started), clock_ran_out=clock_ran_out)
     budget = dataclasses.replace(recorded_budget(trace), max_seconds=_UNHURRIED_SECONDS)
+    said = started.settings
+    wording = read_wording(recorded_language(trace), said.get("system"), said.get("templates"))
     with tempfile.TemporaryDirectory(prefix="cot-replay-") as folder:
         with Recorder(Path(folder)) as recorder:
             await run(
                 started.strategy, recorded_question(trace), engine, budget, seed=started.seed, recorder=recorder,
-                settings=started.settings,
+                wording=wording, tuning=_tuning(trace, started), settings=started.settings, note=_first_note(trace),
             )  # fmt: skip
         again = read_trace(recorder.path)
     found = diff_traces(trace, again)
@@ -138,7 +148,10 @@ def recorded_question(trace: Trace) -> Question:
     """
     started = _started(trace)
     try:
-        return Question(started.question, tuple(_image(trace, image) for image in started.images), started.choices)
+        images = tuple(_image(trace, image) for image in started.images)
+        said = started.settings.get("earlier")
+        earlier = Earlier.from_text(str(said)) if said else Earlier()
+        return Question(started.question, images, started.choices, earlier)
     except UsageError as error:
         raise TraceError(f"{trace.path} holds no question that can be asked: {error}") from error
 
@@ -155,6 +168,28 @@ def recorded_budget(trace: Trace) -> Budget:
         return Budget(**given)
     except UsageError as error:
         raise TraceError(f"{trace.path} holds a budget that no run has: {error}") from error
+
+
+def _first_note(trace: Trace) -> str:
+    """What was said of the run before it did anything; what the planner says by itself it says again."""
+    second = trace.events[1] if len(trace.events) > 1 else None
+    return second.text if isinstance(second, Note) else ""
+
+
+def _tuning(trace: Trace, started: RunStarted) -> Tuning:
+    """The numbers that the recorded run went by. Raises TraceError."""
+    try:
+        return Tuning.recorded(started.settings)
+    except ValueError as error:
+        raise TraceError(f"{trace.path} holds a tuning that no run has: {reason(error)}") from error
+
+
+def recorded_language(trace: Trace) -> str:
+    """The language of the templates of the recorded run; English if it does not say. Raises TraceError."""
+    language = _started(trace).settings.get("language", "en")
+    if not isinstance(language, str) or not _LANGUAGE.fullmatch(language):
+        raise TraceError(f"{trace.path} names the language {str(language)[:60]!r}; expected one such as en or zh")
+    return language
 
 
 def _differences(trace: Trace, again: Trace, found: Diff) -> Iterable[str]:
@@ -191,15 +226,21 @@ def _why_not_recorded(trace: Trace, call: Call) -> str:
     return f"the prompt is not the recorded one from character {at} on: {then!r} then, {now!r} now"
 
 
-def _completion(call: Call) -> Completion:
+def _completion(calls: Sequence[Call]) -> Completion:
+    """What the calls for one request gave; the first has the cost of all."""
+    call = calls[0]
     usage = {name: call.measured.usage.get(name, 0) for name in Usage.__dataclass_fields__}
     seconds = {f"{name}_seconds": value for name, value in call.measured.seconds.items()}
     timings = Timings(**{name: seconds.get(name, 0.0) for name in Timings.__dataclass_fields__})
+    return Completion(tuple(_candidate(call) for call in calls), Usage(**usage), timings)
+
+
+def _candidate(call: Call) -> Candidate:
     reason: FinishReason = next((known for known in _FINISH_REASONS if known == call.finish_reason), "stop")
     tokens = tuple(TokenLogprob(token, min(0.0, logprob)) for token, logprob in call.tokens)
     if not math.isfinite(sum(token.logprob for token in tokens)):
         tokens = ()
-    return Completion((Candidate(call.raw or "", reason, tokens),), Usage(**usage), timings)
+    return Candidate(call.raw or "", reason, tokens)
 
 
 def _info(started: RunStarted) -> EngineInfo:

@@ -22,6 +22,11 @@ Confidence = Annotated[float, Field(ge=0.0, le=1.0)]
 """A probability in [0, 1]; how it was obtained is said where it is made."""
 
 
+Source = Literal["direct", "steps", "vote", "other"]
+"""What the confidence of a final answer is: the probability of the model's own text, the product over facts, the
+share of votes, or something else."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -92,9 +97,13 @@ class FinalAnswer(_Frozen):
     raw: str
     """The text it was parsed from, or the expression it was computed by."""
     confidence: Confidence
-    """For a model's own answer its probability; for a computed one the product over its supports."""
+    """Probability that it is right, as far as the model is calibrated; else as `source` says."""
     supports: tuple[int, ...] = ()
     """Ids of the sub-answers that it rests on."""
+    source: Source = "other"
+    """What the confidence is, before calibration."""
+    uncalibrated: Confidence | None = None
+    """The confidence before calibration; None where calibration did not change it."""
 
 
 Step = Annotated[SubQuestion | SubAnswer | Reasoning | ToolUse | Summary | FinalAnswer, Field(discriminator="kind")]

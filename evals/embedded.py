@@ -19,13 +19,17 @@ from typing import Any, Final
 from PIL import Image
 
 from cot import stats
-from cot.errors import CotError
+from cot.engine.local.quantize import METHODS
+from cot.engine.local.source import find_source
+from cot.errors import CotError, DataError, reason
 from evals.heldout import MULTI_FACT, PARTS, Case
 from evals.score import Result, gain, score, table
 
 SIZES: Final = {"easy-vqa": 9673, "scenes": 2400, "shapes": 900, "charts": 900, "unseen-style": 600}
 STEPS_SIZES: Final = {"easy-vqa": 500, "scenes": 2400, "shapes": 900, "charts": 900, "unseen-style": 300}
 """How many cases of each part are asked with `decompose` too: the first ones."""
+CONTROLS: Final = ("blank", "wrong-image")
+"""Scenes with images that do not tell the answer."""
 CONTROL: Final = 300
 IN_FLIGHT: Final = 32
 """Questions that a process asks together."""
@@ -42,7 +46,7 @@ def controls(kind: str) -> Iterator[Case]:
 
 def cases_of(part: str, n: int) -> list[Case]:
     """The cases of a part or a control."""
-    return list(controls(part) if part in ("blank", "wrong-image") else PARTS[part](n))
+    return list(controls(part) if part in CONTROLS else PARTS[part](n))
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,10 @@ def _figures(results: list[Result]) -> dict[str, Any]:
 def evaluate_part(model: Model, part: str, *, limit: int | None, processes: int) -> dict[str, Any]:
     """All figures of one part, by strategy, and the gain of `decompose` where both were asked."""
     begun = time.monotonic()
-    if part in ("blank", "wrong-image"):
+    if part in CONTROLS:
         results = measure(model, part, "direct", CONTROL, processes)
         return {"direct": _figures(results), "seconds": round(time.monotonic() - begun, 1)}
-    n = min(SIZES[part], limit or SIZES[part])
+    n = min(SIZES[part], SIZES[part] if limit is None else limit)
     direct = measure(model, part, "direct", n, processes)
     steps = measure(model, part, "decompose", min(STEPS_SIZES[part], n), processes)
     families = sorted({result.family for result in steps} & set(MULTI_FACT))
@@ -158,26 +162,65 @@ def show(part: str, figures: dict[str, Any]) -> None:
         print(f"{part:13} gain of steps {family:16} {row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]", flush=True)
 
 
-def main() -> None:
-    """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected a whole number of at least 1")
+    return int(text)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The figures of all parts in a file, none if there is no file. Raises DataError if it holds something else."""
+    try:
+        report = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot read --out {path}: {reason(error)}; expected figures as JSON: name another") from error
+    if not isinstance(report, dict):
+        raise DataError(f"--out {path} holds no figures; expected a JSON object of parts: name another file")
+    return report
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write all figures, or leave the file as it was. Raises DataError if it cannot be written."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"cannot write --out {path}: {error.strerror}; name a file in a folder that is there"
+        ) from error
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """What the command line says; the process's own if None. Exits with 2 if that makes no sense."""
+    known = [*PARTS, *CONTROLS]
+    parser = argparse.ArgumentParser(prog="python -m evals.embedded", description=__doc__)
     parser.add_argument("--model", default="embedded", help="embedded, or a checkpoint folder")
-    parser.add_argument("--quantize", default="none", help="none, nf4, fp4 or int8")
-    parser.add_argument("--parts", nargs="+", default=[*PARTS, "blank", "wrong-image"], help="which parts")
-    parser.add_argument("--limit", type=int, help="cases of each part at most")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--quantize", default="none", choices=("none", *METHODS), help="shrink the model")
+    parser.add_argument("--parts", nargs="+", default=known, choices=known, help="which parts")
+    parser.add_argument("--limit", type=positive, help="cases of each part at most")
+    parser.add_argument("--processes", type=positive, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, help="JSON file for all figures; parts that are not measured stay in it")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and report. Raises EngineError for a wrong model, DataError for a wrong file, both before measuring."""
+    options = read_options(arguments)
+    # What is wrong is said here, and not by each process, nor after hours.
+    find_source(options.model)
     report: dict[str, Any] = {}
-    if options.out and options.out.exists():
-        report = json.loads(options.out.read_text())
+    if options.out:
+        report = read_report(options.out)
+        write_report(options.out, report)
     for part in options.parts:
         report[part] = evaluate_part(
             Model(options.model, options.quantize), part, limit=options.limit, processes=options.processes
         )
         show(part, report[part])
         if options.out:
-            options.out.write_text(json.dumps(report, indent=1) + "\n")
+            write_report(options.out, report)
 
 
 if __name__ == "__main__":

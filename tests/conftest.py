@@ -1,6 +1,8 @@
 """What holds for every test: no hub, and no settings of whoever runs them."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,19 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 def root() -> Path:
     """The checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _traces_replay(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Replay each trace that a test makes; it comes to the same, or the mark `no_replay` says why not."""
+    if "cot.trace.record" not in sys.modules or request.node.get_closest_marker("no_replay"):
+        yield
+        return
+    from replayed import Replays
+
+    from cot.trace.record import Recorder
+
+    replays = Replays()
+    monkeypatch.setattr(Recorder, "close", lambda recorder: replays.close(recorder))
+    yield
+    assert not replays.differences

@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,7 @@ def refused(**environment: str) -> str:
 def test_defaults() -> None:
     settings, origins = load_settings({}, environment={})
     assert settings == Settings()
-    assert (settings.model, settings.strategy, settings.device, settings.seed) == ("embedded", "decompose", "auto", 0)
+    assert (settings.model, settings.strategy, settings.device, settings.seed) == ("embedded", "route", "auto", 0)
     assert settings.trace_dir.parts[-2:] == ("cot", "traces")
     assert origins == dict.fromkeys(NAMES, "default")
 
@@ -92,7 +94,7 @@ def test_settings_are_frozen() -> None:
         ("quantize = 'nf5'", "'nf5'", "text like none, nf4, fp4, int8"),
         ("kv_memory = '2GB'", "'2GB'", "text like auto, 512MiB, 2GiB"),
         ("kv_memory = '0MiB'", "'0MiB'", "text like auto, 512MiB, 2GiB"),
-        ("strategy = '../x'", "'../x'", "text like decompose, direct"),
+        ("strategy = '../x'", "'../x'", "text like route, decompose"),
         ("trace_dir = 3", "3", "the path of a folder, as text"),
         ("calibration = 3", "3", "text like calibration.json"),
         ("trace_dir = ''", "''", "the path of a folder, as text"),
@@ -274,6 +276,26 @@ class TestCommandLine:
         monkeypatch.setattr("cot.config.load_settings", fail)
         with pytest.raises(ZeroDivisionError):
             cot.cli.main(["config", "show"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_an_interrupt_while_the_command_line_is_imported_is_quiet(root: Path, tmp_path: Path) -> None:
+    # Found before the real one, it interrupts as soon as the command line asks for it.
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(root)))}
+    name, _, function = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]["cot"].partition(":")
+    script = f"import sys; from {name} import {function}; sys.exit({function}())"
+    for command in (["-m", "cot", "--version"], ["-c", script, "--version"]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            # Who runs the tests in the background may have interrupts ignored, which is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def run_command(root: Path, output: Any) -> "subprocess.CompletedProcess[bytes]":

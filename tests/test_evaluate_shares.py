@@ -11,6 +11,7 @@ import time
 import pytest
 from PIL import Image
 
+from cot.compare.stored import open_run
 from cot.engine import ScriptedEngine
 from cot.errors import ConfigError, DataError, EngineError
 from cot.evaluate import Options, RunFolder, Shard, evaluate, find_shard, select
@@ -147,6 +148,18 @@ async def test_shares_come_to_what_one_process_comes_to(task, tmp_path):
         ".lock", "run.json", "samples.jsonl", "summary.json",
     ]  # fmt: skip
     assert sorted(int(result["id"]) for result in results(tmp_path / "out")) == list(range(1, N + 1))
+
+
+async def test_a_list_of_runs_sees_shares(task, tmp_path):
+    out = tmp_path / "out"
+    await run(task, out, FIRST)
+    half = open_run(out)
+    assert (half.state, half.done, half.total) == ("interrupted", 21, N)
+    with RunFolder(out, SECOND):
+        assert open_run(out).state == "running"
+    await run(task, out, SECOND)
+    whole = open_run(out)
+    assert (whole.state, whole.done, len(list(whole.results()))) == ("finished", N, N)
 
 
 async def test_another_number_of_processes_goes_on(task, tmp_path):

@@ -33,6 +33,7 @@ LAYERS = [
     "task",
     "evaluate",
     "compare",
+    "report",
     "chat",
     "train",
     "cli",

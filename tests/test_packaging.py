@@ -21,6 +21,7 @@ SHIPPED = {
     "weights": ("cot/weights", "*"),
     "train": ("cot/train/art", "*"),
     "pages": ("cot/trace/pages", "*"),
+    "report": ("cot/report/pages", "*"),
 }
 """Name -> folder in the checkout, and which of its files go along."""
 
@@ -35,6 +36,7 @@ folders = {
     "weights": package / "weights",
     "train": package / "train" / "art",
     "pages": package / "trace" / "pages",
+    "report": package / "report" / "pages",
 }
 import cot.prompts, cot.suites, cot.tasks
 print(json.dumps({"package": str(package), **{name: str(folder) for name, folder in folders.items()}}))

@@ -177,6 +177,23 @@ def test_defaults_stand_in():
     assert template("{{ n }}", inputs="n: {kind: number, default: 3}").render().text == "3"
 
 
+@pytest.mark.parametrize(
+    "body", ["", " \n\n", "{# {{ question }} #}", "{% if question == 'other' %}{{ question }}{% endif %}"]
+)
+def test_a_question_that_is_not_sent_is_an_error(body):
+    with pytest.raises(
+        PromptError, match=r"a/b: its .* is empty, so the question would not be sent; write {{ question }}"
+    ):
+        template(body).render(question="How many?")
+
+
+def test_a_template_without_a_question_may_say_nothing():
+    assert (
+        template("{% for one in found %}{{ one }}{% endfor %}", inputs="found: {kind: list}").render(found=[]).text
+        == ""
+    )
+
+
 HEAD = "name: a/b\ndescription: d\nversion: 1\ninputs: {}\noutput: text\nmax_tokens: 8\n"
 
 

@@ -5,13 +5,16 @@ import json
 
 import pytest
 from PIL import Image
+from replayed import Replays
 from runs import PLAN, recorded, script
 
+from cot.engine import Candidate
 from cot.errors import EngineError, TraceError
 from cot.planner.budget import Budget
 from cot.prompt import Template
 from cot.replay import replay
 from cot.trace.read import read
+from cot.trace.record import Recorder
 
 
 def again(trace):
@@ -77,7 +80,7 @@ def test_a_changed_prompt_is_shown_from_where_it_differs(tmp_path):
 
 def test_changed_parsing_is_told_step_by_step(tmp_path):
     trace = made(tmp_path)
-    trace.path.write_text(trace.path.read_text().replace('"raw": "3", "value": 3', '"raw": "3", "value": 4'))
+    trace.path.write_text(trace.path.read_text().replace('"raw":"3","value":3', '"raw":"3","value":4'))
     found = again(read(trace.path))
     assert found.differences == ("#1 How many apples are there?: differs in parsed",)
 
@@ -114,6 +117,27 @@ def test_the_recorded_image_is_wanted(tmp_path, damage):
 
 def test_an_unknown_strategy_is_said(tmp_path):
     trace = made(tmp_path)
-    trace.path.write_text(trace.path.read_text().replace('"strategy": "decompose"', '"strategy": "dance"', 1))
+    trace.path.write_text(trace.path.read_text().replace('"strategy":"decompose"', '"strategy":"dance"', 1))
     with pytest.raises(TraceError, match="made by the strategy 'dance'"):
         again(read(trace.path))
+
+
+@pytest.mark.parametrize("settings", ['"language":"../en"', '"language":7', '"tuning: keep":7', '"tuning: dance":1'])
+def test_what_no_run_has_is_said(tmp_path, settings):
+    trace = made(tmp_path)
+    trace.path.write_text(trace.path.read_text().replace('"language":"en"', settings))
+    with pytest.raises(TraceError, match="names the language|a tuning that no run has"):
+        again(read(trace.path))
+
+
+@pytest.mark.no_replay("one is made to come to something else")
+def test_every_trace_of_the_tests_is_replayed(tmp_path, monkeypatch):
+    """The hook in conftest.py tells of a trace that comes to something else."""
+    replays = Replays()
+    monkeypatch.setattr(Recorder, "close", lambda recorder: replays.close(recorder))
+    recorded(tmp_path)
+    assert (replays.count, replays.differences) == (1, [])
+    monkeypatch.setattr("cot.replay._candidate", lambda call: Candidate("no", "stop"))
+    recorded(tmp_path, strategy="direct")
+    assert replays.count == 2
+    assert any("answer: " in difference for difference in replays.differences)

@@ -1,6 +1,7 @@
 """Intervals, tests and calibration against reference values."""
 
 import math
+import tracemalloc
 
 import pytest
 
@@ -32,6 +33,21 @@ def test_bootstrap_by_cluster_is_wider_than_by_sample() -> None:
     by_sample = clustered_bootstrap(values, range(200))
     assert by_cluster[0] < by_sample[0] < 0.5 < by_sample[1] < by_cluster[1]
     assert clustered_bootstrap(values, range(200)) == by_sample
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_bootstrap_of_many_clusters_has_the_width_of_the_normal_interval_and_little_memory(distinct: bool) -> None:
+    n = 10_000
+    values = [(index % 10 < 3) + (index / n / 1000 if distinct else 0.0) for index in range(n)]
+    tracemalloc.start()
+    low, high = clustered_bootstrap(values, range(n))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    half = 1.96 * math.sqrt(0.3 * 0.7 / n)
+    assert (low, high) == pytest.approx((0.3 - half, 0.3 + half), abs=half * 0.1 + 0.0006 * distinct)
+    assert peak < 50 * 2**20
+    some = values[:2_000]
+    assert clustered_bootstrap(some, range(2_000)) == clustered_bootstrap(some[::-1], range(2_000))
 
 
 def test_bootstrap_needs_values() -> None:

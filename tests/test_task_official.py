@@ -13,7 +13,8 @@ from cot.errors import DataError
 from cot.task import load_task, task_names
 
 ELSEWHERE = {
-    "easy-vqa", "scenes", "shapes", "charts", "unseen-style", "vqav2", "pope", "mme", "chartqa", "docvqa", "textvqa",
+    "easy-vqa", "scenes", "shapes", "charts", "unseen-style", "calibration", "vqav2", "pope", "mme", "chartqa",
+    "docvqa", "textvqa",
 }  # fmt: skip
 """Generated, or tested with the loaders."""
 

@@ -9,14 +9,15 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from cot.chat.engines import Engines
+from cot.chat.memory import EMBEDDED, remembered, remembers, summarised
 from cot.chat.turn import Turn, described
-from cot.config import Settings
+from cot.config import Settings, weights_folder
 from cot.engine.base import EngineInfo
 from cot.errors import CotError
 from cot.image import LoadedImage
 from cot.planner import ask as planner
 from cot.planner.asked import storable
-from cot.question import Question
+from cot.question import Earlier, Question
 from cot.step import Step
 from cot.trace.record import Recorder
 
@@ -32,9 +33,18 @@ def begun(question: str, images: Sequence[LoadedImage], settings: Settings) -> T
 
 
 async def ask(
-    turn: Turn, images: Sequence[LoadedImage], settings: Settings, engines: Engines, on_step: Callable[[Step], None]
+    turn: Turn,
+    before: Sequence[Turn],
+    images: Sequence[LoadedImage],
+    settings: Settings,
+    engines: Engines,
+    on_engine: Callable[[EngineInfo], None],
+    on_step: Callable[[Step], None],
 ) -> Turn:
-    """The turn with its answer. Cancelling the task gives the turn as far as it came, with `cancelled`."""
+    """The turn with its answer. Cancelling the task gives the turn as far as it came, with `cancelled`.
+
+    before: the turns that it follows. on_engine: called with what answers, once it is loaded.
+    """
     steps: list[Step] = []
 
     def keep(step: Step) -> None:
@@ -43,10 +53,12 @@ async def ask(
 
     try:
         engine = await engines.ready(settings)
-        turn = turn.model_copy(update={"model": _named(engine.info)})
+        on_engine(engine.info)
+        turn = turn.model_copy(update={"model": _named(engine.info, settings)})
         with Recorder(settings.trace_dir) as recorder:
             turn = turn.model_copy(update={"trace": storable(str(recorder.path))})
-            question = Question(turn.question, tuple(images))
+            earlier = remembered(before) if remembers(settings) else Earlier()
+            question = Question(turn.question, tuple(images), earlier=earlier)
             outcome = await planner.ask(question, engine, settings, recorder=recorder, on_step=keep)
     except asyncio.CancelledError:
         # The task is this turn and nothing else, so it ends here, with what was said kept.
@@ -61,13 +73,18 @@ async def ask(
         "notes": tuple(storable(note) for note in outcome.notes),
         "usage": dataclasses.asdict(outcome.usage),
         "seconds": outcome.seconds,
+        "understood": storable(outcome.question) if outcome.question != turn.question else "",
+        **summarised(before, outcome.earlier),
+        "longest_tokens": outcome.longest_tokens,
+        "context_tokens": engine.info.context_tokens,
     }
     return turn.model_copy(update=found)
 
 
-def _named(info: EngineInfo) -> dict[str, str | None]:
+def _named(info: EngineInfo, settings: Settings) -> dict[str, str | None]:
+    is_embedded = settings.model == EMBEDDED and info.model == str(weights_folder())
     return {
-        "name": info.model,
+        "name": EMBEDDED if is_embedded else info.model,
         "revision": info.revision,
         "dtype": info.dtype,
         "quantization": info.quantization,

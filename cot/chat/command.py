@@ -7,19 +7,18 @@ is no command.
 import difflib
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast, get_args
 
 from cot.chat.conversation import Dropped, Undone
 from cot.chat.event import Detail, TraceOpened
-from cot.chat.export import export
 from cot.chat.mention import expand, unquoted
 from cot.chat.session import Session
 from cot.chat.store import list_saved
 from cot.errors import UsageError
-from cot.planner.run import STRATEGIES, check_strategy
+from cot.planner.names import STRATEGY_NAMES, check_strategy
 from cot.trace.read import read_trace
 
 _FIRST_WORD: Final = re.compile(r"\s*/((?:\\.|\S)*)")
@@ -84,6 +83,46 @@ async def _model(session: Session, argument: str) -> None:
     session.say(f"model: {session.settings.model}")
 
 
+async def _template(session: Session, argument: str) -> None:
+    from cot.planner.wording import read_templates, show_templates
+    from cot.prompt import load_template
+
+    chosen = read_templates(session.settings.templates)
+    step, _, name = argument.partition(" ")
+    if not step:
+        for line in _templates(session.settings.language, chosen):
+            session.say(line)
+        return
+    if "=" in argument or "," in argument or len(argument.split()) > 2:
+        raise UsageError(f"got {argument!r}; expected: {COMMANDS['template'].usage}")
+    load_template(step, language=session.settings.language)
+    chosen.pop(step, None)
+    if name.strip():
+        chosen[step] = name.strip()
+    session.change("templates", show_templates(chosen))
+    session.say(f"template: {step} is asked with {name.strip() or 'its own'}")
+
+
+def _templates(language: str, chosen: dict[str, str]) -> Iterator[str]:
+    from cot.prompt.source import list_located, locate, search_path
+
+    folders = search_path()
+    for name in dict.fromkeys(found.name for found in list_located(folders)):
+        found = locate(chosen.get(name, name), language=language, folders=folders)
+        instead = f" -> {found.name}" if found.name != name else ""
+        yield f"{name}{instead}  {found.folder.origin}, {found.language}"
+
+
+async def _system(session: Session, argument: str) -> None:
+    if argument:
+        session.change("system", "" if argument == "off" else argument)
+    session.say(f"system message: {session.settings.system or 'none'}")
+
+
+async def _paste(session: Session, _: str) -> None:
+    await session.paste()
+
+
 async def _strategy(session: Session, argument: str) -> None:
     check_strategy(argument)
     session.change("strategy", argument)
@@ -130,6 +169,8 @@ async def _stats(session: Session, _: str) -> None:
     turns = session.conversation.turns
     total = {name: sum(turn.usage.get(name, 0) for turn in turns) for name in _COUNTED}
     seconds = sum(turn.seconds for turn in turns)
+    longest = max((turn.longest_tokens for turn in turns), default=0)
+    context = max((turn.context_tokens for turn in turns), default=0)
     speed = f"{total['completion_tokens'] / seconds:.0f} tokens/s" if seconds else "no tokens yet"
     answered = sum(turn.answered for turn in turns)
     session.say(f"{len(turns)} messages, {answered} answered, {total['calls']} calls to the model, {seconds:.2f} s")
@@ -137,11 +178,14 @@ async def _stats(session: Session, _: str) -> None:
         f"{total['prompt_tokens']:,} prompt tokens ({total['cached_tokens']:,} cached, "
         f"{total['image_tokens']:,} of images), {total['completion_tokens']:,} generated, {speed}"
     )
+    session.say(f"longest prompt with its answer: {longest:,} of {f'{context:,}' if context else 'unknown'} tokens")
 
 
 async def _export(session: Session, argument: str) -> None:
+    from cot.chat.export import export
+
     path = Path(unquoted(argument)).expanduser()
-    export(session.conversation, path, name=session.store.name)
+    export(session.conversation, path, name=session.store.name, images=session.opened)
     session.say(f"wrote {path}")
 
 
@@ -185,15 +229,18 @@ class Command:
     @property
     def needs_argument(self) -> bool:
         """Whether it says nothing by itself."""
-        return " " in self.usage
+        return " " in self.usage and "[" not in self.usage
 
 
 COMMANDS: Final = {
     "image": Command("/image PATH", "attach an image: a path, a pattern such as *.png, or an address", _image),
+    "paste": Command("/paste", "attach the image on the clipboard", _paste),
     "images": Command("/images", "list the attached images", _images),
     "drop": Command("/drop N", "take an image away", _drop),
     "model": Command("/model NAME", "answer with another model", _model),
-    "strategy": Command("/strategy NAME", f"reason in another way: {', '.join(STRATEGIES)}", _strategy),
+    "strategy": Command("/strategy NAME", f"reason in another way: {', '.join(STRATEGY_NAMES)}", _strategy),
+    "template": Command("/template [STEP [NAME]]", "list the templates, or ask a step with another one", _template),
+    "system": Command("/system [TEXT|off]", "put a system message before every prompt", _system),
     "set": Command("/set KEY VALUE", "change a setting, as cot config names it", _set),
     "steps": Command("/steps full|brief|off", "show all steps, only what was found, or none", _steps),
     "retry": Command("/retry", "ask the last message again", _retry),
@@ -201,7 +248,7 @@ COMMANDS: Final = {
     "edit": Command("/edit", "change the last message in $EDITOR and ask it again", _edit),
     "trace": Command("/trace", "show how the last answer came about, with prompts", _trace),
     "stats": Command("/stats", "show what the conversation has cost", _stats),
-    "export": Command("/export FILE", "write the conversation to FILE.md or FILE.json", _export),
+    "export": Command("/export FILE", "write the conversation to FILE.md, FILE.json or FILE.html", _export),
     "save": Command("/save NAME", "give the conversation a name", _save),
     "sessions": Command("/sessions", "list the saved conversations", _sessions),
     "help": Command("/help", "list the commands", _help),

@@ -5,7 +5,7 @@ In: the text before the cursor. Out: completions for prompt-toolkit. Only names 
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, get_args
 
@@ -16,25 +16,25 @@ from cot.chat.command import COMMANDS
 from cot.chat.event import Detail
 from cot.chat.mention import ENDINGS
 from cot.config import NAMES
-from cot.planner.run import STRATEGIES
+from cot.planner.names import strategy_names
 from cot.trace.plain import plain
 
 MAX_FILES: Final = 200
 _LAST_WORD: Final = re.compile(r"(?:\\.|\S)*$")
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "strategy": tuple(STRATEGIES),
     "set": NAMES,
     "steps": get_args(Detail),
-    "model": ("embedded",),
+    "system": ("off",),
 }
 _WITH_PATHS: Final = ("image", "model", "export")
 
 
 class LineCompleter(Completer):
-    """images: how many there are, for `/drop`."""
+    """images: how many there are, for `/drop`. models: names for `/model`; must not take long."""
 
-    def __init__(self, images: Callable[[], int]) -> None:
+    def __init__(self, images: Callable[[], int], models: Callable[[], Sequence[str]]) -> None:
         self._images = images
+        self._models = models
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Completions of the last word."""
@@ -48,11 +48,25 @@ class LineCompleter(Completer):
                     yield Completion(f"/{name}", -len(text), display=what.usage, display_meta=what.help)
             return
         known = command[1:] if command[:1] == "/" and command[1:] in COMMANDS else ""
-        options = tuple(map(str, range(1, self._images() + 1))) if known == "drop" else _OPTIONS.get(known, ())
-        if text == f"{command} {word}":
+        if text == f"{command} {word}" or known == "template":
+            options = self._options(known)
             yield from (Completion(option, -len(word)) for option in options if option.startswith(word))
         if known in _WITH_PATHS or (not known and "/" in word):
             yield from _paths(word, folders_only=known == "model")
+
+    def _options(self, command: str) -> Sequence[str]:
+        match command:
+            case "drop":
+                return tuple(map(str, range(1, self._images() + 1)))
+            case "model":
+                return self._models()
+            case "strategy":
+                return strategy_names()
+            case "template":
+                from cot.prompt.source import list_located, search_path
+
+                return tuple(dict.fromkeys(found.name for found in list_located(search_path())))
+        return _OPTIONS.get(command, ())
 
 
 def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:

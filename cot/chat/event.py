@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cot.chat.turn import Turn
+from cot.image import LoadedImage
 from cot.step import Step
 from cot.trace.read import Trace
 
@@ -40,5 +41,12 @@ class TraceOpened:
     trace: Trace
 
 
-ChatEvent = Said | StepDone | TurnDone | TraceOpened
+@dataclass(frozen=True)
+class ImageAttached:
+    """An image joined the conversation; what is to be said of it was said."""
+
+    image: LoadedImage
+
+
+ChatEvent = Said | StepDone | TurnDone | TraceOpened | ImageAttached
 """Any of them."""

@@ -1,29 +1,39 @@
-"""Writes a conversation to a file for people (Markdown) or programs (JSON).
+"""Writes a conversation to a file for people (Markdown, HTML) or programs (JSON).
 
 In: a conversation. Out: a new file. Text from a model stays text: control characters are written out, and Markdown's
-own marks are escaped.
+own marks are escaped. The HTML needs no other file, runs no script and loads nothing.
 """
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cot.chat.conversation import Conversation
 from cot.chat.turn import Turn
 from cot.errors import UsageError
+from cot.image import LoadedImage
 from cot.source import shown
+from cot.trace.page import data_url, render_page
 from cot.trace.plain import escaped
 from cot.trace.show import step_line
 
 
-def export(conversation: Conversation, path: Path, *, name: str) -> None:
-    """Write it. Raises UsageError for another ending, a file that exists, or one that cannot be written."""
-    if path.suffix not in (".md", ".json"):
-        raise UsageError(f"got {shown(str(path))}; expected a name that ends with .md or .json")
-    text = (
-        as_markdown(conversation, name) if path.suffix == ".md" else json.dumps(as_json(conversation, name), indent=1)
-    )
+def export(conversation: Conversation, path: Path, *, name: str, images: Mapping[str, LoadedImage]) -> None:
+    """Write it. images: by SHA-256, for HTML.
+
+    Raises UsageError for another ending, a file that exists, or one that cannot be written.
+    """
+    match path.suffix:
+        case ".md":
+            text = as_markdown(conversation, name)
+        case ".json":
+            text = json.dumps(as_json(conversation, name), indent=1)
+        case ".html":
+            text = as_html(conversation, name, images)
+        case _:
+            raise UsageError(f"got {shown(str(path))}; expected a name that ends with .md, .json or .html")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(f"{text}\n")
@@ -49,14 +59,32 @@ def as_markdown(conversation: Conversation, name: str) -> str:
     return "\n".join(lines)
 
 
+def as_html(conversation: Conversation, name: str, images: Mapping[str, LoadedImage]) -> str:
+    """The whole conversation as a page of its own, images included."""
+    shown_images = {image.sha256: image for turn in conversation.turns for image in turn.images}
+    shown_images |= {image.sha256: image for image in conversation.images}
+    page = render_page(
+        "chat.html.jinja",
+        script="",
+        name=name,
+        pictures=[(image, data_url(images[image.sha256])) for image in shown_images.values() if image.sha256 in images],
+        turns=[(turn, [step_line(step).plain for step in turn.steps], _cost(turn)) for turn in conversation.turns],
+    )
+    return page.rstrip("\n")
+
+
 def _turn(turn: Turn) -> list[str]:
     lines = [f"## {_text(turn.question)}", ""]
     lines += [f"- {_text(step_line(step).plain)}" for step in turn.steps if step.kind != "final_answer"]
     answer = _text(turn.answer.text) if turn.answer else "none"
     lines += ["", f"**{answer}**" if turn.answered else f"{answer} ({turn.stop_reason})"]
     lines += [f"\nnote: {_text(note)}" for note in turn.notes]
-    cost = f"{turn.usage.get('completion_tokens', 0)} tokens, {turn.seconds:.2f} s"
-    return [*lines, "", f"{_text(str(turn.model.get('name')))}, {turn.strategy}, {cost}"]
+    return [*lines, "", _text(_cost(turn))]
+
+
+def _cost(turn: Turn) -> str:
+    tokens = turn.usage.get("completion_tokens", 0)
+    return f"{turn.model.get('name')}, {turn.strategy}, {tokens} tokens, {turn.seconds:.2f} s"
 
 
 def _text(text: str) -> str:

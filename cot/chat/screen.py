@@ -1,26 +1,33 @@
 """Shows what a session tells, on a terminal or in a file of lines.
 
 In: events. Out: finished lines, each printed once and never drawn again. All text from outside is made plain first.
+What a line is, it says in words; colours only repeat it, and are such that can be read on light and dark backgrounds.
 """
 
 from rich.console import Console
 from rich.text import Text
 
 from cot.chat.conversation import Conversation
-from cot.chat.event import ChatEvent, Detail, Said, StepDone, TraceOpened, TurnDone
+from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TraceOpened, TurnDone
+from cot.chat.preview import Way, picture
 from cot.chat.turn import Turn
-from cot.step import FinalAnswer, Step, SubAnswer, ToolUse
+from cot.image import LoadedImage
+from cot.step import FinalAnswer, Step, SubAnswer, Summary, ToolUse
 from cot.trace.plain import plain
-from cot.trace.show import step_line, trace_tree
+from cot.trace.show import PROBLEM, step_line, trace_tree
 
-_STYLES = {"info": "dim", "warning": "yellow", "error": "red"}
+_STYLES = {"info": "dim", "warning": PROBLEM, "error": PROBLEM}
 
 
 class Screen:
     """Prints to one console."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, preview: Way = "none", words_only: bool = False) -> None:
+        """preview: how images are shown. words_only: no lines that are drawn, for screen readers."""
         self._console = console
+        self._preview = preview
+        words_only = words_only or console.options.ascii_only
+        self._step_mark, self._end_mark = ("step: ", "") if words_only else ("├─ ", "└─ ")
 
     def show(self, event: ChatEvent, detail: Detail) -> None:
         """Print an event; detail: how many steps."""
@@ -33,6 +40,8 @@ class Screen:
                 self.end(event.turn)
             case TraceOpened():
                 self._console.print(trace_tree(event.trace))
+            case ImageAttached():
+                self.image(event.image)
 
     def say(self, text: str, style: str = "dim") -> None:
         """Print a line of words."""
@@ -44,26 +53,39 @@ class Screen:
             return
         line = step_line(step)
         if detail == "brief":
-            if not isinstance(step, SubAnswer | ToolUse):
+            if not isinstance(step, SubAnswer | ToolUse | Summary):
                 return
             if isinstance(step, SubAnswer):
                 line = Text.assemble((f"{_one_line(step.asked)} ", "dim"), line)
-        self._line(Text.assemble(("├─ ", "dim"), line))
+        self._line(Text.assemble((self._step_mark, "dim"), line))
 
     def end(self, turn: Turn) -> None:
         """Print the answer, what a person should know, and what it cost."""
         if turn.answer is not None:
-            self._line(Text.assemble(("└─ ", "dim"), step_line(turn.answer)))
+            self._line(Text.assemble((self._end_mark, "dim"), step_line(turn.answer)))
         stopped = turn.stop_reason != "answered"
         for note in turn.notes[:-1] if stopped else turn.notes:
-            self.say(f"note: {note}", "yellow")
+            self.say(f"note: {note}", PROBLEM)
         if turn.stop_reason == "cancelled":
-            self._line(Text.assemble(("└─ ", "dim"), ("interrupted", "yellow")))
+            self._line(Text.assemble((self._end_mark, "dim"), ("interrupted", PROBLEM)))
         elif stopped:
             why = f": {turn.notes[-1]}" if turn.notes else ""
-            self.say(f"stopped: {turn.stop_reason}{why}", "yellow")
+            self.say(f"stopped: {turn.stop_reason}{why}", PROBLEM)
         if turn.usage:
             self.say(status_line(turn))
+
+    def image(self, image: LoadedImage) -> None:
+        """Print a picture, where the terminal can show one."""
+        if self._preview == "blocks" and self._console.color_system not in ("256", "truecolor"):
+            return
+        width, height = self._console.size
+        found = picture(image, self._preview, columns=width, lines=height)
+        if isinstance(found, Text):
+            self._console.print(found)
+        elif found:
+            # A control sequence has no columns that rich could count.
+            self._console.file.write(found)
+            self._console.file.flush()
 
     def conversation(self, conversation: Conversation, name: str) -> None:
         """Print what was said before."""
@@ -80,11 +102,17 @@ class Screen:
 
 
 def status_line(turn: Turn) -> str:
-    """What an answer cost: model, strategy, images, tokens, speed and time."""
+    """What an answer cost: model, strategy, images, tokens, speed, time, and how much of the context it took."""
     prompt, cached = (turn.usage.get(name, 0) for name in ("prompt_tokens", "cached_tokens"))
     images = "1 image" if len(turn.images) == 1 else f"{len(turn.images)} images"
     cost = f"{prompt:,} prompt tokens, {cached:,} cached, {turn.tokens_per_second:.0f} tokens/s, {turn.seconds:.2f} s"
-    return f"{turn.model.get('name')}, {turn.strategy}, {images}, {cost}"
+    context = f", context {context_used(turn)}" if turn.longest_tokens else ""
+    return f"{turn.model.get('name')}, {turn.strategy}, {images}, {cost}{context}"
+
+
+def context_used(turn: Turn) -> str:
+    """Tokens of the longest prompt with its answer, of how many if that is known."""
+    return f"{turn.longest_tokens:,}" + (f" of {turn.context_tokens:,}" if turn.context_tokens else "")
 
 
 def _one_line(text: str) -> str:

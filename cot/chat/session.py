@@ -4,20 +4,21 @@ In: images, questions, settings. Out: events for `emit`, and a saved conversatio
 images of the conversation, so that an engine knows their prefix from the question before.
 """
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from cot.chat.asking import ask, begun
 from cot.chat.conversation import Asked, Attached, Chosen, Conversation, Ended, SavedEvent, Stepped, Undone
 from cot.chat.engines import Engines, Load, finished, in_background
-from cot.chat.event import ChatEvent, Detail, Said, StepDone, TurnDone
+from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone
 from cot.chat.store import Store
 from cot.chat.turn import Turn, described
 from cot.config import Settings, with_setting
+from cot.engine.base import EngineInfo
 from cot.errors import UsageError
 from cot.image import LoadedImage, load_image
-from cot.planner.run import check_strategy
+from cot.planner.names import check_strategy
 from cot.step import Step
 
 MAX_QUESTION_CHARACTERS: Final = 10_000
@@ -45,6 +46,8 @@ class Session:
         """conversation, images: a saved one to go on with. edit: None where there is no editor."""
         check_strategy(settings.strategy)
         self.settings = settings
+        self._noted = ""
+        self._preparing = False
         self.engines = Engines(load)
         self.store = store
         self.emit = emit
@@ -57,6 +60,10 @@ class Session:
     def load(self) -> None:
         """Begin to load the model in the background."""
         self.engines.want(self.settings)
+        if not self._preparing:
+            # What asks is slow to import, and is not needed to type.
+            self._preparing = True
+            in_background(lambda: importlib.import_module("cot.chat.asking"))
 
     def say(self, text: str, tone: Literal["info", "warning", "error"] = "info") -> None:
         """Tell the user something."""
@@ -68,12 +75,14 @@ class Session:
         Raises ImageError, and then none of them is attached.
         """
         opened = [await finished(in_background(lambda s=source: self._open(s))) for source in sources]  # type: ignore[misc]
-        return [self._attach(image) for image in opened]
+        return [self.add_image(image) for image in opened]
 
     async def ask(self, text: str) -> None:
         """Ask a question over the images. Raises UsageError if it cannot be asked."""
+        from cot.chat.asking import ask, begun
+
         self._check_askable(text)
-        images = self.images
+        images, before = self.images, tuple(self.conversation.turns)
         if self.engines.state == "loading":
             self.say(f"the model {self.settings.model} is still being loaded; Ctrl-C gives up")
         turn = begun(text, images, self.settings)
@@ -83,7 +92,7 @@ class Session:
             self.keep(Stepped(step=step))
             self.emit(StepDone(step))
 
-        turn = await ask(turn, images, self.settings, self.engines, on_step)
+        turn = await ask(turn, before, images, self.settings, self.engines, self._tell_note, on_step)
         self.keep(Ended(turn=turn))
         self.emit(TurnDone(turn))
 
@@ -98,7 +107,13 @@ class Session:
         """Change a setting. Raises ConfigError or UsageError for a value that makes no sense."""
         settings = with_setting(self.settings, name, text)
         check_strategy(settings.strategy)
+        if settings.templates:
+            from cot.planner.wording import checked_templates
+
+            checked_templates(settings.templates, language=settings.language)
         self.settings = settings
+        self._noted = ""
+        self._preparing = False
         self.keep(Chosen(name=name, value=str(getattr(settings, name))))
         if self.engines.state != "not loaded":
             self.load()
@@ -112,6 +127,11 @@ class Session:
     def images(self) -> list[LoadedImage]:
         """All images of the conversation, opened."""
         return [self._loaded[image.sha256] for image in self.conversation.images]
+
+    @property
+    def opened(self) -> dict[str, LoadedImage]:
+        """All images that were ever in the conversation and are open, by SHA-256."""
+        return dict(self._loaded)
 
     @property
     def last(self) -> Turn:
@@ -130,7 +150,16 @@ class Session:
         if not self.conversation.images:
             raise UsageError("there is no image to ask about; attach one with /image PATH, or drop it here")
 
-    def _attach(self, image: LoadedImage) -> int:
+    async def paste(self) -> list[int]:
+        """Put what is on the clipboard to the conversation. Raises ImageError if that is no image."""
+        from cot.chat.clipboard import read_clipboard
+
+        most = self.settings.max_image_pixels
+        found = await finished(in_background(lambda: read_clipboard(max_pixels=most)))
+        return await self.attach(found) if isinstance(found, list) else [self.add_image(found)]
+
+    def add_image(self, image: LoadedImage) -> int:
+        """Put an image that is open to the conversation; its number, from 1."""
         known = [one.sha256 for one in self.conversation.images]
         if image.sha256 in known:
             number = known.index(image.sha256) + 1
@@ -142,7 +171,14 @@ class Session:
         number = len(known) + 1
         notes = "".join(f"; {note}" for note in image.notes)
         self.say(f"[{number}] {image.source}  {image.width} x {image.height}{notes}")
+        self.emit(ImageAttached(image))
         return number
+
+    def _tell_note(self, info: EngineInfo) -> None:
+        """Say what the user should know about how the model was loaded, once for each."""
+        if info.note and info.note != self._noted:
+            self.say(f"note: {info.note}", "warning")
+        self._noted = info.note
 
     def _open(self, source: str) -> LoadedImage:
         if source == "-":

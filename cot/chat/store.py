@@ -23,8 +23,8 @@ from cot.errors import TraceError, UsageError
 from cot.image import LoadedImage, load_image
 from cot.source import shown
 from cot.trace.event import TracedImage
+from cot.trace.images import image_path, keep_image
 from cot.trace.lock import hold, is_held
-from cot.trace.record import image_path, keep_image
 
 SESSION_FILE: Final = "session.jsonl"
 MAX_FILE_BYTES: Final = 256 * 2**20
@@ -76,7 +76,7 @@ class Store:
         """Keep an image, once. Raises TraceError if it cannot be written."""
         try:
             self._opened()
-            keep_image(image_path(self.folder, image.sha256), image)
+            keep_image(self.folder, image)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 

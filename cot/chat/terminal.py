@@ -6,6 +6,7 @@ seconds, or one at an empty prompt, leaves, and so does Ctrl-D.
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,16 +15,18 @@ from prompt_toolkit.application import get_app_or_none
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.patch_stdout import patch_stdout
-from prompt_toolkit.utils import get_cwidth
+from prompt_toolkit.shortcuts import CompleteStyle
 from rich.console import Console
 
 from cot.chat.completion import LineCompleter
 from cot.chat.event import ChatEvent, TurnDone
+from cot.chat.preview import Way
 from cot.chat.screen import Screen
 from cot.chat.session import Session
+from cot.chat.status import toolbar
 from cot.chat.take import take
-from cot.trace.plain import plain
 
 SECOND_STOP_SECONDS: Final = 2.0
 _REFRESH_SECONDS: Final = 0.25
@@ -32,9 +35,23 @@ _REFRESH_SECONDS: Final = 0.25
 class Terminal:
     """What a person sits at."""
 
-    def __init__(self, history_file: Path) -> None:
-        """history_file: of the lines that were typed; its folder is made if it can be."""
-        self._screen = Screen(Console(markup=False, highlight=False, emoji=False))
+    def __init__(
+        self,
+        history_file: Path,
+        *,
+        models: Callable[[], Sequence[str]],
+        preview: Way = "none",
+        words_only: bool = False,
+    ) -> None:
+        """history_file: of the lines that were typed; its folder is made if it can be.
+
+        models: names to complete. preview: how images are shown. words_only: nothing is drawn or drawn again, no
+        colours and no line below the prompt, for screen readers; dumb terminals have it so anyway.
+        """
+        self._words_only = words_only
+        console = Console(markup=False, highlight=False, emoji=False, color_system=None if words_only else "auto")
+        self._screen = Screen(console, preview=preview, words_only=words_only or console.is_dumb_terminal)
+        self._models = models
         self._history = _history(history_file)
         self._stopped_at = float("-inf")
         self.session: Session | None = None
@@ -61,23 +78,24 @@ class Terminal:
             try:
                 asyncio.run(take(session, line))
             except KeyboardInterrupt:
-                # The second one, while the first was being obeyed, or one between two answers.
-                if self._stop():
-                    break
+                # The first stop cancels the answer; this is the second, while the first was being obeyed.
+                break
         self._farewell(session)
 
     def _prompt(self, session: Session) -> PromptSession[str]:
         prompt: PromptSession[str] = PromptSession(
             "> ",
             history=self._history,
-            completer=LineCompleter(lambda: len(session.conversation.images)),
-            complete_while_typing=Condition(_types_a_command),
+            completer=LineCompleter(lambda: len(session.conversation.images), self._models),
+            complete_while_typing=False if self._words_only else Condition(_types_a_command),
+            complete_style=CompleteStyle.READLINE_LIKE if self._words_only else CompleteStyle.COLUMN,
             key_bindings=self._keys(),
             multiline=True,
             prompt_continuation="  ",
-            bottom_toolbar=lambda: toolbar(session, prompt.app.output.get_size().columns),
-            refresh_interval=_REFRESH_SECONDS,
-            reserve_space_for_menu=4,
+            bottom_toolbar=None if self._words_only else lambda: toolbar(session, prompt.app.output.get_size().columns),
+            refresh_interval=0 if self._words_only else _REFRESH_SECONDS,
+            reserve_space_for_menu=0 if self._words_only else 4,
+            color_depth=ColorDepth.DEPTH_1_BIT if self._words_only else None,
         )
         # Importing torch holds the interpreter for long; what is on the screen by then can be typed into.
         prompt.app.after_render += lambda _: session.load() if session.engines.state == "not loaded" else None
@@ -115,20 +133,6 @@ class Terminal:
             self._screen.say(f"saved; go on with: cot chat --resume {session.store.name}")
         else:
             self._screen.say("goodbye; nothing was said, and nothing was saved")
-
-
-def toolbar(session: Session, columns: int) -> str:
-    """The line below the prompt: model and its state, strategy, images; cut to the width."""
-    images = session.conversation.images
-    waiting = len(session.conversation.waiting)
-    attached = f"{len(images)} image{'' if len(images) == 1 else 's'}" if images else "no image"
-    new = f" ({waiting} new)" if waiting and waiting < len(images) else ""
-    model = plain(session.settings.model, one_line=True)
-    state = session.engines.state
-    text = f"{model}{'' if state == 'ready' else f': {state}'} | {session.settings.strategy} | {attached}{new}"
-    while get_cwidth(text) > columns - 1:
-        text = text[:-1]
-    return text
 
 
 def _types_a_command() -> bool:

@@ -38,6 +38,16 @@ class Turn(BaseModel):
     """Wall clock, loading the model not counted."""
     trace: str | None = None
     """File of the trace."""
+    understood: str = ""
+    """The question as it was asked, where it was put into other words since it follows another one."""
+    summary: str = ""
+    """What was said in the first `summarised` turns, where that was too long to be told whole."""
+    summarised: int = 0
+    """How many turns before it the summary stands for."""
+    longest_tokens: int = 0
+    """Of the longest prompt with its answer."""
+    context_tokens: int = 0
+    """The longest prompt plus answer that the model takes; 0 if unknown."""
 
     @property
     def answered(self) -> bool:

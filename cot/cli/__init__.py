@@ -4,7 +4,7 @@ A verb's file may be imported to show `cot --help`, so it imports what is slow (
 engine, training) inside its functions.
 
 Exit codes: 0 done, 1 an error that was expected (`CotError`) or, silently, nobody reads the
-output any more, 2 a wrong command line or setting, 130 interrupted.
+output any more, 2 a wrong command line or setting, 130 interrupted, silently: the verbs say what there is to say.
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from cot import __version__
-from cot.cli import ask, chat, config, models, prompts, trace, train
+from cot.cli import ask, calibrate, chat, compare, config, models, prompts, report, runs, trace, train
 from cot.cli import eval as evaluation
 from cot.cli.streams import write_nowhere
 from cot.errors import CotError
@@ -47,9 +47,13 @@ def _root(
 
 app.command("ask")(ask.ask)
 app.command("eval")(evaluation.evaluate_tasks)
+app.command("compare")(compare.compare_runs)
+app.command("report")(report.report_runs)
 app.command("chat")(chat.chat)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(runs.app, name="runs")
 app.add_typer(trace.app, name="trace")
 app.add_typer(train.app, name="train")
 app.add_typer(config.app, name="config")
@@ -59,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code.
 
     arguments: without the program's name; the process's own if None.
+    Raises KeyboardInterrupt only before and after the command itself.
     """
     _make_streams_usable()
     try:
@@ -71,8 +76,6 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     except CotError as error:
         return _report(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _report("interrupted", 130)
     except BrokenPipeError:
         write_nowhere(sys.stdout)
         return 1

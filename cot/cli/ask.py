@@ -62,7 +62,7 @@ def ask(
     images, text = split_arguments(arguments or [], stdin_is_terminal=sys.stdin.isatty())
     begun = time.perf_counter()
     from cot.config import load_settings
-    from cot.planner.run import check_strategy
+    from cot.planner.names import check_strategy
 
     settings, _ = load_settings(
         {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,

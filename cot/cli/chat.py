@@ -5,6 +5,8 @@ pipe was interrupted.
 """
 
 import asyncio
+import functools
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,8 @@ import typer
 from cot.cli.options import Device, Language, Model, Quantize, Seed, Strategy, TraceDir
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from cot.chat.conversation import Conversation
     from cot.chat.session import Session
     from cot.chat.store import Store
@@ -35,6 +39,13 @@ def chat(
     quantize: Quantize = None,
     seed: Seed = None,
     trace_dir: TraceDir = None,
+    preview: Annotated[
+        str, typer.Option(help="How images are shown: auto, kitty, iterm2, sixel, blocks or none.")
+    ] = "auto",
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Show no images.")] = False,
+    words_only: Annotated[
+        bool, typer.Option("--plain", help="For screen readers: words only, and no line is drawn twice.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="On a pipe: print one JSON object a message.")] = False,
 ) -> None:
     """Talk about one or more images.
@@ -44,21 +55,30 @@ def chat(
     given: dict[str, object] = {"model": model, "strategy": strategy, "language": language, "device": device,
              "quantize": quantize, "seed": seed, "trace_dir": trace_dir}  # fmt: skip
     if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
-        _at_terminal(arguments or [], given, resume=resume)
+        way = "none" if no_preview or words_only else preview
+        _at_terminal(arguments or [], given, resume=resume, preview=way, words_only=words_only)
         return
     raise typer.Exit(_on_pipe(arguments or [], given, resume=resume, as_json=as_json))
 
 
-def _at_terminal(arguments: list[str], given: dict[str, object], *, resume: bool) -> None:
+def _at_terminal(
+    arguments: list[str], given: dict[str, object], *, resume: bool, preview: str, words_only: bool
+) -> None:
     import platformdirs
 
     from cot.chat.editor import edit
+    from cot.chat.preview import chosen_way
     from cot.chat.session import Session
     from cot.chat.terminal import Terminal
     from cot.cli.ask import load_engine
 
     sources, store, conversation, images = _open(arguments, resume=resume)
-    terminal = Terminal(platformdirs.user_state_path("cot") / "chat-history")
+    terminal = Terminal(
+        platformdirs.user_state_path("cot") / "chat-history",
+        models=_known_models,
+        preview=chosen_way(preview, os.environ),
+        words_only=words_only,
+    )
     settings = _settings(given, conversation)
     session = Session(settings, load_engine, store, terminal.show, conversation=conversation, images=images, edit=edit)
     try:
@@ -111,3 +131,22 @@ def _settings(given: dict[str, object], conversation: "Conversation") -> "Settin
 def _attach(session: "Session", sources: list[str]) -> None:
     """Raises ImageError: who names a wrong image wants to know before he asks."""
     asyncio.run(session.attach(sources))
+
+
+def _known_models() -> tuple[str, ...]:
+    """The embedded model, and those in the local Hugging Face cache that take images, once they are known."""
+    outcome = _looked_up_models()
+    known = outcome.result() if outcome.done() and outcome.exception() is None else ()
+    return ("embedded", *known)
+
+
+@functools.cache
+def _looked_up_models() -> "Future[tuple[str, ...]]":
+    from cot.chat.engines import in_background
+
+    def look_up() -> tuple[str, ...]:
+        from cot.engine.local.describe import on_this_machine
+
+        return tuple(found.model for found in on_this_machine() if found.vision_language)
+
+    return in_background(look_up)

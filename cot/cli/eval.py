@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -130,7 +131,7 @@ def choose(
     from cot.task import load_task
 
     # All task files are read before the first sample is.
-    loaded = {name: load_task(name, data=data, loaders=_loaders()) for name in suite.tasks}
+    loaded = {name: load_task(name, data=data, loaders=loaders()) for name in suite.tasks}
     limits = {name: [most for most in (limit, own) if most is not None] for name, own in suite.tasks.items()}
     return [
         select(task, limit=min(limits[name], default=None), shuffle=shuffle, seed=seed, shard=shard)
@@ -152,13 +153,11 @@ def make_options(
     from cot.evaluate.asking import Asking
     from cot.evaluate.runner import Options
     from cot.planner.budget import Budget
-    from cot.planner.tuning import load_tuning
 
     asking = Asking(
         budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
         language=settings.language,
-        tuning=load_tuning(settings.calibration, settings.model),
         ablation=find_ablation(ablate, strategies),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
@@ -177,6 +176,7 @@ def _run(
 ) -> "Summary | None":
     from cot.evaluate import evaluate
     from cot.evaluate.runner import check_judge
+    from cot.planner.calibration_file import tuning_for
 
     async def run(engine: "Engine", judge: "Engine | None") -> "Summary | None":
         try:
@@ -192,6 +192,10 @@ def _run(
     judge = engine if judge_model == settings.model else None
     if judge_model and judge is None:
         judge = _load(_for_judge(settings, judge_model), folder, output)
+    tuning, note = tuning_for(settings, engine.info)
+    options = replace(options, asking=replace(options.asking, tuning=tuning))
+    if note:
+        output.say(f"note: {note}")
     try:
         return asyncio.run(run(engine, judge))
     except KeyboardInterrupt:
@@ -234,7 +238,8 @@ def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":
     return settings.model_copy(update={"device": own_device(settings.device, shard.local_rank)})
 
 
-def _loaders() -> "dict[str, Loader]":
+def loaders() -> "dict[str, Loader]":
+    """The loaders by name, with the one of generated data."""
     from cot.dataset import LOADERS
 
     return {**LOADERS, "generated": _drawn, "easy-vqa": _drawn}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Model = Annotated[str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")]
-Strategy = Annotated[str | None, typer.Option(help="direct, decompose, cot, vote, verify or route.")]
+Strategy = Annotated[str | None, typer.Option(help="route, decompose, direct, cot, vote, verify, or one of your own.")]
 Language = Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")]
 Quantize = Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")]

@@ -1,4 +1,5 @@
-"""`cot prompts`: find, write, check and compare prompt templates; `prompts_run` renders and tests them.
+"""`cot prompts`: find, write, check and compare prompt templates; `prompts_run` renders and tests them,
+`prompts_compare` measures them.
 
 NAME is `direct/answer`; before it may stand a language (`zh/direct/answer`), and before that one of the places
 that are searched (`shipped:direct/answer`).
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli import prompts_run
+from cot.cli import prompts_compare, prompts_run
 
 if TYPE_CHECKING:
     from cot.prompt.source import Folder, Located
@@ -27,6 +28,7 @@ def _prompts() -> None:
 app.command("render")(prompts_run.render)
 app.command("watch")(prompts_run.watch)
 app.command("test")(prompts_run.run_cases)
+app.command("compare")(prompts_compare.compare)
 
 
 @app.command("list")
@@ -35,6 +37,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
     The first that has a file wins: ./prompts (project), prompts in your settings folder (user), the shipped ones.
     """
+    from cot.planner.own import own_strategies
     from cot.prompt.source import list_located, search_path
 
     folders = search_path()
@@ -51,6 +54,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     for folder in folders:
         is_there = "" if folder.path.is_dir() else " (not there)"
         typer.echo(prompts_run.safe(f"{folder.origin}: {folder.path}{is_there}"), err=True)
+    for name, path in own_strategies().items():
+        typer.echo(prompts_run.safe(f"strategy {name}: {path}"), err=True)
 
 
 def _print_list(found: "tuple[Located, ...]") -> None:
@@ -104,6 +109,9 @@ def lint(names: _NAMES = None) -> None:
 
     counts = {"error": 0, "warning": 0}
     chosen = _chosen(names)
+    for problem in [] if names else _wrong_strategies():
+        counts["error"] += 1
+        typer.echo(prompts_run.safe(problem))
     for found, folders in chosen:
         for finding in find_mistakes(found, folders):
             counts[finding.level] += 1
@@ -137,6 +145,19 @@ def diff(
         typer.echo(prompts_run.safe(line))
     if not lines:
         typer.echo("no difference", err=True)
+
+
+def _wrong_strategies() -> list[str]:
+    from cot.errors import CotError
+    from cot.planner.own import load_own, own_strategies
+
+    problems = []
+    for name in own_strategies():
+        try:
+            load_own(name)
+        except CotError as error:
+            problems.append(f"{name}: error: {error}")
+    return problems
 
 
 def _chosen(names: list[str] | None) -> "list[tuple[Located, tuple[Folder, ...]]]":

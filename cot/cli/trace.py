@@ -1,22 +1,25 @@
 """`cot trace`: look at recorded runs."""
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cot.cli import trace_files, trace_replay
 from cot.cli.options import TraceDir
-from cot.cli.table import console
+from cot.cli.table import columns, console
 from cot.cli.trace_options import PATH, moment, opened, traces_folder, write
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from cot.trace.listing import Listed
+
+_HEADINGS: Final = ("id", "started (UTC)", "ended", "strategy", "model", "question", "answer")
+_WIDTHS: Final = (8, 16, 10, 9, 10, 0, 0)
+"""Of the columns, at most, on a terminal; what is left is for question and answer."""
 
 app = typer.Typer(help="Look at recorded runs.", no_args_is_help=True)
 
@@ -52,7 +55,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_row(listed) for listed in shown], indent=2))
     elif shown:
-        console().print(_table(shown))
+        sys.stdout.writelines(f"{line}\n" for line in columns(_HEADINGS, map(_cells, shown), most=_WIDTHS))
     if not shown:
         typer.echo(f"no such trace in {folder}" if wanted != Wanted() else f"no trace in {folder} yet", err=True)
     elif len(found) > len(shown):
@@ -119,21 +122,10 @@ def _row(listed: "Listed") -> dict[str, Any]:
     }
 
 
-def _table(rows: "list[Listed]") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
+def _cells(listed: "Listed") -> tuple[str, ...]:
     from cot.trace.plain import plain
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, width in (("id", 8), ("started (UTC)", 16), ("ended", 10), ("strategy", 9), ("model", 10)):
-        table.add_column(heading, no_wrap=True, max_width=width if sys.stdout.isatty() else None)
-    table.add_column("question", no_wrap=True, ratio=2)
-    table.add_column("answer", no_wrap=True, ratio=1)
-    for listed in rows:
-        name = listed.path.parent.name
-        started = "" if listed.started_at is None else f"{listed.started_at:%Y-%m-%d %H:%M}"
-        cells = (name[-8:] if started else name, started, listed.stop_reason, listed.strategy, listed.model)
-        texts = (plain(cell, one_line=True) for cell in (*cells, listed.question, listed.answer))
-        table.add_row(*(Text(text) for text in texts))
-    return table
+    name = os.path.basename(os.path.dirname(listed.file))
+    started = "" if listed.started_at is None else listed.started_at.isoformat(" ", "minutes")[:16]
+    cells = (name[-8:] if started else name, started, listed.stop_reason, listed.strategy, listed.model)
+    return tuple(plain(cell, one_line=True) for cell in (*cells, listed.question, listed.answer))

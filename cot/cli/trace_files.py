@@ -83,13 +83,14 @@ def prune(
         raise UsageError("got no bound; expected --older-than 30d, --max-size 1GiB, or both")
     before = None if older_than is None else datetime.now(UTC) - age(older_than, "--older-than")
     most = None if max_size is None else bytes_of(max_size, "--max-size")
-    removals = what_to_prune(traces_folder(trace_dir), older_than=before, max_bytes=most)
+    folder = traces_folder(trace_dir)
+    removals = what_to_prune(folder, older_than=before, max_bytes=most)
     out = console()
     for removal in removals:
         files = f"{len(removal.files)} file{'' if len(removal.files) == 1 else 's'}"
         line = f"{plain(removal.folder.name, one_line=True)}: {removal.why} ({files}, {size(removal.bytes)})"
         out.print(line)
-    freed = sum(removal.bytes for removal in removals) if dry_run else delete(removals)
+    freed = sum(removal.bytes for removal in removals) if dry_run else delete(folder, removals)
     typer.echo(f"{'would free' if dry_run else 'freed'} {size(freed)}", err=True)
 
 

@@ -66,8 +66,8 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.cli import ask
     from cot.config import load_settings
     from cot.planner.ask import ask as ask_again
-    from cot.planner.run import check_strategy
-    from cot.replay import recorded_budget, recorded_question
+    from cot.planner.names import check_strategy
+    from cot.replay import recorded_budget, recorded_language, recorded_question
     from cot.trace.diff import diff_traces
     from cot.trace.read import read_trace
     from cot.trace.record import Recorder
@@ -76,7 +76,8 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     question, started = recorded_question(trace), trace.started
     if overrides["strategy"] is None and started is not None:
         overrides["strategy"] = started.strategy
-    settings, _ = load_settings({**overrides, "seed": started.seed if started else None})
+    settings, _ = load_settings({**overrides, "seed": started.seed if started else None,
+                                 "language": recorded_language(trace)})  # fmt: skip
     check_strategy(settings.strategy)
 
     async def again(recorder: Recorder) -> Any:

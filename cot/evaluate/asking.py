@@ -25,6 +25,7 @@ from cot.planner.asked import storable
 from cot.planner.budget import Budget
 from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
+from cot.planner.wording import Wording
 from cot.question import Question
 from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS
 from cot.task import ImageSource, Sample
@@ -136,7 +137,7 @@ async def _ask(
         engine,
         asking.budget,
         seed=asking.seed,
-        language=asking.language,
+        wording=Wording(asking.language),
         tuning=asking.tuning,
         recorder=recorder,
         settings=settings | ({"ablation": asking.ablation} if asking.ablation else {}),

@@ -12,6 +12,7 @@ import cot
 from cot.engine.base import EngineInfo
 from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
+from cot.planner.own import FILE, load_own, template_of
 from cot.planner.run import STRATEGIES
 from cot.prompt.find import load_template
 from cot.prompt.source import list_located, search_path
@@ -114,20 +115,23 @@ def define(
         shuffle=shuffle,
         ablation=ablation,
         settings=settings,
-        templates=template_hashes(language),
+        templates=template_hashes(language, strategies),
         judge=judge,
         made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions)),
     )
 
 
-def template_hashes(language: str) -> dict[str, str]:
-    """Name -> hash of every template of a strategy, as it would be loaded now.
+def template_hashes(language: str, strategies: Sequence[str]) -> dict[str, str]:
+    """Name -> hash of every template of a strategy, as it would be loaded now, and of the files of users' own ones.
 
-    Strategies use each other's templates, so that those of all of them count. Raises PromptError.
+    Strategies that ship use each other's templates, so that those of all of them count. Raises PromptError.
     """
     folders = search_path()
-    names = sorted({found.name for found in list_located(folders) if found.name.split("/")[0] in STRATEGIES})
-    return {name: load_template(name, language=language, folders=folders).sha256 for name in names}
+    own = {name: found for name in strategies if name not in STRATEGIES and (found := load_own(name))}
+    names = {found.name for found in list_located(folders) if found.name.split("/")[0] in STRATEGIES}
+    names |= {template_of(name, step) for name, (strategy, _) in own.items() for step in strategy.steps}
+    files = {f"{name}/{FILE}": sha256 for name, (_, sha256) in own.items()}
+    return {name: load_template(name, language=language, folders=folders).sha256 for name in sorted(names)} | files
 
 
 def _flat(definition: Definition) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from cot.metric import SCORE_PATTERN, VERDICTS, Score, errored, read_score, read
 from cot.planner.asked import Asked
 from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain
+from cot.planner.wording import Wording
 from cot.prompt import load_template
 from cot.question import Question
 from cot.trace.event import JUDGE_STEP, Call, Note, RunFinished, RunStarted, StepTaken
@@ -69,7 +70,7 @@ class Judge:
     ) -> tuple[Score, Judged]:
         """Ask for a verdict on an answer. recorder: where the call is kept. Raises TraceError."""
         chain = Chain(
-            question, self.engine, self.budget, seed=self.seed, language=self.language, recorder=recorder
+            question, self.engine, self.budget, seed=self.seed, wording=Wording(self.language), recorder=recorder
         )  # fmt: skip
         try:
             judged = await self._ask(chain, question, targets, answer)

@@ -22,7 +22,8 @@ from cot.evaluate.result import SampleResult, result_key
 from cot.evaluate.select import Selection
 from cot.evaluate.summary import Summary, summarise
 from cot.metric import Metric
-from cot.planner.run import STRATEGIES
+from cot.planner.names import check_strategy, strategy_names
+from cot.planner.tuning import Tuning
 from cot.task import Sample
 
 MOST_FAILURES: Final = 20
@@ -43,9 +44,11 @@ class Options:
     trace: bool = False
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.strategies if name not in STRATEGIES]
-        if unknown or not self.strategies or len(set(self.strategies)) != len(self.strategies):
-            raise UsageError(f"got the strategies {list(self.strategies)}; expected some of: {', '.join(STRATEGIES)}")
+        for name in self.strategies:
+            check_strategy(name)
+        if not self.strategies or len(set(self.strategies)) != len(self.strategies):
+            known = ", ".join(strategy_names())
+            raise UsageError(f"got the strategies {list(self.strategies)}; expected some of: {known}")
         if self.concurrency < 1:
             raise UsageError(f"got --concurrency {self.concurrency}; expected at least 1")
 
@@ -236,7 +239,7 @@ def _definition(
         "max_seconds": asking.budget.max_seconds,
         "max_image_bytes": asking.max_image_bytes,
         "max_image_pixels": asking.max_image_pixels,
-        **{f"tuning.{name}": value for name, value in asking.tuning or ()},
+        **(asking.tuning or Tuning()).recordable,
     }
     return define(
         [selection.identity for selection in selections],

@@ -4,15 +4,21 @@ In: a question, an engine and settings. Out: an `Outcome`.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from cot.config import Settings
 from cot.engine.base import Engine
 from cot.planner.budget import Budget
+from cot.planner.calibration_file import tuning_for
 from cot.planner.run import Outcome, run
-from cot.planner.tuning import load_tuning
+from cot.planner.wording import Wording, checked_templates
 from cot.question import Question
 from cot.step import Step
 from cot.trace.record import Recorder
+
+ONE_IMAGE: Final = (
+    "the embedded model has only learned to look at one image at a time; of several its answer is a guess"
+)
 
 
 async def ask(
@@ -27,18 +33,26 @@ async def ask(
     """Answer a question with the strategy, budget, language and calibration of the settings.
 
     budget: instead of that of the settings. on_step: called with each step as it is finished.
-    Raises UsageError for an unknown strategy, ConfigError for a wrong calibration file, and TraceError if the trace
+    Raises UsageError for an unknown strategy, ConfigError for a wrong calibration file,
+    PromptError or UsageError for a template that cannot stand in place of another, and TraceError if the trace
     cannot be written.
     """
+    tuning, note = tuning_for(settings, engine.info)
+    if settings.model == "embedded" and len(question.images) > 1:
+        note = "; ".join(filter(None, (ONE_IMAGE, note)))
+    wording = Wording(
+        settings.language, settings.system, checked_templates(settings.templates, language=settings.language)
+    )
     return await run(
         settings.strategy,
         question,
         engine,
         budget or Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
-        language=settings.language,
-        tuning=load_tuning(settings.calibration, settings.model),
+        wording=wording,
+        tuning=tuning,
         recorder=recorder,
         on_step=on_step,
         settings=settings.model_dump(mode="json"),
+        note=note,
     )

@@ -16,9 +16,12 @@ from cot.prompt import FrontMatter, Rendered
 from cot.step import Wants
 
 
-def messages(rendered: Rendered, images: Sequence[LoadedImage]) -> tuple[Message, ...]:
-    """The examples as turns of their own, then the question's turn: text before the images, images, text."""
-    turns: list[Message] = []
+def messages(rendered: Rendered, images: Sequence[LoadedImage], system: str = "") -> tuple[Message, ...]:
+    """A system message if there is one, the examples as turns of their own, then the question's turn.
+
+    In that come the text before the images, the images, and the text.
+    """
+    turns = [Message("system", (system,))] if system else []
     for shot in rendered.examples:
         parts: tuple[str | LoadedImage | None, ...] = (shot.before, shot.image, shot.text)
         turns.append(Message("user", tuple(part for part in parts if part)))

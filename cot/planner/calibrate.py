@@ -1,8 +1,8 @@
-"""Fits the thresholds of `route` to a model.
+"""Fits what `route` goes by to a model.
 
 In: for each question of a calibration set, how sure the direct answer and the answer by steps were,
-whether they were right, and what they cost. Out: a `Fit`. Pure functions; no model is asked.
-Use questions on which nothing else is measured: thresholds that were chosen on a test set flatter it.
+whether they were right, and what they cost. Out: a `Tuning`, and what `route` does with it. Pure functions; no model
+is asked. Use questions on which nothing else is measured: thresholds that were chosen on a test set flatter it.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ MAX_COST: Final = 2.5
 class Pair:
     """One question, asked both ways.
 
-    direct_confidence, steps_confidence: in [0, 1]. direct_tokens: prompt and generated; steps_tokens: those of
-    the plan and of all behind it, without the direct answer. An answer by steps that came to nothing has
-    steps_confidence 0 and is not right. Raises DataError for values out of range.
+    direct_confidence, steps_confidence: as they are before calibration, in [0, 1]. direct_tokens: prompt and generated;
+    steps_tokens: those of the plan and of all behind it, without the direct answer. An answer by steps that came to
+    nothing, or a plan that is not followed, has steps_confidence 0. Raises DataError for values out of range.
     """
 
     direct_confidence: float
@@ -44,46 +44,56 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """The best thresholds, and what `route` would have done with them on the same questions.
+class Routed:
+    """What `route` does with questions. accuracy, direct_accuracy: shares in [0, 1].
 
-    accuracy, direct_accuracy: shares in [0, 1]. cost: tokens over those of `direct`, at least 1.
+    cost: tokens over those of `direct`, at least 1.
     """
 
-    keep: float
-    accept: float
     accuracy: float
     direct_accuracy: float
     cost: float
 
-    @property
-    def tuning(self) -> Tuning:
-        """What to write into a calibration file."""
-        return Tuning(keep=self.keep, accept=self.accept)
+
+def routed(pairs: Sequence[Pair], tuning: Tuning) -> Routed:
+    """What `route` does with these questions: it plans below `keep`, and takes the answer that is likelier right.
+
+    Raises DataError without pairs.
+    """
+    if not pairs:
+        raise DataError("got no pair; expected at least one question, asked both ways")
+    planned = [pair for pair in pairs if pair.direct_confidence < tuning.keep]
+    direct_right = sum(pair.direct_right for pair in pairs)
+    direct_tokens = sum(pair.direct_tokens for pair in pairs)
+    gained = sum(_gain(pair, tuning) for pair in planned)
+    cost = 1 + sum(pair.steps_tokens for pair in planned) / direct_tokens
+    return Routed((direct_right + gained) / len(pairs), direct_right / len(pairs), cost)
 
 
-def fit(pairs: Sequence[Pair], *, max_cost: float = MAX_COST) -> Fit:
-    """The thresholds with the most right answers; among equals those that cost the fewest tokens.
+def fit_keep(pairs: Sequence[Pair], tuning: Tuning, *, max_cost: float = MAX_COST) -> Tuning:
+    """The tuning with the `keep` of the most right answers; among equals the one that costs the fewest tokens.
 
-    A direct answer is kept from `keep` on; below it an answer by steps is taken from `accept` on.
-    max_cost: tokens over those of `direct` at most, >= 1. Raises DataError without pairs.
+    tuning: with the scales that confidences are compared by. max_cost: tokens over those of `direct` at most, >= 1.
+    Raises DataError without pairs.
     """
     if not pairs or max_cost < 1:
         raise DataError(f"got {len(pairs)} pairs and a cost of {max_cost:g}; expected at least 1 of each")
-    direct_right = sum(pair.direct_right for pair in pairs)
     direct_tokens = sum(pair.direct_tokens for pair in pairs)
-    by_steps = sorted(pairs, key=lambda pair: -pair.steps_confidence)
-    best = (direct_right, -direct_tokens, 0.0, 1.0)
+    gains = [(pair.direct_confidence, _gain(pair, tuning), pair.steps_tokens) for pair in pairs]
+    best = (0, 0, 0.0)
     for keep in _candidates(pairs):
-        tokens = direct_tokens + sum(p.steps_tokens for p in pairs if p.direct_confidence < keep)
-        if tokens > max_cost * direct_tokens:
-            continue
-        gain, accept = _best_accept([pair for pair in by_steps if pair.direct_confidence < keep])
-        found = (direct_right + gain, -tokens, keep, accept)
-        if found[:2] > best[:2]:
-            best = found
-    right, tokens, keep, accept = best
-    return Fit(keep, accept, right / len(pairs), direct_right / len(pairs), -tokens / direct_tokens)
+        below = [(gain, tokens) for confidence, gain, tokens in gains if confidence < keep]
+        gained, spent = sum(gain for gain, _ in below), sum(tokens for _, tokens in below)
+        if direct_tokens + spent <= max_cost * direct_tokens and (gained, -spent) > best[:2]:
+            best = (gained, -spent, keep)
+    return tuning.model_copy(update={"keep": best[2]})
+
+
+def _gain(pair: Pair, tuning: Tuning) -> int:
+    """Right answers that the steps add, were this one planned: 1, 0 or -1."""
+    steps = tuning.calibrated(pair.steps_confidence, "steps")
+    taken = steps > tuning.calibrated(pair.direct_confidence, "direct")
+    return pair.steps_right - pair.direct_right if taken else 0
 
 
 def _candidates(pairs: Sequence[Pair]) -> list[float]:
@@ -92,17 +102,3 @@ def _candidates(pairs: Sequence[Pair]) -> list[float]:
     step = max(1.0, len(values) / MAX_CANDIDATES)
     thinned = [values[int(rank * step)] for rank in range(int(len(values) / step))] if values else []
     return sorted({0.0, *thinned, 1.0})
-
-
-def _best_accept(planned: Sequence[Pair]) -> tuple[int, float]:
-    """How many right answers the steps add at best, and from which confidence on they are to be taken.
-
-    planned: the surest steps first. Steps of equal confidence are taken together or not at all.
-    """
-    best, accept, gain = 0, 1.0, 0
-    for index, pair in enumerate(planned):
-        gain += pair.steps_right - pair.direct_right
-        last = index + 1 == len(planned) or planned[index + 1].steps_confidence < pair.steps_confidence
-        if last and gain > best and pair.steps_confidence > 0:
-            best, accept = gain, pair.steps_confidence
-    return best, accept

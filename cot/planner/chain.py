@@ -20,6 +20,7 @@ from cot.planner.asked import Asked, read, storable
 from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.planner.tuning import Tuning
+from cot.planner.wording import Wording
 from cot.prompt import Rendered, load_template
 from cot.question import Question
 from cot.step import FinalAnswer, Step, StopReason, SubAnswer, Value
@@ -48,7 +49,7 @@ class Chain:
         budget: Budget,
         *,
         seed: int = 0,
-        language: str = "en",
+        wording: Wording | None = None,
         tuning: Tuning | None = None,
         recorder: Recorder | None = None,
         on_step: Callable[[Step], None] | None = None,
@@ -56,7 +57,7 @@ class Chain:
     ) -> None:
         """Start the clock.
 
-        seed: of the sampling. language: of the templates. tuning: numbers that strategies go by.
+        seed: of the sampling. wording: None for the shipped English one. tuning: numbers that strategies go by.
         on_step: called with each finished step. exchange_answers: draw the answer from exchanged sub-answers.
         """
         self.question = question
@@ -66,12 +67,14 @@ class Chain:
         self.best: FinalAnswer | None = None
         """The answer if the chain ended now."""
         self.usage = Usage()
+        self.longest_tokens = 0
+        """Tokens of the longest prompt with its answer."""
         self.notes: list[str] = []
         self.stopped: ChainStopped | None = None
         """Set once the model must not be asked any more."""
         self.allowance = Allowance(budget)
         self._engine = engine
-        self._language = language
+        self.wording = wording or Wording()
         self._recorder = recorder
         self._on_step = on_step
         self._steps: list[Step] = []
@@ -86,6 +89,11 @@ class Chain:
                 place -= 1
             ordered.insert(place, step)
         return tuple(ordered)
+
+    @property
+    def context_tokens(self) -> int:
+        """The longest prompt plus answer that the model takes, 0 if unknown."""
+        return self._engine.info.context_tokens
 
     def add(self, step: Step, image: LoadedImage | None = None) -> None:
         """Take a finished step: record it and report it. image: what it made, kept beside the trace."""
@@ -106,9 +114,11 @@ class Chain:
 
     def render(self, template: str, **inputs: Any) -> Rendered:
         """Render a template in the chain's language; say so where it exists in English only."""
-        loaded = load_template(template, language=self._language)
-        if loaded.language != self._language:
-            self.note(f"{template} has no translation into {self._language!r}; the English one is used")
+        language = self.wording.language
+        name = self.wording.templates.get(template, template)
+        loaded = load_template(name, language=language)
+        if loaded.language != language:
+            self.note(f"{name} has no translation into {language!r}; the English one is used")
         return loaded.render(**inputs)
 
     async def ask(
@@ -146,7 +156,7 @@ class Chain:
             granted = await self.allowance.take(n * rendered.max_tokens)
             n = min(n, granted)
             request = Request(
-                messages(rendered, (images or self.question.images) if with_images else ()),
+                messages(rendered, (images or self.question.images) if with_images else (), self.wording.system),
                 granted // n,
                 sampling or Sampling(seed=self.seed),
                 constraint,
@@ -159,6 +169,8 @@ class Chain:
             self.stopped = self.stopped or stopped
             raise
         self.usage += completion.usage
+        longest = completion.usage.prompt_tokens + completion.usage.completion_tokens // n
+        self.longest_tokens = max(self.longest_tokens, longest)
         tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
         starved = request.max_tokens < rendered.max_tokens
         found = [read(c, parse, tokens=tokens, starved=starved, may_be_cut=may_be_cut) for c in completion.candidates]

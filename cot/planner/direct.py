@@ -7,7 +7,7 @@ from cot.answer import constraint_for, parse_answer, parse_free, show_answer
 from cot.engine.base import Constraint
 from cot.planner.asked import Asked
 from cot.planner.chain import Chain, Conclusion, unknown
-from cot.step import FinalAnswer, Reasoning, Value
+from cot.step import FinalAnswer, Reasoning, Source, Value
 from cot.trace.show import percent
 
 FALL_BACK = "The question is asked directly"
@@ -19,7 +19,7 @@ Otherwise = Callable[[Chain, str], Awaitable[Conclusion]]
 
 async def direct(chain: Chain) -> Conclusion:
     """Ask once; the answer is the model's own, and so is its confidence. Raises ChainStopped."""
-    return await ask_whole(chain, "direct/answer", step="answer")
+    return await ask_whole(chain, "direct/answer", step="answer", source="direct")
 
 
 async def ask_directly(chain: Chain, reason: str) -> Conclusion:
@@ -48,7 +48,12 @@ async def ask_first(chain: Chain) -> Conclusion:
 def say_first(chain: Chain, first: Conclusion) -> None:
     """A step with the direct answer, where more is to follow."""
     answer = first.answer
-    chain.add(Reasoning(text=f"Asked directly, the model says {answer.text} ({percent(answer.confidence)})."))
+    chain.add(Reasoning(text=f"Asked directly, the model says {answer.text} ({percent(likely(chain, answer))})."))
+
+
+def likely(chain: Chain, answer: FinalAnswer) -> float:
+    """The probability that an answer is right, as far as the model is calibrated."""
+    return chain.tuning.calibrated(answer.confidence, answer.source)
 
 
 def let_stand(chain: Chain, first: Conclusion, reason: str) -> Conclusion:
@@ -65,13 +70,14 @@ async def ask_whole(
     step: str,
     supports: tuple[int, ...] = (),
     constraint: Constraint | None = None,
+    source: Source = "other",
     **inputs: Any,
 ) -> Conclusion:
     """Ask the whole question with a template that takes `question`, `choices` and `inputs`.
 
     With choices the model is held to them; without, to `constraint` if there is one, and its text is typed
     leniently: a number, yes or no, or else text. What cannot be read is `unparsed`, and not asked again.
-    Raises ChainStopped.
+    source: what its confidence is. Raises ChainStopped.
     """
     choices = chain.question.choices
     asked: Asked[Value] = await chain.ask(
@@ -93,6 +99,7 @@ async def ask_whole(
         raw=asked.raw,
         confidence=asked.confidence,
         supports=supports,
+        source=source,
     )
     return Conclusion(answer, "budget_tokens" if asked.starved else "answered")
 

@@ -17,7 +17,7 @@ from cot.planner.asked import Asked
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain, product
 from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, levels, parse_plan, parse_reworded, reworded_pattern
-from cot.step import FinalAnswer, SubAnswer, SubQuestion, Summary, Value
+from cot.step import FinalAnswer, Source, SubAnswer, SubQuestion, Summary, Value
 from cot.tools.calculate import calculate
 
 Found = dict[int, SubAnswer]
@@ -140,7 +140,12 @@ def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None,
             text, raw = show_value(use.result), str(plan.expression)
             chain.add(use)
     confidence = product(found[number].confidence for number in plan.supports)
-    return FinalAnswer(text=text, value=use.result, raw=raw, confidence=confidence, supports=plan.supports), None
+    # The answer to a question that was only asked in other words is as sure as a direct one.
+    source: Source = "steps" if plan.needs_several_facts else "direct"
+    answer = FinalAnswer(
+        text=text, value=use.result, raw=raw, confidence=confidence, supports=plan.supports, source=source
+    )
+    return answer, None
 
 
 def as_choice(chain: Chain, computed: FinalAnswer) -> FinalAnswer | None:

@@ -1,14 +1,14 @@
 """The route strategy: ask directly, and plan only where that may help.
 
 In: a chain. Out: its conclusion. A direct answer that the model is sure of is kept, at the cost of one
-call. Else the model plans; where its plan does more than to ask one question again, it is followed, and
-its answer is taken if it is sure enough. Whatever comes to nothing leaves the direct answer.
+call. Else the model plans; where its plan does more than to ask one question again, it is followed. Of the
+two answers the one that is likelier right is taken. Whatever comes to nothing leaves the direct answer.
 """
 
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain, Conclusion
 from cot.planner.decompose import follow
-from cot.planner.direct import ask_first, let_stand, say_first
+from cot.planner.direct import ask_first, let_stand, likely, say_first
 from cot.planner.facts import ask_plan
 from cot.planner.plan import NOT_VALID
 from cot.trace.show import percent
@@ -51,9 +51,9 @@ def _better(chain: Chain, first: Conclusion, by_steps: Conclusion) -> Conclusion
     if answer.value is None:
         reason = "the steps came to no answer"
     # A confidence of 0 is that of an engine without probabilities, and says nothing.
-    elif first.answer.value is not None and 0 < answer.confidence < chain.tuning.accept:
-        reason = f"the steps came to {answer.text}, but only {percent(answer.confidence)} sure"
-    else:
+    elif first.answer.value is None or not answer.confidence or likely(chain, answer) > likely(chain, first.answer):
         return by_steps
+    else:
+        reason = f"the steps came to {answer.text}, but only {percent(likely(chain, answer))} sure"
     stop_reason = first.stop_reason if by_steps.stop_reason in ("answered", "unparsed") else by_steps.stop_reason
     return Conclusion(let_stand(chain, first, reason).answer, stop_reason)

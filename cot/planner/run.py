@@ -9,24 +9,29 @@ import asyncio
 import dataclasses
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import cot
 from cot.engine.base import Engine, Usage
-from cot.errors import CotError, TraceError, UsageError
+from cot.errors import CotError, TraceError
 from cot.planner.asked import storable
 from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
+from cot.planner.follow_up import understand
+from cot.planner.names import check_strategy
+from cot.planner.own import follow_own, load_own
 from cot.planner.reason import reason
 from cot.planner.route import route
 from cot.planner.tuning import Tuning
 from cot.planner.verify import verify
 from cot.planner.vote import vote
-from cot.question import Question
+from cot.planner.wording import Wording
+from cot.question import Earlier, Question
 from cot.step import FinalAnswer, Step, StopReason
 from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
 from cot.trace.record import Recorder
@@ -37,7 +42,7 @@ Strategy = Callable[[Chain], Awaitable[Conclusion]]
 STRATEGIES: Final[dict[str, Strategy]] = {
     "direct": direct, "decompose": decompose, "cot": reason, "vote": vote, "verify": verify, "route": route,
 }  # fmt: skip
-"""By the name that users give."""
+"""By the name that users give; users' own come beside them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,9 @@ class Outcome:
     """What a question came to.
 
     seconds: wall clock, loading the model not counted. notes: what a person should know and no step says;
-    the last one tells why the chain stopped, unless it was answered.
+    the last one tells why the chain stopped, unless it was answered. question: as it was understood.
+    earlier: what was said before, as it was told to the model: where it was long, its beginning as a summary.
+    longest_tokens: of the longest prompt with its answer.
     """
 
     answer: FinalAnswer
@@ -54,12 +61,19 @@ class Outcome:
     usage: Usage
     seconds: float
     notes: tuple[str, ...] = ()
+    question: str = ""
+    earlier: Earlier = field(default_factory=Earlier)
+    longest_tokens: int = 0
 
 
-def check_strategy(name: str) -> None:
-    """Raises UsageError for a strategy that there is not."""
-    if name not in STRATEGIES:
-        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(STRATEGIES)}")
+def find_strategy(name: str) -> Strategy:
+    """The strategy of this name. Raises UsageError if there is none, and PromptError for an own one that is wrong."""
+    check_strategy(name)
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    own = load_own(name)
+    assert own, "it was there a moment ago"
+    return partial(follow_own, name, own[0])
 
 
 async def run(
@@ -69,38 +83,43 @@ async def run(
     budget: Budget | None = None,
     *,
     seed: int = 0,
-    language: str = "en",
+    wording: Wording | None = None,
     tuning: Tuning | None = None,
     recorder: Recorder | None = None,
     on_step: Callable[[Step], None] | None = None,
     settings: Mapping[str, Any] | None = None,
+    note: str = "",
     exchange_answers: bool = False,
 ) -> Outcome:
     """Answer a question.
 
-    language: of the templates. tuning: numbers that the strategy goes by, None for the defaults.
+    wording: of the prompts, tuning: numbers that the strategy goes by; None for the defaults.
     settings: plain values for the trace. on_step: called with each step as it is finished.
+    note: what a person should know of how it is run.
     exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
-    check_strategy(strategy)
+    chosen = find_strategy(strategy)
     budget = budget or Budget()
     chain = Chain(
         question,
         engine,
         budget,
         seed=seed,
-        language=language,
+        wording=wording,
         tuning=tuning,
         recorder=recorder,
         on_step=on_step,
         exchange_answers=exchange_answers,
     )
     if recorder:
-        numbers = dataclasses.asdict(budget) | {f"tuning: {name}": value for name, value in tuning or ()}
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **numbers})
+        how = {**chain.wording.recordable, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
+        said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how, **said})
+    if note:
+        chain.note(note)
     try:
-        conclusion = await _conclude(STRATEGIES[strategy], chain)
+        conclusion = _calibrated(await _conclude(chosen, chain), chain.tuning)
     except TraceError:
         raise
     except BaseException as error:
@@ -112,11 +131,16 @@ async def run(
         chain.notes.insert(0, recorder.trouble)
     of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
     answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
-    return Outcome(answer, chain.steps, stop_reason, chain.usage, seconds, (*of_images, *chain.notes))
+    notes = (*of_images, *chain.notes)
+    return Outcome(
+        answer, chain.steps, stop_reason, chain.usage, seconds, notes,
+        chain.question.text, chain.question.earlier, chain.longest_tokens,
+    )  # fmt: skip
 
 
 async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
     try:
+        await understand(chain)
         return await strategy(chain)
     except TraceError:
         raise
@@ -126,6 +150,16 @@ async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
     except CotError as error:
         chain.note(str(error))
         return Conclusion(chain.best or unknown(), "error")
+
+
+def _calibrated(conclusion: Conclusion, tuning: Tuning) -> Conclusion:
+    """The conclusion with an honest confidence; the answer keeps the one that it had."""
+    answer = conclusion.answer
+    confidence = tuning.calibrated(answer.confidence, answer.source)
+    if confidence == answer.confidence:
+        return conclusion
+    changed = answer.model_copy(update={"confidence": confidence, "uncalibrated": answer.confidence})
+    return dataclasses.replace(conclusion, answer=changed)
 
 
 def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, report: bool = True) -> None:

@@ -112,6 +112,7 @@ def _elect(chain: Chain, votes: Sequence[Vote]) -> FinalAnswer:
         value=chosen.value,
         raw=chosen.raw,
         confidence=counts[best] / len(votes),
+        source="vote",
     )
 
 

@@ -4,7 +4,9 @@ In: a name, a language and the folders to look in. Out: a `Template`. Includes, 
 examples are found in the search path only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from cot.prompt.source import ENGLISH, Folder, Located, locate, read_inside, sea
 from cot.prompt.source import inside as inside_folder
 from cot.prompt.template import OpenImage, Template, parse_template
 
-__all__ = ["load_template", "read_template", "resolver", "search_path"]
+__all__ = ["load_template", "read_template", "replaced", "resolver", "search_path"]
+
+_INSTEAD: ContextVar[Mapping[str, Template]] = ContextVar("templates that stand in for others")
 
 
 def load_template(name: str, *, language: str = ENGLISH, folders: Sequence[Folder] | None = None) -> Template:
@@ -25,7 +29,19 @@ def load_template(name: str, *, language: str = ENGLISH, folders: Sequence[Folde
     Where it has no translation the English one is loaded; its `language` tells.
     Raises PromptError if there is none or it is malformed.
     """
+    if name in (instead := _INSTEAD.get({})):
+        return instead[name]
     return _load(name, language, search_path() if folders is None else tuple(folders))
+
+
+@contextmanager
+def replaced(name: str, template: Template) -> Iterator[None]:
+    """While it lasts, this template is what the name stands for, in every language: to compare two of them."""
+    token = _INSTEAD.set({**_INSTEAD.get({}), name: template})
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
 
 
 @lru_cache(maxsize=256)

@@ -93,11 +93,14 @@ def is_name(text: str) -> bool:
 
 
 def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> Located:
-    """Find a template, or its English version where it has no translation. Raises PromptError."""
+    """Find a template, or its English version where it has no translation. Raises PromptError.
+
+    What bears its name but is no file hides what lies further down, as a file does; reading it is the error.
+    """
     if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language):
         for spoken in dict.fromkeys((language, ENGLISH)):
             relative = f"{name}.jinja" if spoken == ENGLISH else f"{spoken}/{name}.jinja"
-            hits = [folder for folder in folders if (folder.path / relative).is_file()]
+            hits = [folder for folder in folders if _is_there(folder.path / relative)]
             if hits:
                 paths = [folder.path / relative for folder in hits]
                 return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
@@ -115,7 +118,7 @@ def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:
             *above, last = path.relative_to(folder.path).with_suffix("").parts
             name = f"{above[-1]}/{last}"
             language = above[0] if len(above) == 2 else ENGLISH
-            if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language) and not last.startswith("_") and path.is_file():
+            if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language) and not last.startswith("_"):
                 found.add((name, language))
     return tuple(locate(name, language=language, folders=folders) for name, language in sorted(found))
 
@@ -144,6 +147,15 @@ def inside(path: Path, folder: Path, *, name: str) -> Path:
     if not resolved.is_file():
         raise PromptError(f"{name}: {path} is no file; expected one; check the path")
     return resolved
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of this name, be it a link that leads nowhere."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _same(one: Path, other: Path) -> bool:

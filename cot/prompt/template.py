@@ -21,6 +21,9 @@ from cot.prompt.sandbox import IMAGES, MAX_RENDERED_CHARACTERS, Body, Resolve, c
 OpenImage = Callable[[str], LoadedImage]
 """Path of an example's image, as the template has it -> the image. Raises CotError."""
 
+QUESTION: Final = "question"
+"""A template that takes it must not be rendered to nothing: the model would answer another question, or none."""
+
 # It is known by its identity, so that no input can be taken for it; hence made here, and not a literal.
 _MARK: Final = "".join(("\ufdd0", IMAGES, "\ufdd1"))
 
@@ -99,6 +102,8 @@ class Template:
         if len(parts) > 2:
             raise PromptError(f"{self.matter.name}: got {{{{ {IMAGES} }}}} {len(parts) - 1} times; expected it once")
         texts = ["".join(part).strip() for part in parts]
+        if values.get(QUESTION) and not any(texts):
+            raise _without_question(self.matter.name, "rendered text")
         return (texts[0], texts[1]) if len(texts) == 2 else ("", texts[0])
 
     def _checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +138,8 @@ def parse_template(
     if head is None:
         raise PromptError(f"{name}: expected YAML front matter between two `---` lines at the top")
     matter = read_matter(head, name=name)
+    if QUESTION in matter.inputs and not text.strip():
+        raise _without_question(name, "body")
     body = build_body(text, name=name, resolve=resolve)
     digest = hashlib.sha256(source.encode())
     for other in body.files.values():
@@ -154,6 +161,12 @@ def build_body(text: str, *, name: str, resolve: Resolve | None = None) -> Body:
         raise PromptError(f"{name}: {error}") from error
     except (RecursionError, ValueError, ArithmeticError) as error:
         raise PromptError(f"{name}: its body cannot be read: {error}") from error
+
+
+def _without_question(name: str, empty: str) -> PromptError:
+    return PromptError(
+        f"{name}: its {empty} is empty, so the question would not be sent; write {{{{ {QUESTION} }}}} in it"
+    )
 
 
 def _shot(template: Template, index: int, open_image: OpenImage) -> Shot:

@@ -172,7 +172,7 @@ def _cost(node: Node) -> str:
     usage = [call.measured.usage for call in node.calls]
     prompt, generated = (sum(one.get(name, 0) for one in usage) for name in ("prompt_tokens", "completion_tokens"))
     seconds = sum(sum(call.measured.seconds.values()) for call in node.calls)
-    return f"{prompt:,} + {generated:,} tokens, {seconds:.2f} s"
+    return f"{prompt:,} tokens in, {generated:,} out, {seconds:.2f} s"
 
 
 def _setup(trace: Trace) -> dict[str, str]:

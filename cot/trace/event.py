@@ -68,7 +68,7 @@ class RunStarted(_Event):
     strategy: str
     seed: int
     settings: dict[str, Value] = {}
-    """All settings by name, and the budget."""
+    """All settings by name, and the budget; `earlier`: what was said before a follow-up, as JSON."""
     engine: dict[str, Value] = {}
     """Model, revision, number format, quantisation, device and context length."""
     versions: dict[str, str] = {}

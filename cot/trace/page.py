@@ -1,39 +1,34 @@
 """Writes traces, and what differs between two, as one HTML file that needs nothing else.
 
-In: traces or a diff. Out: the text of a page. It runs no script but its own search over several traces, and
-loads nothing: a Content-Security-Policy forbids all but what is named by its hash. Text from a trace is
-escaped, and control, bidirectional and invisible characters are written out.
+In: traces or a diff. Out: the text of a page, made harmless by `safe_page`. It runs no script but its own search over
+several traces.
 """
 
 import base64
-import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import jinja2
-from markupsafe import Markup
 from PIL import Image
 
 from cot.errors import CotError
 from cot.image import LoadedImage, load_image
 from cot.trace.diff import Diff, line_changes
 from cot.trace.event import RunStarted, TracedImage
-from cot.trace.plain import escaped, show_value
+from cot.trace.plain import show_value
 from cot.trace.read import Trace
 from cot.trace.redact import REDACTED
-from cot.trace.show import percent, usage_line
+from cot.trace.safe_page import PAGES, asset, page_environment, render
+from cot.trace.show import held_to, percent, usage_line
 from cot.trace.timeline import Bar, timeline
 from cot.trace.tree import Node, nodes, regions
 
 MAX_SIDE: Final = 1024
 """Larger images are shrunk to this many pixels on their longer side."""
-
-_FOLDER: Final = Path(__file__).resolve().parent / "pages"
 
 
 @dataclass
@@ -72,12 +67,14 @@ def traces_page(traces: Sequence[Trace]) -> str:
     """
     pixels: dict[str, str] = {}
     runs = [_run(trace, pixels) for trace in traces]
-    return _render("traces.html.jinja", runs=runs, pixels=pixels, script=_asset("search.js") if len(runs) > 1 else "")
+    return render_page(
+        "traces.html.jinja", runs=runs, pixels=pixels, script=asset(PAGES / "search.js") if len(runs) > 1 else ""
+    )
 
 
 def diff_page(diff: Diff) -> str:
     """A page of what differs between two traces."""
-    return _render("diff.html.jinja", diff=diff, line_changes=line_changes, script="")
+    return render_page("diff.html.jinja", diff=diff, line_changes=line_changes, script="")
 
 
 def _run(trace: Trace, pixels: dict[str, str]) -> Run:
@@ -109,7 +106,7 @@ def _picture(trace: Trace, traced: TracedImage, pixels: dict[str, str]) -> Pictu
         try:
             loaded = load_image(path)
             if loaded.sha256 == traced.sha256:
-                pixels[traced.sha256] = _data_url(loaded)
+                pixels[traced.sha256] = data_url(loaded)
             else:
                 picture.problem = "the file beside the trace holds another image"
         except CotError:
@@ -121,7 +118,7 @@ def _picture(trace: Trace, traced: TracedImage, pixels: dict[str, str]) -> Pictu
     return picture
 
 
-def _data_url(image: LoadedImage) -> str:
+def data_url(image: LoadedImage) -> str:
     """PNG of small images; of large ones a smaller JPEG."""
     if max(image.width, image.height) <= MAX_SIDE:
         return f"data:image/png;base64,{base64.b64encode(image.to_png()).decode()}"
@@ -132,38 +129,18 @@ def _data_url(image: LoadedImage) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _render(template: str, *, script: str, **values: Any) -> str:
-    style = _asset("style.css")
-    allowed = ["default-src 'none'", "img-src data:", f"style-src '{_hash(style)}'", "base-uri 'none'"]
-    allowed += ["form-action 'none'", f"script-src '{_hash(script)}'" if script else "script-src 'none'"]
-    page = _environment().get_template(template)
-    return page.render(policy="; ".join(allowed), style=Markup(style), script=Markup(script), **values) + "\n"
-
-
-def _hash(text: str) -> str:
-    """As a Content-Security-Policy names an inline style or script."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-@cache
-def _asset(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8").replace("\r\n", "\n")
+def render_page(template: str, *, script: str, **values: Any) -> str:
+    """A page of one of the templates in `pages/`; what it may run and load is the script alone, and images within."""
+    return render(_environment(), template, style=asset(PAGES / "style.css"), script=script, **values)
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, finalize=_visible,
-    )  # fmt: skip
+    environment = page_environment()
     environment.filters |= {"percent": percent, "value": show_value, "chance": _chance, "listed": _listed}
+    environment.filters["held_to"] = held_to
     environment.globals |= {"MAX_SIDE": MAX_SIDE}
     return environment
-
-
-def _visible(value: object) -> object:
-    """What stands in for a value wherever a template prints one; jinja2 escapes it after that."""
-    return escaped(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _chance(logprob: float) -> float:

@@ -32,8 +32,10 @@ def plain(text: str, *, one_line: bool = False, most: int = MAX_SHOWN_CHARACTERS
 
     one_line: line breaks and runs of spaces become one space. most: >= 1; what is longer ends with "…".
     """
-    kept = _LINE_BREAKS.sub("\n", _ESCAPES.sub("", text[: 4 * max(most, MAX_SHOWN_CHARACTERS)]))
-    kept = "".join(c for c in kept if c in "\n\t" or unicodedata.category(c) not in _UNSEEN)
+    kept = text[: 4 * max(most, MAX_SHOWN_CHARACTERS)]
+    if not kept.isprintable():
+        kept = _LINE_BREAKS.sub("\n", _ESCAPES.sub("", kept))
+        kept = "".join(c for c in kept if c in "\n\t" or unicodedata.category(c) not in _UNSEEN)
     if one_line:
         kept = " ".join(kept.split())
     return kept if len(kept) <= most else f"{kept[: most - 1]}…"

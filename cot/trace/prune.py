@@ -8,21 +8,23 @@ followed, and a run that is being written is left alone.
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from cot.errors import TraceError
-from cot.trace.listing import folder_names, started_at
+from cot.trace.folder import folder_names, started_at
+from cot.trace.images import IMAGES_FOLDER
 from cot.trace.lock import is_held
-from cot.trace.record import IMAGES_FOLDER, TRACE_FILE
+from cot.trace.record import TRACE_FILE
 
 FRESH_SECONDS: Final = 60.0
 """A folder without a trace file may be about to get one; only after this long it is an empty one."""
 
-_IMAGE: Final = re.compile(r"([0-9a-f]{64})\.(png|part)")
+_IMAGE: Final = re.compile(r"([0-9a-f]{64})\.(?:png|(?:[0-9a-f]{8}\.)?part)")
 
 
 @dataclass(frozen=True)
@@ -46,33 +48,31 @@ def what_to_prune(
     its trace does not name go whatever is asked for. Raises TraceError if the folder cannot be read.
     """
     removals: list[Removal] = []
-    kept: list[tuple[Path, tuple[Path, ...], int]] = []
-    left = 0
+    kept: list[tuple[Path, tuple[Path, ...]]] = []
+    weights = _Weights()
     for folder, began in _runs(trace_dir):
         files = _files(folder)
-        size = sum(path.lstat().st_size for path in files)
+        weights.add(files)
         if _in_use(folder):
-            left += size
-        elif older_than is not None and began < older_than:
-            removals.append(Removal(folder, f"began {began:%Y-%m-%d %H:%M}", files, size, whole=True))
+            continue
+        if older_than is not None and began < older_than:
+            why = f"began {began:%Y-%m-%d %H:%M}"
+            removals.append(Removal(folder, why, files, weights.remove(files), whole=True))
         elif (orphans := _orphans(folder, files)) == files:
-            removals.append(Removal(folder, "has no trace", files, size, whole=True))
+            removals.append(Removal(folder, "has no trace", files, weights.remove(files), whole=True))
         else:
             if orphans:
-                freed = sum(path.lstat().st_size for path in orphans)
-                removals.append(Removal(folder, "images that its trace does not name", orphans, freed, whole=False))
-                files, size = tuple(path for path in files if path not in orphans), size - freed
-            left += size
-            kept.append((folder, files, size))
-    for folder, files, size in kept:
-        if max_bytes is None or left <= max_bytes:
+                why = "images that its trace does not name"
+                removals.append(Removal(folder, why, orphans, weights.remove(orphans), whole=False))
+            kept.append((folder, tuple(path for path in files if path not in orphans)))
+    for folder, files in kept:
+        if max_bytes is None or weights.left <= max_bytes:
             break
-        removals.append(Removal(folder, "to make room", files, size, whole=True))
-        left -= size
+        removals.append(Removal(folder, "to make room", files, weights.remove(files), whole=True))
     return tuple(removals)
 
 
-def prune(removals: tuple[Removal, ...]) -> int:
+def prune(trace_dir: Path, removals: tuple[Removal, ...]) -> int:
     """Delete what `what_to_prune` named, and return the bytes freed. What is in use by now is left alone.
 
     Raises TraceError at the first file that cannot be deleted.
@@ -83,20 +83,60 @@ def prune(removals: tuple[Removal, ...]) -> int:
             continue
         # The trace goes first: a deletion that is cut short leaves images without one, which go the next time.
         for path in sorted(removal.files, key=lambda path: path.name != TRACE_FILE):
-            try:
-                size = path.lstat().st_size
-                path.unlink()
-                freed += size
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise TraceError(f"cannot delete {path}: {error.strerror or error}; check who owns it") from error
+            freed += _delete(path)
         if removal.whole:
             # A folder in which somebody put other files stays, with them.
             for folder in (removal.folder / IMAGES_FOLDER, removal.folder):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
+    # What is shared has a name in each run that shows it, and one more.
+    freed += sum(_delete(path, unless_shared=True) for path in _images(trace_dir))
+    with contextlib.suppress(OSError):
+        (trace_dir / IMAGES_FOLDER).rmdir()
     return freed
+
+
+class _Weights:
+    """Counts the bytes of runs' files; an image that several of them share is one file.
+
+    left: bytes of what was added and not removed.
+    """
+
+    def __init__(self) -> None:
+        self.left = 0
+        self._gone: Counter[tuple[int, int]] = Counter()
+        self._seen: set[tuple[int, int]] = set()
+
+    def add(self, files: Iterable[Path]) -> None:
+        for status in map(Path.lstat, files):
+            key = status.st_dev, status.st_ino
+            self.left += 0 if key in self._seen else status.st_size
+            self._seen.add(key)
+
+    def remove(self, files: Iterable[Path]) -> int:
+        """How many bytes are freed if these go too."""
+        freed = 0
+        for status in map(Path.lstat, files):
+            key = status.st_dev, status.st_ino
+            self._gone[key] += 1
+            # One of the names of a shared image is not a run's.
+            freed += status.st_size if self._gone[key] >= max(1, status.st_nlink - 1) else 0
+        self.left -= freed
+        return freed
+
+
+def _delete(path: Path, *, unless_shared: bool = False) -> int:
+    """The bytes that this frees: none if the file has another name yet, or is gone. Raises TraceError."""
+    try:
+        status = path.lstat()
+        if unless_shared and status.st_nlink > 1:
+            return 0
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise TraceError(f"cannot delete {path}: {error.strerror or error}; check who owns it") from error
+    return status.st_size if status.st_nlink == 1 else 0
 
 
 def _runs(trace_dir: Path) -> Iterator[tuple[Path, datetime]]:
@@ -109,28 +149,31 @@ def _runs(trace_dir: Path) -> Iterator[tuple[Path, datetime]]:
 
 def _files(folder: Path) -> tuple[Path, ...]:
     """The files of a run: its trace and its images, nothing else that may lie there."""
+    trace = folder / TRACE_FILE
+    return (*([trace] if trace.is_file() and not trace.is_symlink() else []), *_images(folder))
+
+
+def _images(folder: Path) -> list[Path]:
     images = folder / IMAGES_FOLDER
-    found = [folder / TRACE_FILE]
-    if images.is_dir() and not images.is_symlink():
-        found += sorted(path for path in images.iterdir() if _IMAGE.fullmatch(path.name))
-    return tuple(path for path in found if path.is_file() and not path.is_symlink())
+    if not images.is_dir() or images.is_symlink():
+        return []
+    found = sorted(path for path in images.iterdir() if _IMAGE.fullmatch(path.name))
+    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def _orphans(folder: Path, files: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Images whose hash stands nowhere in the trace, whatever kind of line would name it."""
-    images = [path for path in files if path.name != TRACE_FILE]
+    """Images whose hash stands nowhere in the trace, whatever kind of line would name it, and halves of images."""
     trace = folder / TRACE_FILE
-    if not images:
-        return ()
     if trace not in files:
         return files
-    named: set[bytes] = set()
-    with trace.open("rb") as file:
-        for line in file:
-            named |= {path.stem.encode() for path in images if path.stem.encode() in line}
-            if len(named) == len(images):
-                return ()
-    return tuple(path for path in images if path.stem.encode() not in named)
+    unnamed = {path.stem.encode() for path in files if path.suffix == ".png"}
+    if unnamed:
+        with trace.open("rb") as file:
+            for line in file:
+                unnamed = {stem for stem in unnamed if stem not in line}
+                if not unnamed:
+                    break
+    return tuple(path for path in files if path != trace and (path.suffix == ".part" or path.stem.encode() in unnamed))
 
 
 def _in_use(folder: Path) -> bool:

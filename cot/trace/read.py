@@ -16,7 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from cot.errors import TraceError
 from cot.source import shown
 from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
-from cot.trace.record import TRACE_FILE, image_path
+from cot.trace.folder import newest
+from cot.trace.images import image_path
+from cot.trace.record import TRACE_FILE
 
 MAX_LINE_BYTES: Final = 4 * 2**20
 MAX_EVENTS: Final = 100_000
@@ -80,10 +82,10 @@ def find_trace(name: str, trace_dir: Path) -> Path:
     Raises TraceError if there is none.
     """
     if name == LAST:
-        found = [path for path in trace_dir.glob(f"*/{TRACE_FILE}") if path.is_file()]
-        if not found:
+        last = newest(trace_dir, TRACE_FILE)
+        if last is None:
             raise TraceError(f"there is no trace in {trace_dir} yet; make one with: cot ask IMAGE QUESTION")
-        return max(found, key=lambda path: (path.parent.name[:15], path.stat().st_mtime_ns))
+        return last
     if _ID.fullmatch(name) and not Path(name).exists():
         found = [path for path in trace_dir.glob(f"*-{name}/{TRACE_FILE}") if path.is_file()]
         if len(found) == 1:

@@ -5,6 +5,7 @@ sequences by `plain`, and never read as markup.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from rich.text import Text
@@ -17,6 +18,10 @@ from cot.trace.read import MAX_LINE_BYTES, Trace
 
 SHOWN_LINES: Final = 4
 """Lines of a prompt that are shown if it is not to be whole."""
+
+# These two can be read on white as on black; yellow, green and cyan cannot.
+NUMBER: Final = "magenta"
+PROBLEM: Final = "red"
 
 WHOLE: Final = MAX_LINE_BYTES
 """No text of a trace is longer."""
@@ -31,13 +36,13 @@ def step_line(step: Step) -> Text:
     """A step on one line."""
     match step:
         case SubQuestion():
-            return Text.assemble((f"#{step.id} ", "cyan"), _line(step.text), (f"  {step.wants}", "dim"))
+            return Text.assemble((f"#{step.id} ", NUMBER), _line(step.text), (f"  {step.wants}", "dim"))
         case SubAnswer(value=None):
             why = _line(step.problem or "")
-            return Text.assemble((f"#{step.to} ", "cyan"), ("unknown", "yellow"), (f"  {why}", "dim"))
+            return Text.assemble((f"#{step.to} ", NUMBER), ("unknown", PROBLEM), (f"  {why}", "dim"))
         case SubAnswer():
             shown = _line(show_value(step.value))
-            return Text.assemble((f"#{step.to} ", "cyan"), (shown, "bold"), (f"  {percent(step.confidence)}", "dim"))
+            return Text.assemble((f"#{step.to} ", NUMBER), (shown, "bold"), (f"  {percent(step.confidence)}", "dim"))
         case Reasoning():
             return Text(_line(step.text))
         case ToolUse():
@@ -46,7 +51,7 @@ def step_line(step: Step) -> Text:
             return Text.assemble("summary: ", _line("; ".join(step.text.splitlines())))
         case FinalAnswer():
             sure = "" if step.value is None and not step.raw else f"  {percent(step.confidence)}"
-            return Text.assemble("answer: ", (_line(step.text), "bold green"), (sure, "dim"))
+            return Text.assemble("answer: ", (_line(step.text), "bold"), (sure, "dim"))
 
 
 def usage_line(usage: dict[str, int], seconds: float) -> str:
@@ -61,7 +66,7 @@ def usage_line(usage: dict[str, int], seconds: float) -> str:
 def trace_tree(trace: Trace, *, full: bool = False) -> Tree:
     """A whole trace: what was asked, each call with its prompt and its raw text, each step, and the end.
 
-    full: prompts, replies and constraints uncut, and the probability of each token.
+    full: prompts and replies uncut, and the probability of each token.
     """
     tree = Tree(Text(f"trace {plain(str(trace.path), one_line=True)}", "bold"), guide_style="dim")
     for event in trace.events:
@@ -73,15 +78,15 @@ def trace_tree(trace: Trace, *, full: bool = False) -> Tree:
             case StepTaken():
                 tree.add(step_line(event.step))
             case Note():
-                tree.add(Text.assemble(("note: ", "yellow"), _line(event.text)))
+                tree.add(Text.assemble(("note: ", PROBLEM), _line(event.text)))
             case RunFinished():
                 seconds = event.measured.seconds.get("total", 0.0)
                 cost = usage_line(event.measured.usage, seconds)
                 tree.add(Text.assemble(("ended: ", "bold"), event.stop_reason, (f"  {cost}", "dim")))
     if trace.torn:
-        tree.add(Text("the last line was cut short while it was written, and is left out", "yellow"))
+        tree.add(Text("the last line was cut short while it was written, and is left out", PROBLEM))
     if trace.finished is None:
-        tree.add(Text("the run did not end: it was killed, or still goes on", "yellow"))
+        tree.add(Text("the run did not end: it was killed, or still goes on", PROBLEM))
     return tree
 
 
@@ -115,9 +120,7 @@ def _add_call(tree: Tree, event: Call, *, full: bool) -> None:
     node = tree.add(Text.assemble(("asked for ", "dim"), _line(event.step), (made, "dim")))
     node.add(Text(plain(event.prompt, most=most) if full else _beginning(event.prompt), "dim"))
     if event.constraint:
-        held_to = ", ".join(f"{name} {value}" for name, value in event.constraint.items() if name != "kind")
-        shown = held_to if full or len(held_to) <= 100 else f"{held_to[:99]}…"
-        node.add(Text(f"held to: {plain(shown, one_line=True, most=most)}", "dim"))
+        node.add(Text(f"held to: {held_to(event.constraint, most=400 if full else 100)}", "dim"))
     if event.raw is not None:
         said = Text.assemble("said: ", (plain(event.raw, most=most), "italic"))
         node.add(said.append(f"  {percent(event.confidence)}", "dim") if event.confidence is not None else said)
@@ -125,7 +128,15 @@ def _add_call(tree: Tree, event: Call, *, full: bool) -> None:
         tokens = (f"{plain(repr(token), one_line=True)} {percent(math.exp(chance))}" for token, chance in event.tokens)
         node.add(Text(f"tokens: {', '.join(tokens)}", "dim"))
     if event.problem:
-        node.add(Text.assemble(("problem: ", "yellow"), _line(event.problem)))
+        node.add(Text.assemble(("problem: ", PROBLEM), _line(event.problem)))
+
+
+def held_to(constraint: Mapping[str, object], *, most: int) -> str:
+    """What a reply was held to, plain, on one line. A pattern of a plan has 15,000 characters: of what is longer than
+    `most` the beginning is shown, and its length."""
+    whole = ", ".join(f"{name} {value}" for name, value in constraint.items() if name != "kind")
+    shown = plain(whole, one_line=True, most=most)
+    return shown if len(whole) <= most else f"{shown} ({len(whole):,} characters, whole in trace.jsonl)"
 
 
 def _beginning(prompt: str) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cot.trace.diff import Change, Diff, Pair, line_changes
 from cot.trace.plain import plain
+from cot.trace.read import Trace
 
 MAX_SAME_LINES: Final = 2
 """Lines of a prompt that are the same in both are shown around a change, at most this many."""
@@ -21,8 +22,9 @@ _SHORT: Final = 60
 
 def diff_lines(diff: Diff) -> Group:
     """Both runs: what was set up differently, each step, how they ended, and the cost."""
-    lines = [Text.assemble(("- ", "red"), _line(diff.a.path.parent.name or str(diff.a.path)))]
-    lines.append(Text.assemble(("+ ", "green"), _line(diff.b.path.parent.name or str(diff.b.path))))
+    lines = [Text(_line(diff.a.started.question), "bold")] if _same_question(diff) and diff.a.started else []
+    lines.append(Text.assemble(("- ", "red"), _run(diff.a)))
+    lines.append(Text.assemble(("+ ", "green"), _run(diff.b)))
     for change in diff.setup:
         lines += _change(change, "  ")
     for pair in diff.pairs:
@@ -30,27 +32,43 @@ def diff_lines(diff: Diff) -> Group:
     lines.append(Text("ended alike" if not diff.outcome else "ended differently", "bold"))
     for change in diff.outcome:
         lines += _change(change, "  ")
-    cost = [f"{name} {a}" if a == b else f"{name} {a} → {b}" for name, a, b in diff.cost]
-    lines.append(Text.assemble(("cost: ", "bold"), (", ".join(cost), "dim")))
+    lines.append(Text.assemble((f"{'cost':20}{'-':>12}{'+':>12}", "bold")))
+    lines += [Text(f"  {name:18}{a:>12}{b:>12}", "dim" if a == b else "") for name, a, b in diff.cost]
     return Group(*lines)
+
+
+def _same_question(diff: Diff) -> bool:
+    return all(change.name != "question" for change in diff.setup)
+
+
+def _run(trace: Trace) -> str:
+    """A run by its name, what it did and what came out."""
+    name = _line(trace.path.parent.name or str(trace.path))
+    strategy = _line(trace.started.strategy) if trace.started else "without a beginning"
+    answer = trace.finished.answer if trace.finished else None
+    return f"{name}  {strategy}: {_line(answer.text) if answer else 'no answer'}"
 
 
 def _pair(pair: Pair) -> Iterator[Text]:
     mark, style = _MARKS[pair.side]
     title = _line(pair.title)
-    cost = "" if pair.cost_a == pair.cost_b == "" else f"  {pair.cost_a or 'none'} → {pair.cost_b or 'none'}"
     if pair.side == "same":
         yield Text.assemble((mark, style), (title, "dim"))
         return
-    yield Text.assemble((mark, style), (title, "bold"), (cost, "dim"))
+    yield Text.assemble((mark, style), (title, "bold"))
     if pair.side == "changed":
+        if pair.cost_a or pair.cost_b:
+            yield Text(f"    {pair.cost_a or 'no call'} → {pair.cost_b or 'no call'}", "dim")
         for change in pair.changes:
             yield from _change(change, "    ")
-    else:
-        shown = ("said", "value", "result", "answer")
-        for change in pair.changes:
-            if change.name in shown:
-                yield Text.assemble(f"    {change.name}: ", _line(change.a or change.b))
+        return
+    if pair.cost_a or pair.cost_b:
+        yield Text(f"    {pair.cost_a or pair.cost_b}", "dim")
+    for change in pair.changes:
+        if change.name in ("said", "value", "result", "answer"):
+            first, *more = (change.a or change.b).splitlines() or [""]
+            yield Text(f"    {change.name}: {_line(first)}")
+            yield from (Text(f"      {_line(line)}") for line in more)
 
 
 def _change(change: Change, indent: str) -> Iterator[Text]:

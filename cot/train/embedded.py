@@ -7,7 +7,6 @@ Runs on CPU (bfloat16 autocast) or CUDA; stops and resumes at any time, from its
 import itertools
 import json
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,14 +15,15 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 
-from cot.errors import DataError
+from cot.engine.local.load import pick_device
+from cot.errors import DataError, UsageError, reason
 from cot.train.data import IGNORE, BatchMaker, feed
 from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
 from cot.train.looking import LAYER, looked_at, looking_loss
-from cot.train.model import PREFIX_TOKENS, SIZES, Size, build_model, build_processor, save, train_tokenizer
+from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.sample import GRID, Seen
+from cot.train.start import finished_weights, load_tokenizer, make_folder, read_checkpoint
 
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
@@ -39,6 +39,7 @@ class Recipe:
     vision_minutes, look_up_minutes and minutes: time to spend on patch labels, and then, with the vision tower held
     still, on finding what a name refers to and on questions. learning_rate: peak; cosine decay, but for the look-up.
     compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
+    Raises UsageError for an unknown size, and for a time or rate that is negative or not finite.
     """
 
     size: str = "embedded"
@@ -52,6 +53,14 @@ class Recipe:
     workers: int = 2
     compile: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise UsageError(f"unknown size {self.size!r}; known: {', '.join(SIZES)}")
+        for name in ("minutes", "vision_minutes", "look_up_minutes", "learning_rate"):
+            if not 0 <= getattr(self, name) < math.inf:
+                option = name.replace("_", "-")
+                raise UsageError(f"got --{option} {getattr(self, name)}; expected a number of at least 0, and finite")
 
 
 def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
@@ -86,12 +95,18 @@ class Trainer:
     def __init__(self, recipe: Recipe, folder: Path, device: str, init: Path | None = None) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         torch.manual_seed(recipe.seed)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "--work")
+        saved = read_checkpoint(folder, device, size=recipe.size, init=init)
+        if saved and init:
+            print(f"{folder} has a checkpoint, which is resumed; --init {init} is not read again", flush=True)
         size = SIZES[recipe.size]
-        self.tokenizer = self._load_tokenizer(size, init)
+        finished = None if saved else init
+        weights = finished_weights(finished) if finished else None
+        self.tokenizer = load_tokenizer(folder, recipe.size, finished)
         self.model = build_model(size, self.tokenizer).to(device)
-        if init:
-            self._load_weights(init)
+        self.init = str(init.resolve()) if init else None
+        if weights:
+            self._fill(weights)
         self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
         self.heads = Heads(size.vision_width).to(device)
         self.names = NameHeads(size.text_width).to(device)
@@ -102,28 +117,20 @@ class Trainer:
             "part": "vision", "seconds": 0.0, "steps": 0, "steps_before": 0, "images": 0, "history": []
         }  # fmt: skip
         self.optimizers = self._new_optimizers()
-        self._resume()
+        if saved:
+            self._resume(saved)
         if recipe.compile:
             for module in (self.model.model.vision_tower, self.model.model.language_model):
                 module.forward = torch.compile(module.forward)
 
-    def _load_tokenizer(self, size: Size, init: Path | None) -> Tokenizer:
-        path = self.folder / "tokenizer.json"
-        if init and not path.exists():
-            shutil.copy(init / "tokenizer.json", path)
-        if not path.exists():
-            train_tokenizer(size.vocabulary, samples=300 if self.recipe.size == "tiny" else 6000).save(str(path))
-        return Tokenizer.from_file(str(path))
-
-    def _load_weights(self, init: Path) -> None:
-        """Start from a finished checkpoint instead of random weights. Raises DataError if it is of another size."""
-        from transformers import LlavaForConditionalGeneration
-
-        trained = LlavaForConditionalGeneration.from_pretrained(init, dtype=torch.float32, local_files_only=True)
+    def _fill(self, weights: dict[str, torch.Tensor]) -> None:
+        """Start from a finished checkpoint's weights. Raises DataError if they are of another size."""
         try:
-            self.model.load_state_dict(trained.state_dict())
+            self.model.load_state_dict(weights)
         except RuntimeError as error:
-            raise DataError(f"{init} is not a checkpoint of size {self.recipe.size!r}; choose its --size") from error
+            raise DataError(
+                f"{self.init} is not a checkpoint of size {self.recipe.size!r}; choose its --size"
+            ) from error
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
         """Muon (Jordan et al. 2024) for the matrices inside the layers that a long part trains, AdamW for all else."""
@@ -142,24 +149,30 @@ class Trainer:
             return [adamw]
         return [adamw, torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")]
 
-    def _resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.exists():
-            return
-        saved = torch.load(path, map_location=self.device, weights_only=True)
-        self.state = saved["state"]
-        self.model.load_state_dict(saved["model"])
-        self.heads.load_state_dict(saved["heads"])
-        self.names.load_state_dict(saved["names"])
-        self.optimizers = self._new_optimizers()
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+    def _resume(self, saved: dict[str, Any]) -> None:
+        """Go on from what `checkpoint` wrote. Raises DataError if it does not fit."""
+        try:
+            self.init = saved.get("init", self.init)
+            self.state = saved["state"]
+            self.model.load_state_dict(saved["model"])
+            self.heads.load_state_dict(saved["heads"])
+            self.names.load_state_dict(saved["names"])
+            self.optimizers = self._new_optimizers()
+            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{self.folder / 'checkpoint.pt'} does not fit size {self.recipe.size!r}: {reason(error)}; "
+                "choose the --size of its run, or name another --work"
+            ) from error
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
 
     def checkpoint(self) -> None:
         """Write all state; a killed write leaves the last one whole."""
         path = self.folder / "checkpoint.pt"
         whole = {
+            "size": self.recipe.size,
+            "init": self.init,
             "state": self.state,
             "model": self.model.state_dict(),
             "heads": self.heads.state_dict(),
@@ -356,8 +369,12 @@ class Trainer:
 def train_embedded(recipe: Recipe, *, work: Path, out: Path, device: str = "cpu", init: Path | None = None) -> None:
     """Run or resume a training run in `work`; write the checkpoint to `out` when it is done.
 
-    init: a finished checkpoint to start from. Raises DataError if it does not fit the recipe's size.
+    device: auto, cpu, cuda, cuda:N. init: a finished checkpoint to start from; where `work` has a checkpoint, that is
+    resumed instead. Raises UsageError if a folder cannot be written, EngineError for a device that is not there or an
+    `init` that does not load, DataError if `init` or what `work` holds is damaged or does not fit the recipe.
     """
+    device = pick_device(device)
+    make_folder(out, "--out")
     trainer = Trainer(recipe, work, device, init)
     trainer.run()
     trainer.export(out)

@@ -1,10 +1,11 @@
-"""The held-out samples of the generators, which training never sees.
+"""Samples of the generators that training never sees: those to measure on, and others to calibrate on.
 
 In: a part's name. Out: samples, the same every time, or the rows of an evaluation task. Seeds are strings that
-training never uses; every other image has its questions in wordings that are held out too.
+training never uses; every other image to measure on has its questions in wordings that are held out too.
 """
 
 import io
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -29,6 +30,10 @@ GENERATORS: Final[Mapping[str, Callable[..., Sample]]] = {
     "unseen-style": partial(make_scene, style=HELD_OUT_STYLE),
 }
 
+CALIBRATION: Final = "calibration"
+"""The split to calibrate on; its parts are `CALIBRATED`, in turn."""
+CALIBRATED: Final = ("scenes", "shapes", "charts")
+
 
 def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
     """Samples without end, each with what its questions share: `scenes/0`."""
@@ -39,6 +44,14 @@ def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
         number += 1
 
 
+def calibration_samples() -> Iterator[tuple[str, Sample]]:
+    """Samples without end, on which nothing is measured: of seeds of their own, in the wordings of training."""
+    for number in itertools.count():
+        for part in CALIBRATED:
+            rng = random.Random(f"{CALIBRATION}/{part}/{number}")
+            yield f"{CALIBRATION}/{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH)
+
+
 def held_out_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
     """A loader: the part is `split`, and `n` says how many questions there are.
 
@@ -46,11 +59,12 @@ def held_out_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
     Raises DataError for an unknown part, and without `n`.
     """
     part = spec.split or ""
-    if part not in GENERATORS:
-        raise DataError(f"unknown split {spec.split!r} of generated data; known: {', '.join(GENERATORS)}")
+    if part not in (*GENERATORS, CALIBRATION):
+        known = ", ".join((*GENERATORS, CALIBRATION))
+        raise DataError(f"unknown split {spec.split!r} of generated data; known: {known}")
     if spec.n is None:
         raise DataError("generated data has no end; expected n, the number of questions")
-    for image_id, sample in held_out_samples(part):
+    for image_id, sample in calibration_samples() if part == CALIBRATION else held_out_samples(part):
         buffer = io.BytesIO()
         sample.image.save(buffer, "PNG")
         for number, qa in enumerate(sample.qas, 1):

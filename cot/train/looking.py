@@ -50,6 +50,8 @@ def looking_loss(
     A divergence (KL) alone leaves an object too much or too little by a third, and counts are lost in that: so each
     object is also to get its part whole. looked: as `looked_at` says. The rest as for `wanted_attention`.
     """
+    if not len(named):  # a small batch may name nothing, and a mean of nothing would spoil all weights
+        return looked.sum(), {"looking_loss": 0.0, "looking_accuracy": 0.0}
     wanted = wanted_attention(shares, objects, named, start=start, length=looked.shape[1])
     spread = torch.nn.functional.kl_div(looked, wanted, reduction="batchmean")
     mine = _have_name(objects, named).float()

@@ -20,7 +20,7 @@ class Talk:
         self.events = []
         self._replies = replies or script()
         store, conversation, images = saved or (Store(chats), None, None)
-        settings = Settings(trace_dir=chats.parent / "traces", **settings)
+        settings = Settings(**{"strategy": "decompose", "trace_dir": chats.parent / "traces", **settings})
         self.session = Session(
             settings,
             load or self._load,

@@ -2,6 +2,7 @@ import asyncio
 import json
 
 import pytest
+from PIL import Image
 from runs import script
 
 from cot.chat.event import TraceOpened, TurnDone
@@ -84,7 +85,7 @@ def test_an_empty_edit_changes_nothing(talk):
 
 
 def test_another_model_closes_the_one_before(talk):
-    chat = talk(strategy="direct").say("red.png", "what?", "/model other", "and?")
+    chat = talk(strategy="direct", memory="off").say("red.png", "what?", "/model other", "and?")
     first, second = chat.engines
     assert (len(first.requests), len(second.requests)) == (1, 1)
     with pytest.raises(EngineError, match="closed"):
@@ -157,7 +158,7 @@ def test_trace_stats_and_help(talk):
 
 def test_export(talk, tmp_path):
     chat = talk(replies=["[x](y) \x1b[31m<b>"], strategy="direct").say("red.png", "what # is it?")
-    chat.say("/export chat.json", "/export chat.md", "/export chat.md", "/export chat.html")
+    chat.say("/export chat.json", "/export chat.md", "/export chat.md", "/export chat.txt")
     found = json.loads((tmp_path / "chat.json").read_text())
     assert (found["images"][0]["source"], found["turns"][0]["question"]) == ("red.png", "what # is it?")
     text = (tmp_path / "chat.md").read_text()
@@ -165,10 +166,67 @@ def test_export(talk, tmp_path):
     assert r"\<b\>" in text
     assert "\x1b" not in text
     assert "exists already" in chat.errors[0]
-    assert "ends with .md or .json" in chat.errors[1]
+    assert "ends with .md, .json or .html" in chat.errors[1]
 
 
 def test_text_that_no_model_can_take_is_refused(talk):
     chat = talk().say("red.png", "x" * 10_001, "\udcff?")
     assert "more than 10,000 characters" in chat.errors[0]
     assert "not UTF-8" in chat.errors[1]
+
+
+def test_a_system_message_goes_before_every_prompt(talk):
+    chat = talk(strategy="direct").say("red.png", "/system", "/system Be brief.", "what?", "/system off", "and?")
+    roles = [[message.role for message in request.messages] for request in chat.engines[0].requests]
+    assert roles == [["system", "user"], ["user"]]
+    assert chat.words[1:4:2] == ["system message: none", "system message: none"]
+
+
+def test_a_step_is_asked_with_another_template(talk, tmp_path):
+    head = "name: my/answer\ndescription: d\ninputs: {question: {kind: text}, choices: {kind: list}}"
+    source = f"---\n{head}\n---\nTell: {{{{ question }}}}"
+    (tmp_path / "prompts" / "my").mkdir(parents=True)
+    (tmp_path / "prompts" / "my" / "answer.jinja").write_text(source)
+    chat = talk(strategy="direct").say("red.png", "/template direct/answer my/answer", "/template", "what?")
+    assert "direct/answer -> my/answer  project, en" in chat.words
+    assert "decompose/plan  shipped, en" in chat.words
+    chat.say(
+        "/template direct/answer", "and?", "/template direct/answer decompose/plan", "/template direct/anser my/answer"
+    )
+    texts = [request.messages[-1].content[-1] for request in chat.engines[0].requests]
+    assert texts == ["Tell: what?", "and?\nAnswer briefly."]
+    assert "decompose/plan cannot stand in place of direct/answer: its output is plan, expected text" in chat.errors[0]
+    assert "did you mean 'direct/answer'" in chat.errors[1]
+
+
+def test_paste(talk, tmp_path, monkeypatch):
+    def paste(what):
+        def grab():
+            if isinstance(what, Exception):
+                raise what
+            return what
+
+        monkeypatch.setattr("PIL.ImageGrab.grabclipboard", grab)
+        return talk().say("/paste")
+
+    assert paste(Image.new("RGBA", (5, 4), "green")).words[0].startswith("[1] clipboard  5 x 4")
+    assert paste([str(tmp_path / "red.png")]).words == [f"[1] {tmp_path / 'red.png'}  8 x 6"]
+    assert paste(None).errors == ["the clipboard holds no image; copy one first, or name a file"]
+    missing = NotImplementedError("wl-paste or xclip is required for ImageGrab.grabclipboard() on Linux")
+    assert paste(missing).errors[0].startswith("the clipboard cannot be read: wl-paste or xclip is required")
+
+
+def test_a_page_of_the_conversation_is_harmless_and_whole(talk, tmp_path):
+    hostile = "<script>alert(1)</script>\x1b[2J\u202e"
+    chat = talk(replies=[hostile], strategy="direct").say("red.png", "what </h2> is it?", "/export chat.html")
+    page = (tmp_path / "chat.html").read_text()
+    assert "<script" not in page
+    assert not {"\x1b", "\u202e"} & set(page)
+    assert "what &lt;/h2&gt; is it?" in page
+    assert page.count("data:image/png;base64,") == 1
+    assert "default-src &#39;none&#39;" in page
+    assert not chat.errors
+
+
+def test_stats_tell_the_context(talk):
+    assert "longest prompt with its answer: " in talk().say("red.png", APPLES, "/stats").words[-1]

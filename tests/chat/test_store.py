@@ -31,7 +31,7 @@ def test_every_event_is_on_disk_at_once(talk, chats):
 
     chat.session.emit = look
     chat.say("red.png", "what?")
-    assert seen == [True, True, True]
+    assert seen == [True, True, True, True]
 
 
 @pytest.mark.parametrize("lines", range(2, 6))

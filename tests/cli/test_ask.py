@@ -44,7 +44,8 @@ def image(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cot_ask(image, tmp_path, monkeypatch, capfd):
-    """Runs `cot ask` with a scripted model; gives the exit code, stdout and stderr."""
+    """Runs `cot ask` by `decompose` with a scripted model; gives the exit code, stdout and stderr."""
+    monkeypatch.setenv("COT_STRATEGY", "decompose")
 
     def run(*arguments, script=reply, stdin=b"", terminal=False):
         monkeypatch.setattr(ask_module, "load_engine", lambda settings: ScriptedEngine(script))
@@ -119,11 +120,34 @@ def test_settings_come_from_the_command_line(cot_ask, image):
     assert (trace.started.strategy, trace.started.seed, trace.started.settings["max_steps"]) == ("direct", 3, 5)
 
 
-@pytest.mark.parametrize(("text", "answer"), [('{"embedded": {"keep": 0.95}}', "yes\n"), ("{}", "1\n")])
+@pytest.mark.parametrize(
+    ("text", "answer"), [('{"embedded": {"keep": 0.95, "direct_shift": -1}}', "yes\n"), ("{}", "1\n")]
+)
 def test_a_calibration_tunes_the_route(cot_ask, image, tmp_path, monkeypatch, text, answer):
     (tmp_path / "mine.json").write_text(text)
     monkeypatch.setenv("COT_CALIBRATION", "mine.json")
     assert cot_ask(image, QUESTION, "--strategy", "route")[:2] == (0, answer)
+
+
+def test_a_calibration_of_other_weights_is_not_used_and_that_is_said(cot_ask, image, tmp_path, monkeypatch):
+    (tmp_path / "mine.json").write_text('{"embedded": {"revision": "sha256:0", "direct_shift": -5}}')
+    monkeypatch.setenv("COT_CALIBRATION", "mine.json")
+    code, out, err = cot_ask(image, "How many?", "--strategy", "direct", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["confidence"] == pytest.approx(0.9)
+    assert found["notes"] == ["mine.json is not used: its calibration of embedded was made with other weights"]
+    assert "note: mine.json is not used" in err
+
+
+def test_the_confidence_is_the_calibrated_one_and_the_other_is_kept(cot_ask, image, tmp_path, monkeypatch):
+    (tmp_path / "mine.json").write_text('{"embedded": {"steps_slope": 0, "steps_shift": 0}}')
+    monkeypatch.setenv("COT_CALIBRATION", "mine.json")
+    found = json.loads(cot_ask(image, QUESTION, "--json", "-q")[1])
+    assert (found["answer"], found["confidence"]) == ("yes", 0.5)
+    assert found["steps"][-1]["uncalibrated"] == pytest.approx(0.81)
+    finished = read_trace(find_trace(found["trace"], ask_module.Path())).finished
+    assert (finished.answer.confidence, finished.answer.source) == (0.5, "steps")
 
 
 def test_a_calibration_that_is_none_is_a_wrong_setting(cot_ask, image, tmp_path, monkeypatch):
@@ -136,6 +160,14 @@ def test_a_calibration_that_is_none_is_a_wrong_setting(cot_ask, image, tmp_path,
 
 def test_quiet_is_quiet(cot_ask, image):
     assert cot_ask(image, QUESTION, "-q") == (0, "yes\n", "")
+
+
+def test_the_embedded_model_says_that_it_takes_one_image(cot_ask, image):
+    assert "one image at a time" not in cot_ask(image, QUESTION)[2]
+    assert (
+        "note: the embedded model has only learned to look at one image at a time" in cot_ask(image, image, QUESTION)[2]
+    )
+    assert "one image at a time" not in cot_ask(image, image, QUESTION, "--model", "other/model")[2]
 
 
 def test_choices(cot_ask, image):

@@ -7,6 +7,8 @@ from cot.step import FinalAnswer, SubQuestion
 from cot.trace.event import RunFinished, RunStarted, StepTaken
 from cot.trace.record import Recorder
 
+pytestmark = pytest.mark.no_replay("events that no run made")
+
 
 @pytest.fixture
 def traces(tmp_path):

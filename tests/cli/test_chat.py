@@ -22,6 +22,7 @@ def cot_chat(tmp_path, monkeypatch, capfd):
     Image.new("RGB", (8, 6), "red").save("red.png")
     Image.new("RGB", (8, 6), "blue").save("blue one.png")
     monkeypatch.setenv("COT_TRACE_DIR", str(tmp_path / "traces"))
+    monkeypatch.setenv("COT_STRATEGY", "decompose")
 
     def run(*arguments, lines="", replies=None):
         monkeypatch.setattr(ask_module, "load_engine", lambda settings: ScriptedEngine(replies or script()))

@@ -30,12 +30,15 @@ class Terminal:
             "PYTHONPATH": f"{SCRIPT.parent}:{SCRIPT.parent.parent.parent}",
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_CONFIG_HOME": str(folder / "config"),
+            "COT_STRATEGY": "decompose",
             **environment,
         }
 
     def start(self, *arguments):
         named = [f"{name}={value}" for name, value in self._environment.items()]
-        command = shlex.join(["env", *named, sys.executable, str(SCRIPT), "chat", *arguments])
+        command = shlex.join(
+            ["env", "-u", "COLUMNS", "-u", "LINES", *named, sys.executable, str(SCRIPT), "chat", *arguments]
+        )
         # The shell behind it shows the exit code, and keeps the screen.
         inside = f"{command}; echo code=$?; exec sleep 600"
         self._tmux("-f", os.devnull, "new-session", "-d", *self._size, "-c", str(self._folder), inside)
@@ -51,14 +54,23 @@ class Terminal:
         # -J joins what the terminal wrapped.
         return self._tmux("capture-pane", "-p", "-J", *(["-S", "-500"] if history else []))
 
-    def wait(self, *texts, without=()):
+    def wait(self, *texts, times=1, ready=False):
+        """The screen, once all texts are on it so often. ready: and a prompt is drawn to type into.
+
+        Keys that come while there is no prompt are taken by the terminal itself: Ctrl-D would be lost.
+        """
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
             found = self.screen()
-            if all(text in found for text in texts) and not any(text in found for text in without):
+            if all(found.count(text) >= times for text in texts) and (not ready or self._has_prompt()):
                 return found
             time.sleep(0.1)
         pytest.fail(f"waited for {texts}, got:\n{self.screen()}")
+
+    def _has_prompt(self):
+        """Whether the line below the prompt is drawn: it goes with the message, and comes back behind its answer."""
+        lines = self.screen(history=False).rstrip().splitlines()
+        return bool(lines) and " | " in lines[-1]
 
     def wait_for_saved(self, text):
         end = time.monotonic() + PATIENCE_SECONDS
@@ -102,19 +114,20 @@ def terminal(tmp_path):
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 15)])
 def test_attach_ask_follow_up_undo_and_switch(terminal, columns, rows):
     chat = terminal(columns, rows).start("red.png")
-    chat.wait("[1] red.png 8 x 6", "embedded | decompose | 1 image")
+    chat.wait("[1] red.png 8 x 6", "embedded | decompose | 1 image", ready=True)
     chat.type(APPLES)
-    shown = chat.wait("└─ answer: yes  81%", "150 prompt tokens, 30 cached")
+    shown = chat.wait("└─ answer: yes  81%", "150 prompt tokens, 30 cached", ready=True)
     assert shown.count("├─ #1 How many apples are there?") == 1
     chat.type("/steps off")
+    chat.wait("steps: off", ready=True)
     chat.type("and the red ones? blue\\ one.png")
-    chat.wait("[2] blue one.png 8 x 6", "scripted, decompose, 2 images")
+    chat.wait("[2] blue one.png 8 x 6", "scripted, decompose, 2 images", ready=True)
     chat.type("/undo")
-    chat.wait("took back: and the red ones?")
+    chat.wait("took back: and the red ones?", ready=True)
     chat.type("/strategy direct")
-    chat.wait("strategy: direct", "| direct |")
+    chat.wait("strategy: direct", "| direct |", ready=True)
     chat.type("/retry")
-    chat.wait("answer: yes from embedded", "scripted, direct, 2 images")
+    chat.wait("answer: yes from embedded", "scripted, direct, 2 images", ready=True)
     chat.type("", "C-d")
     chat.wait("saved; go on with: cot chat --resume", "code=0")
 
@@ -122,45 +135,92 @@ def test_attach_ask_follow_up_undo_and_switch(terminal, columns, rows):
 @pytest.mark.slow
 def test_interrupt_and_leave(terminal):
     chat = terminal(40, 15).start("red.png", "--strategy", "direct")
-    chat.wait("1 image")
+    chat.wait("1 image", ready=True)
     chat.type("a slow one")
     chat.wait("> a slow one")
     chat.wait_for_saved("a slow one")
     chat.type("", "C-c")
-    chat.wait("└─ interrupted")
+    chat.wait("└─ interrupted", ready=True)
     # What comes after a second stop within two seconds would be the end, so an answer stands between them.
     chat.type("what?")
-    chat.wait("answer: yes from embedded")
+    chat.wait("answer: yes from embedded", ready=True)
     chat.type("", "C-c")
     assert "Traceback" not in chat.wait("saved; go on with:", "code=0")
 
 
 @pytest.mark.slow
+def test_two_stops_leave(terminal):
+    chat = terminal().start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("a slow one")
+    chat.wait_for_saved("a slow one")
+    chat.type("", "C-c", "C-c")
+    shown = chat.wait("saved; go on with:", "code=0")
+    assert "Traceback" not in shown
+
+
+@pytest.mark.slow
+def test_several_lines_and_earlier_ones(terminal):
+    chat = terminal().start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("first line", "M-Enter")
+    chat.type("second line")
+    chat.wait("answer: yes from embedded", ready=True)
+    chat.wait_for_saved("first line\\nsecond line")
+    chat.type("", "Up")
+    chat.wait("> first line", "second line", times=2, ready=True)
+    chat.type(" and a third")
+    chat.wait("answer: yes from embedded", times=2, ready=True)
+    chat.wait_for_saved("first line\\nsecond line and a third")
+    chat.type("", "C-d")
+    chat.wait("code=0")
+
+
+@pytest.mark.slow
 def test_resume_after_kill_in_the_middle_of_an_answer(terminal):
     chat = terminal().start("red.png", "--strategy", "direct")
-    chat.wait("1 image")
+    chat.wait("1 image", ready=True)
     chat.type("what?")
-    chat.wait("answer: yes from embedded")
+    chat.wait("answer: yes from embedded", ready=True)
     chat.type("a slow one")
-    chat.wait("> a slow one", without=("| direct |",))
     chat.wait_for_saved("a slow one")
     chat.kill_chat()
     chat.wait("code=137")
     again = terminal().start("--resume", "--strategy", "direct")
     again.wait("> what?", "answer: yes from embedded", "> a slow one", "└─ interrupted", "[1] red.png 8 x 6")
+    again.wait("embedded | direct | 1 image", ready=True)
     again.type("and now?")
-    again.wait("> and now?", "scripted, direct, 1 image")
+    again.wait("> and now?", "scripted, direct, 1 image", ready=True)
     assert again.wait("answer: yes").count("answer: yes from embedded") == 2
 
 
 @pytest.mark.slow
 def test_a_dumb_terminal_without_colour_while_the_model_loads(terminal):
     chat = terminal(40, 15, TERM="dumb", NO_COLOR="1", LOAD_SECONDS="3").start("red.png", "--strategy", "direct")
-    chat.wait(">")
+    chat.wait("/help lists the commands.", "\n>")
     chat.type("hostile")
-    chat.wait("answer: redxxx")
+    chat.wait("answer: redxxx", "scripted, direct")
     chat.type("/quit")
     chat.wait("code=0")
+
+
+@pytest.mark.slow
+def test_words_only_for_screen_readers(terminal):
+    chat = terminal().start("red.png", "--plain")
+    chat.wait("/help lists the commands.", "\n>")
+    chat.type(APPLES)
+    shown = chat.wait("step: #1 How many apples are there?", "\nanswer: yes  81%", "scripted, decompose, 1 image")
+    assert not set("├└│▀|") & set(shown)
+    chat.type("/quit")
+    chat.wait("code=0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "blocks"), [((), 65), (("--no-preview",), 0)])
+def test_an_image_is_shown(terminal, options, blocks):
+    chat = terminal(40, 15, COLORTERM="truecolor").start("red.png", *options)
+    shown = chat.wait("[1] red.png 8 x 6", ready=True)
+    assert shown.count("▀") == blocks
 
 
 @pytest.mark.slow
@@ -171,6 +231,6 @@ def test_completion_and_loading_are_shown(terminal):
     chat.wait("/strategy")
     chat.type(" ver", "Tab")
     chat.wait("/strategy verify")
-    chat.wait("embedded | decompose | 1 image")
+    chat.wait("embedded | decompose | 1 image", ready=True)
     chat.type("")
     chat.wait("strategy: verify")

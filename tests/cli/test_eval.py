@@ -79,7 +79,7 @@ def test_the_table_and_the_object(run, guide, tmp_path):
         (["popes"], "unknown task 'popes', did you mean 'pope'?"),
         (
             ["photos/task.yaml", "--strategy", "direct,magic"],
-            "got the strategies ['direct', 'magic']; expected some of",
+            "unknown strategy 'magic'; known: direct",
         ),
         (["photos/task.yaml", "--concurrency", "0"], "got --concurrency 0"),
         (["photos/task.yaml", "--limit", "0"], "got --limit 0"),

@@ -104,6 +104,7 @@ def test_info_of_the_embedded_model(models):
 def test_info_of_what_is_none(models, tmp_path):
     assert "expected embedded, a checkpoint folder" in models("info", "http://localhost/v1")[2]
     assert "no model folder" in models("info", tmp_path / "none")[2]
+    assert models("info", "")[2].startswith("error: the model's name is empty; expected ")
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     code, _, err = models("info", tmp_path)
     assert (code, err.count("\n")) == (1, 1)
@@ -140,6 +141,19 @@ def test_quantize_refuses(models, wide, tmp_path):
     assert "expected nf4, fp4, int8" in models("quantize", wide, tmp_path / "new", "--quantize", "none")[2]
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_quantize_makes_its_folder_before_it_loads(models, wide, tmp_path):
+    folder = shutil.copytree(wide, tmp_path / "damaged")
+    (folder / "model.safetensors").write_bytes(b"")
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file" / "out", tmp_path / ("long" * 100)):
+        code, printed, err = models("quantize", folder, out, "--device", "cpu")
+        assert (code, printed, err.count("\n")) == (1, "", 1)
+        assert err.startswith(f"error: cannot write to {out}: ")
+        assert err.endswith("; expected a place for a new folder: name another\n")
+    assert "cannot load the model" in models("quantize", folder, tmp_path / "new", "--device", "cpu")[2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "file"]
 
 
 def test_sizes():

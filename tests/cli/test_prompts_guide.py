@@ -10,7 +10,8 @@ from PIL import Image
 
 import cot.cli
 import cot.prompt.watch
-from cot.cli import ask
+from cot.cli import ask, prompts_compare
+from cot.cli import eval as eval_module
 from cot.engine import ScriptedEngine
 
 _SAVE = re.compile(r"as\s`(prompts/\S+)`:$")
@@ -48,7 +49,8 @@ def _pattern(line):
 
 def test_the_guide_does_what_it_says(root, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ask, "load_engine", lambda settings: ScriptedEngine(lambda request: "red"))
+    for module in (ask, eval_module, prompts_compare):
+        monkeypatch.setattr(module, "load_engine", lambda settings: ScriptedEngine(lambda request: "red"))
 
     def interrupt(seconds):
         raise KeyboardInterrupt
@@ -59,6 +61,7 @@ def test_the_guide_does_what_it_says(root, tmp_path, monkeypatch, capfd):
     ran = set()
     for what, lines in _steps((root / "docs" / "templates.md").read_text("utf-8")):
         if not what.startswith("$ "):
+            (tmp_path / what).parent.mkdir(exist_ok=True)
             (tmp_path / what).write_text("\n".join(lines).rstrip() + "\n", "utf-8")
             continue
         program, *arguments = shlex.split(what[2:])
@@ -70,10 +73,10 @@ def test_the_guide_does_what_it_says(root, tmp_path, monkeypatch, capfd):
         printed = [line.rstrip() for line in (out + err).splitlines()]
         for line in lines:
             assert fnmatch.filter(printed, _pattern(line)), (what, line, printed)
-    verbs = ("list", "show", "new", "render", "watch", "lint", "test", "diff")
-    assert ran == {"ask", *(f"prompts {verb}" for verb in verbs)}
+    verbs = ("list", "show", "new", "render", "watch", "lint", "test", "diff", "compare")
+    assert ran == {"ask", "eval", *(f"prompts {verb}" for verb in verbs)}
 
 
-@pytest.mark.parametrize("command", ["list", "show", "new", "render", "watch", "lint", "test", "diff"])
+@pytest.mark.parametrize("command", ["list", "show", "new", "render", "watch", "lint", "test", "diff", "compare"])
 def test_the_guide_shows_every_verb(command, root):
     assert f"$ cot prompts {command}" in (root / "docs" / "templates.md").read_text("utf-8")

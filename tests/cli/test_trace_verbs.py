@@ -74,7 +74,7 @@ def test_pages_are_written(cot_trace, tmp_path):
 def test_a_replay_says_whether_it_is_the_same(cot_trace, tmp_path):
     path = recorded(tmp_path)
     assert cot_trace("replay", path)[:2] == (0, "the same answer again: yes  (3 recorded replies, no model)\n")
-    path.write_text(path.read_text().replace('"raw": "3", "value": 3', '"raw": "3", "value": 4'))
+    path.write_text(path.read_text().replace('"raw":"3","value":3', '"raw":"3","value":4'))
     code, out, _ = cot_trace("replay", path)
     assert (code, out.splitlines()[0]) == (1, "#1 How many apples are there?: differs in parsed")
     assert json.loads(cot_trace("replay", path, "--json")[1])["same"] is False
@@ -89,7 +89,7 @@ def test_a_live_replay_asks_another_model(cot_trace, tmp_path, monkeypatch):
         return ScriptedEngine(script(answers={"How many apples": "0", "How many cars": "1"}))
 
     monkeypatch.setattr(ask_module, "load_engine", load)
-    path.write_text(path.read_text().replace('"model": "embedded"', '"model": "http://evil.example/v1"'))
+    path.write_text(path.read_text().replace('"model":"embedded"', '"model":"http://evil.example/v1"'))
     code, out, err = cot_trace("replay", path, "--live")
     assert (code, asked[-1].model) == (0, "embedded")
     assert "value: 3 → 0" in out

@@ -15,6 +15,7 @@ import pytest
 from cot.engine import Request
 from cot.engine.local import LocalEngine
 from cot.engine.local import source as source_module
+from cot.engine.local.describe import describe
 from cot.engine.local.source import find_source
 from cot.errors import EngineError
 
@@ -47,6 +48,7 @@ def test_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
     assert "no *.safetensors weights" in refusal(tmp_path)
+    assert "the model's name is empty; expected a checkpoint folder" in refusal("")
 
 
 def test_bad_settings(llava_folder: Path) -> None:
@@ -65,6 +67,34 @@ def test_malformed_files(copied: Path) -> None:
     assert "cannot load the model of" in refusal(copied)
     (copied / "config.json").write_text("{")
     assert "cannot load the" in refusal(copied)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("text_config", "num_hidden_layers", 10**6),
+        ("text_config", "vocab_size", 10**30),
+        ("vision_config", "image_size", 2**20),
+        ("text_config", "max_position_embeddings", 10**400),
+    ],
+)
+def test_absurd_sizes_are_refused_before_they_are_built(copied: Path, part: str, name: str, value: int) -> None:
+    settings = json.loads((copied / "config.json").read_text())
+    edit_json(copied / "config.json", **{part: {**settings[part], name: value}})
+    start = time.monotonic()
+    assert f"config.json says {name}: '1" in refusal(copied)
+    with pytest.raises(EngineError, match=f"config.json says {name}: .*; expected at most [0-9,]+: fetch or save it"):
+        describe(copied)
+    assert time.monotonic() - start < 20
+
+
+def test_weights_of_another_shape_are_named(copied: Path) -> None:
+    settings = json.loads((copied / "config.json").read_text())
+    wider = {**settings["text_config"], "intermediate_size": 96}
+    edit_json(copied / "config.json", text_config=wider)
+    said = refusal(copied)
+    assert "has 6 weights of another shape than its config says (first: " in said
+    assert "mlp.down_proj.weight, got [32, 64], expected [32, 96]); fetch or save it again" in said
 
 
 def test_missing_weights(copied: Path) -> None:

@@ -10,6 +10,7 @@ from cot.image import from_pixels
 from cot.planner.asking import messages, output_constraint
 from cot.planner.plan import PLAN_PATTERN
 from cot.planner.run import run
+from cot.planner.wording import Wording
 from cot.prompt import load_template, parse_template
 
 RED = from_pixels(Image.new("RGB", (4, 3), "red"), source="red.png")
@@ -54,7 +55,7 @@ def test_outputs_are_constraints(output, inputs, constraint):
 
 async def test_a_chain_speaks_its_language(engine, question):
     scripted = engine("1. [count] How many apples are there?\nanswer: #1", {"How many apples": "3"})
-    outcome = await run("decompose", question("苹果多吗？"), scripted, language="zh")
+    outcome = await run("decompose", question("苹果多吗？"), scripted, wording=Wording("zh"))
     texts = [request.messages[-1].content[-1] for request in scripted.requests]
     assert texts[0].startswith("把问题拆成")
     assert texts[1] == "How many apples are there?\n写数字，不知道就写 unknown："
@@ -62,7 +63,7 @@ async def test_a_chain_speaks_its_language(engine, question):
 
 
 async def test_a_chain_says_where_it_falls_back_to_english(engine, question):
-    outcome = await run("direct", question(), engine("", direct="yes"), language="fr")
+    outcome = await run("direct", question(), engine("", direct="yes"), wording=Wording("fr"))
     assert "direct/answer has no translation into 'fr'; the English one is used" in outcome.notes
 
 

@@ -48,10 +48,21 @@ async def test_an_unsure_answer_gives_way_to_the_steps(question, unsure):
     assert "Asked directly, the model says no (30%)." in reasons(outcome)
 
 
-async def test_steps_that_are_not_sure_enough_are_not_taken(question, unsure):
-    outcome = await run("route", question(), unsure(COMPARE, COUNTS), tuning=Tuning(accept=0.9))
+async def test_steps_that_are_less_likely_right_are_not_taken(question, unsure):
+    scripted = unsure(COMPARE, COUNTS, probability=0.85)
+    outcome = await run("route", question(), scripted, tuning=Tuning(keep=0.9))
     assert (outcome.answer.value, outcome.stop_reason) == (False, "answered")
     assert "the steps came to yes, but only 81% sure" in reasons(outcome)
+
+
+async def test_what_is_likelier_right_is_told_by_the_calibrated_confidences(question, unsure):
+    modest = Tuning(steps_slope=0, steps_shift=-1.5)
+    outcome = await run("route", question(), unsure(COMPARE, COUNTS), tuning=modest)
+    assert outcome.answer.value is False
+    assert "the steps came to yes, but only 18% sure" in reasons(outcome)
+    outcome = await run("route", question(), unsure(COMPARE, COUNTS), tuning=Tuning(direct_shift=-4))
+    assert (outcome.answer.value, outcome.answer.confidence) == (True, pytest.approx(0.81))
+    assert "Asked directly, the model says no (1%)." in reasons(outcome)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_an_unknown_origin_is_said(prompts):
 
 def test_a_near_name_is_offered():
     with pytest.raises(
-        PromptError, match="no template 'direct/anwser', did you mean .direct/answer..; known: cot/answer"
+        PromptError, match="no template 'direct/anwser', did you mean .direct/answer..; known: chat/follow_up"
     ):
         load_template("direct/anwser")
 
@@ -98,11 +98,16 @@ def test_files_are_bounded_text(prompts):
         prompts.read("a/bytes")
 
 
-def test_a_pipe_is_no_template(prompts):
-    path = prompts.write("a/b", "x")
-    os.mkfifo(path.with_name("c.jinja"))
-    with pytest.raises(PromptError, match="no template 'a/c'"):
-        prompts.read("a/c")
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
+def test_what_is_no_file_is_not_passed_over(prompts, make):
+    prompts.write("a/b", "theirs", place="user")
+    path = prompts.write("a/other", "x").with_name("b.jinja")
+    make(path)
+    with pytest.raises(PromptError, match=f"a/b: {path} is no file; expected one; check the path"):
+        prompts.read("a/b")
+    with pytest.raises(PromptError, match="includes 'a/b'.* is no file|a/b: .* is no file"):
+        prompts.read(prompts.write("a/c", "{% include 'a/b' %}") and "a/c")
+    assert [found.path.name for found in list_located(prompts.folders)] == ["b.jinja", "c.jinja", "other.jinja"]
 
 
 def test_line_ends_of_windows_are_fine(prompts):

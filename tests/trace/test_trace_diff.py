@@ -1,4 +1,5 @@
 import io
+import re
 
 from rich.console import Console
 from runs import PLAN, recorded, script
@@ -63,7 +64,10 @@ def test_strategies_compare(tmp_path):
     shown = printed(diff)
     assert "- #1 How many apples" in shown
     assert "+ answer" in shown
-    assert "cost: calls 3 → 1" in shown
+    assert shown.startswith("Are there more apples than cars?\n- ")
+    assert re.search("^[+] [0-9a-f-]+  direct: yes$", shown, re.MULTILINE)
+    assert re.search("^  calls +3 +1$", shown, re.MULTILINE)
+    assert "    said: 1. [count] How many apples are there?\n      2. [count] How many cars are there?\n" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -82,8 +86,8 @@ def test_regions_are_four_numbers_in_order(tmp_path):
     assert not list(regions(trace))
     text = (
         trace.path.read_text()
-        .replace('"wants": "count"', '"wants": "region"')
-        .replace('"value": 3,', '"value": "1 2 30 40",')
+        .replace('"wants":"count"', '"wants":"region"')
+        .replace('"value":3,', '"value":"1 2 30 40",')
     )
     trace.path.write_text(text)
     assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0))]

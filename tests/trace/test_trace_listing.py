@@ -29,7 +29,7 @@ def test_a_run_is_listed_as_it_was(tmp_path):
     finished = read_trace(path).finished
     (listed,) = list_traces(tmp_path)
     assert listed == Listed(
-        path, listed.started_at, "Are there more apples than cars?", "scripted", "decompose", "answered", "yes",
+        str(path), listed.started_at, "Are there more apples than cars?", "scripted", "decompose", "answered", "yes",
         finished.measured.usage["completion_tokens"], finished.measured.seconds["total"],
     )  # fmt: skip
     assert abs(datetime.now(UTC) - listed.started_at) < timedelta(minutes=10)

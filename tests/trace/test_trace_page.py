@@ -1,74 +1,16 @@
-import base64
-import hashlib
-import html.parser
+import dataclasses
 import re
-import shutil
 import subprocess
 
 import pytest
+from browser import BROWSER
+from html_pages import HOSTILE, assert_safe
 from runs import recorded, script
 
 from cot.trace.diff import diff_traces
 from cot.trace.page import diff_page, traces_page
 from cot.trace.read import read
 from cot.trace.redact import redact
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
-HOSTILE = (
-    "</title></style></script><script>document.title='owned'</script><img src=x onerror=alert(1)>\" ' \x1b[31m\u202e"
-)
-VOID = {"meta", "input", "img", "br"}
-ENDED_BY_THE_NEXT = {"th", "td", "dt", "dd"}
-
-
-class Structure(html.parser.HTMLParser):
-    """Reads a page: its elements with attributes, its text, and whether all that is opened is closed."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.open, self.texts = [], [], {}
-        self.feed(page)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID | ENDED_BY_THE_NEXT:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        if tag not in ENDED_BY_THE_NEXT:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        place = self.open[-1] if self.open else ""
-        self.texts[place] = self.texts.get(place, "") + data
-
-    def all(self, tag):
-        return [attributes for found, attributes in self.elements if found == tag]
-
-
-def assert_safe(page):
-    """Nothing is loaded, nothing runs but what the policy names by its hash, and no text became an element."""
-    found = Structure(page)
-    policy = next(m["content"] for m in found.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
-    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
-    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
-    assert rules["img-src"] == "data:"
-    for tag, rule in (("style", "style-src"), ("script", "script-src")):
-        text = found.texts.get(tag, "")
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert rules[rule] == (f"'sha256-{digest}'" if text else "'none'")
-        assert len(found.all(tag)) == bool(text)
-    for tag, attributes in found.elements:
-        assert tag not in ("img", "iframe", "object", "embed", "link", "base", "form")
-        assert not [name for name in attributes if name.startswith("on") or name in ("style", "src")]
-        assert re.match("#|data:image/(png|jpeg);base64,", attributes.get("href", "#"))
-    assert not set(page) & set("\x1b\u202e\u200b\x00\r")
-    return found
 
 
 def test_one_trace_shows_all_of_it(tmp_path):
@@ -128,9 +70,7 @@ def test_a_torn_trace_is_shown(tmp_path):
 def test_regions_lie_on_the_image(tmp_path):
     path = recorded(tmp_path)
     text = (
-        path.read_text()
-        .replace('"wants": "count"', '"wants": "region"')
-        .replace('"value": 3,', '"value": "0 0.5 0.5 1",')
+        path.read_text().replace('"wants":"count"', '"wants":"region"').replace('"value":3,', '"value":"0 0.5 0.5 1",')
     )
     path.write_text(text)
     (region,) = [e for e in assert_safe(traces_page([read(path)])).all("rect") if e["class"] == "region"]
@@ -152,15 +92,45 @@ def test_what_is_redacted_is_not_in_the_page(tmp_path):
         assert_safe(page)
 
 
+def opened(page, tmp_path):
+    """What Chromium makes of a page: its elements as text. Fails for a word on its console or a request to a host."""
+    file, log = tmp_path / "page.html", tmp_path / "net.json"
+    file.write_text(page, "utf-8")
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={tmp_path / 'user'}",
+               "--enable-logging=stderr", f"--log-net-log={log}", "--dump-dom", file.as_uri()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "CONSOLE" not in done.stderr
+    # A browser that is killed at its end may leave the last bracket out.
+    assert not re.findall('"url":"(?:https?|wss?|ftp):[^"]*', log.read_text())
+    return done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path")
 def test_in_a_browser_nothing_hostile_runs_and_the_search_does(tmp_path):
     replies = script(plan=HOSTILE, direct=HOSTILE)
     traces = [read(recorded(tmp_path, replies, text=HOSTILE)), read(recorded(tmp_path, strategy="direct"))]
-    page = tmp_path / "page.html"
-    page.write_text(traces_page(traces), "utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert "2 of 2" in done.stdout
-    assert "<title>cot traces</title>" in done.stdout
-    assert "Refused to" not in done.stderr
+    found = opened(traces_page(traces), tmp_path)
+    assert "2 of 2" in found
+    assert "<title>cot traces</title>" in found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path")
+def test_a_browser_is_told_of_what_is_not_allowed(tmp_path):
+    for harm in ("<script>1</script>", "<img src='http://127.0.0.1:9/x.png'>", "<body onload='document.title=1'>"):
+        with pytest.raises(AssertionError):
+            opened(traces_page([read(recorded(tmp_path))]).replace("<body>", f"<body>{harm}", 1), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path")
+def test_a_trace_of_a_thousand_steps_opens(tmp_path):
+    trace = read(recorded(tmp_path))
+    call, step = trace.calls[1], trace.steps[2]
+    middle = [e for n in range(500) for e in (call.model_copy(update={"step": f"sample {n}"}), step)]
+    long = dataclasses.replace(trace, events=(trace.events[0], *middle, *trace.events[-2:]))
+    found = opened(traces_page([long]), tmp_path)
+    assert "sample 0" in found
+    assert "sample 499" in found

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,8 @@ from cot.step import FinalAnswer, SubQuestion
 from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.read import MAX_LINE_BYTES, find_trace, read_trace
 from cot.trace.record import Recorder
+
+pytestmark = pytest.mark.no_replay("events that no run made")
 
 HASH = "0" * 64
 ANSWER = FinalAnswer(text="3", value=3, raw="3", confidence=0.5)
@@ -198,3 +202,41 @@ def test_what_no_run_records_is_refused(recorded, line, changes):
     recorded.write_text("\n".join(lines))
     with pytest.raises(TraceError, match=f"line {line + 1}: got an event with a wrong field"):
         read_trace(recorded)
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count writes")
+@pytest.mark.parametrize("characters", [1, 8_000, 300_000])
+def test_an_event_is_one_write(tmp_path, characters):
+    def writes():
+        return int(re.search("syscw: ([0-9]+)", Path("/proc/self/io").read_text())[1])
+
+    with Recorder(tmp_path) as recorder:
+        before = writes()
+        recorder.record(Note(text="x" * characters))
+        recorder.record(Note(text="y" * characters))
+        assert writes() - before == 2
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    recorder = Recorder(tmp_path)
+    recorder.close()
+    with pytest.raises(TraceError, match="cannot write to .*free some space"):
+        recorder.record(EVENTS[0])
+
+
+@pytest.mark.parametrize("text", ["NaN and Infinity", "狗\u2028\x00", '"}\n{"'])
+def test_words_that_look_like_something_else_are_kept(tmp_path, text):
+    with Recorder(tmp_path) as recorder:
+        recorder.record(Note(text=text))
+    assert recorder.path.read_bytes().isascii()
+    assert [event.text for event in read_trace(recorder.path).events] == [text]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_json_cannot_hold_is_not_written(tmp_path, number):
+    with Recorder(tmp_path) as recorder:
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            recorder.record(EVENTS[1].model_copy(update={"confidence": number}))
+        recorder.record(EVENTS[0])
+    (event,) = read_trace(recorder.path).events
+    assert event.seq == 0

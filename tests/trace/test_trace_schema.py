@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from runs import recorded, script
 
 import cot.trace
+from cot.errors import EngineError
+from cot.planner.run import STRATEGIES
 from cot.trace.event import SCHEMA
 from cot.trace.read import as_json
 from cot.trace.schema import json_schema
@@ -17,6 +20,18 @@ VERSIONS = sorted(FIXTURES.glob("version-*.jsonl"))
 def test_the_committed_schema_is_current(root):
     committed = json.loads((root / "docs" / "trace.schema.json").read_text("utf-8"))
     assert committed == json_schema(), "run: cot trace schema > docs/trace.schema.json"
+
+
+def test_what_runs_write_fits_the_schema(root, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    schema = jsonschema.Draft202012Validator(json_schema())
+    paths = [recorded(tmp_path, strategy=strategy) for strategy in STRATEGIES]
+    paths += [recorded(tmp_path, script(plan=EngineError("the model is gone"))), VERSIONS[-1]]
+    for line in (line for path in paths for line in path.read_text("ascii").splitlines()):
+        schema.validate(json.loads(line))
+        assert not schema.is_valid(json.loads(line) | {"schema": SCHEMA + 1})
+        assert not schema.is_valid(json.loads(line) | {"dance": 1})
 
 
 def test_every_version_has_a_fixture_that_is_read():

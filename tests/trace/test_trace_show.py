@@ -10,7 +10,7 @@ from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, Summary, To
 from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.plain import MAX_SHOWN_CHARACTERS, plain
 from cot.trace.read import Trace
-from cot.trace.show import percent, step_line, trace_tree, usage_line
+from cot.trace.show import held_to, percent, step_line, trace_tree, usage_line
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eevil\u200b[bold]markup[/bold][link=x]:smile:\r\x00\x7f"
 HASH = "0" * 64
@@ -139,3 +139,11 @@ def test_an_unfinished_trace_is_said_to_be_one(tmp_path):
     shown = printed(trace_tree(Trace(tmp_path, (), torn=True)))
     assert "the last line was cut short" in shown
     assert "the run did not end" in shown
+
+
+def test_a_long_constraint_is_shown_by_its_beginning_and_length() -> None:
+    short = {"kind": "regex", "pattern": "yes|no"}
+    assert held_to(short, most=100) == "pattern yes|no"
+    shown = held_to({"kind": "regex", "pattern": "a" * 15_000}, most=100)
+    assert len(shown) < 160
+    assert shown.endswith("… (15,008 characters, whole in trace.jsonl)")

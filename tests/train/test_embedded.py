@@ -1,8 +1,11 @@
 """The recipe: what training sees is what inference sees, and a tiny run gives a checkpoint that loads."""
 
 import json
+import math
 import random
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +15,10 @@ from typer.testing import CliRunner
 from cot.cli import app
 from cot.engine.base import Message, Request
 from cot.engine.local import LocalEngine
-from cot.errors import DataError
+from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
 from cot.train.data import IGNORE, BatchMaker, draw, feed, pack, turns
-from cot.train.embedded import Recipe, Trainer, packed_mask, pixels_to_input
+from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer, packed_mask, pixels_to_input
 from cot.train.model import PREFIX_TOKENS, build_processor
 
 
@@ -97,7 +100,9 @@ def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: 
         Trainer(Recipe(size="embedded", workers=0), tmp_path / "other", "cpu", tmp_path / "out")
 
 
-def test_steps_lower_the_loss(trainer: Trainer) -> None:
+def test_steps_lower_the_loss(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However few steps the machine had time for: the learning rate is no longer warming up.
+    monkeypatch.setitem(trainer.state, "steps", trainer.state["steps_before"] + WARM_UP_STEPS)
     maker = BatchMaker("questions", trainer.tokenizer, batch=4, seed=3, prefix_tokens=PREFIX_TOKENS, max_tokens=160)
     batch = next(feed(maker, workers=0, ahead=False))
     losses = [trainer._step(batch, 0.3)["loss"] for _ in range(70)]
@@ -141,6 +146,108 @@ def test_an_unknown_size_is_one_clear_error() -> None:
     assert result.exit_code != 0
     assert "huge" in str(result.exception)
     assert "tiny" in str(result.exception)
+
+
+def train(*arguments: object) -> str:
+    """What a run that must not begin says, in one line."""
+    shortest = ("--size", "tiny", "--minutes", "0", "--vision-minutes", "0", "--look-up-minutes", "0", "--workers", "0")
+    result = CliRunner().invoke(app, ["train", "embedded", *shortest, *map(str, arguments)])
+    assert result.exit_code != 0
+    said = result.output if isinstance(result.exception, SystemExit) else str(result.exception)
+    assert isinstance(result.exception, CotError | SystemExit), result.exception
+    assert isinstance(result.exception, SystemExit) or "\n" not in said
+    return said
+
+
+def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    places = ("--out", tmp_path / "out", "--work", tmp_path / "work")
+    assert "unknown device 'gpu'" in train(*places, "--device", "gpu")
+    if not torch.cuda.is_available():
+        assert "device 'cuda' is not available" in train(*places, "--device", "cuda")
+    assert "less than or equal to 4294967295" in train(*places, "--seed", 2**70)
+    assert train(*places, "--minutes", "inf") == "got --minutes inf; expected a number of at least 0, and finite"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_a_recipe_has_finite_times_and_rates(value: float) -> None:
+    with pytest.raises(UsageError, match=rf"got --minutes {value}; expected a number of at least 0, and finite"):
+        Recipe(minutes=value)
+    for name in ("vision_minutes", "look_up_minutes", "learning_rate"):
+        given: dict[str, Any] = {name: value}
+        with pytest.raises(UsageError, match="expected a number of at least 0"):
+            Recipe(**given)
+
+
+def test_folders_that_cannot_be_written_are_told_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for option, other in (("--out", "--work"), ("--work", "--out")):
+        said = train(option, tmp_path / "file" / "x", other, tmp_path / "new")
+        assert said.startswith(f"{option} {tmp_path / 'file' / 'x'} cannot be written: ")
+    assert not (tmp_path / "new" / "tokenizer.json").exists()
+
+
+def test_a_damaged_finished_checkpoint_is_one_line(trainer: Trainer, tmp_path: Path) -> None:
+    init = tmp_path / "init"
+    trainer.export(init)
+    places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--init", init)
+    tokenizer = (init / "tokenizer.json").read_text()
+    (init / "tokenizer.json").write_text("{")
+    assert str(init) in train(*places)
+    (init / "tokenizer.json").unlink()
+    assert str(init) in train(*places)
+    (init / "tokenizer.json").write_text(tokenizer)
+    whole = (init / "model.safetensors").read_bytes()
+    (init / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert f"cannot load the model of {init}: " in train(*places)
+    (init / "config.json").write_text("{")
+    assert f"cannot load the config of {init}: " in train(*places)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_is_damaged_in_the_folder_of_a_run_is_one_line(trainer: Trainer, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(trainer.folder, tmp_path / "work"))
+    places = ("--out", tmp_path / "out", "--work", work)
+    whole = (work / "checkpoint.pt").read_bytes()
+    for damaged in (b"", b"text", whole[: len(whole) // 2]):
+        (work / "checkpoint.pt").write_bytes(damaged)
+        said = train(*places)
+        assert said.startswith(f"{work / 'checkpoint.pt'} is damaged (")
+        assert said.endswith("); name another --work, or take it away to start anew")
+    (work / "checkpoint.pt").write_bytes(whole)
+    (work / "tokenizer.json").write_text("{")
+    assert train(*places).startswith(f"{work / 'tokenizer.json'} is damaged: ")
+    (work / "tokenizer.json").write_text('{"model": {"type": "BPE", "vocab": {}, "merges": []}}')
+    assert "lacks <pad>, <s>, </s>" in train(*places)
+
+
+def test_a_run_goes_on_only_as_what_it_was(
+    trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, embedded = Recipe(size="tiny", workers=0), Recipe(size="embedded", workers=0)
+    with pytest.raises(DataError, match="is of size 'tiny', got --size embedded; choose its own, or name another"):
+        Trainer(embedded, trainer.folder, "cpu")
+    init = tmp_path / "init"
+    trainer.export(init)
+    with pytest.raises(DataError, match=f"started from nothing, got --init {init}; leave that out, or name another"):
+        Trainer(tiny, trainer.folder, "cpu", init)
+    Trainer(tiny, tmp_path / "work", "cpu", init).checkpoint()
+    capsys.readouterr()
+    assert Trainer(tiny, tmp_path / "work", "cpu", init).init == str(init)
+    assert f"which is resumed; --init {init} is not read again" in capsys.readouterr().out
+    assert Trainer(tiny, tmp_path / "work", "cpu").init == str(init)
+
+
+def test_a_checkpoint_that_does_not_say_its_size_loads_if_it_fits(trainer: Trainer, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(trainer.folder, tmp_path / "work"))
+    saved = torch.load(work / "checkpoint.pt", weights_only=True)
+    del saved["size"], saved["init"]
+    torch.save(saved, work / "checkpoint.pt")
+    assert Trainer(Recipe(size="tiny", workers=0), work, "cpu").state["steps"] == saved["state"]["steps"]
+    with pytest.raises(
+        DataError, match=r"checkpoint.pt does not fit size 'embedded': .*; choose the --size of its run"
+    ):
+        Trainer(Recipe(size="embedded", workers=0), work, "cpu")
 
 
 def test_batches_do_not_depend_on_who_makes_them(trainer: Trainer) -> None:

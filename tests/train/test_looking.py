@@ -77,3 +77,10 @@ def test_each_object_is_to_get_its_part_whole_and_nothing_else_any(
     assert found.item() >= best.item()
     if (first, second, elsewhere) != (1.0, 1.0, 0.0):
         assert found.item() > 10 * best.item()
+
+
+def test_where_nothing_is_named_nothing_is_lost() -> None:
+    looked = torch.zeros(0, 8, requires_grad=True)
+    loss, told = looking_loss(looked, SHARES[:0], OBJECTS[:0], torch.zeros(0, dtype=torch.long), start=2)
+    loss.backward()
+    assert (loss.item(), told) == (0.0, {"looking_loss": 0.0, "looking_accuracy": 0.0})

@@ -4,12 +4,23 @@ In: a checkpoint's config, or a model. Out: names and counts. No weights are rea
 for them (torch's meta device).
 """
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from cot.errors import EngineError
+from cot.errors import EngineError, quoted
+
+LIMITS: Final = (
+    (re.compile(r"(layers?|depths?|blocks|stages|experts)$"), 1_000),
+    (re.compile(r"(positions|embeddings)$"), 2**24),
+    (re.compile(r"image_size$"), 2**14),
+    (re.compile(r"(size|dims?|width|channels|heads)$"), 2**20),
+)
+"""Endings of names in a config, and the most that such a number may be, several times that of the largest models. More
+could only keep a machine busy: each layer is built as a Python object, and the weights that a file lacks are drawn."""
 
 BLOCK = 64
 """Weights that share a scale in 4 bits, bitsandbytes' default."""
@@ -58,9 +69,18 @@ class Anatomy:
 
 
 def read_config(folder: Path) -> Any:
-    """The config of a checkpoint folder. Raises whatever transformers raises for a bad one."""
+    """The config of a checkpoint folder.
+
+    Raises EngineError if a size in it is beyond `LIMITS`, and whatever transformers raises for a bad one.
+    """
     from transformers import AutoConfig
 
+    path = folder / "config.json"
+    for name, number in _numbers(json.loads(path.read_text("utf-8"))):
+        most = next((most for ending, most in LIMITS if ending.search(name)), number)
+        if number > most:
+            told = quoted(str(number), most=24)
+            raise EngineError(f"{path} says {name}: {told}; expected at most {most:,}: fetch or save it again")
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -95,6 +115,18 @@ def is_kept(model: Any, name: str, kept: tuple[str, ...]) -> bool:
     """Whether a module is left alone: by us, or by its family, which may insist on 32 bits for it."""
     sensitive = getattr(model, "_keep_in_fp32_modules", None) or ()
     return any(f"{name}.".startswith(f"{one}.") for one in kept) or any(one in name.split(".") for one in sensitive)
+
+
+def _numbers(found: Any, name: str = "") -> Iterator[tuple[str, int | float]]:
+    """All numbers in what JSON holds, with the names that they go by; those of a list go by the list's."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            yield from _numbers(value, key)
+    elif isinstance(found, list):
+        for value in found:
+            yield from _numbers(value, name)
+    elif isinstance(found, int | float):
+        yield name, found
 
 
 def _parts(model: Any, decoder: Any) -> Iterator[tuple[str, Any]]:

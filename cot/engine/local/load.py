@@ -70,12 +70,14 @@ def load(
         source = find_source(model, revision=revision)
     with _timed(seconds, "import"):
         import_quietly()
-    target = _pick_device(device)
+    target = pick_device(device)
     weights_dtype = _pick_dtype(dtype, target, source.weight_bytes)
+    with _timed(seconds, "config"), _clear_errors(source, "config"):
+        config = read_config(source.folder)
     with _timed(seconds, "processor"), _clear_errors(source, "processor"):
         processor = load_processor(source.folder, source.name)
     with _timed(seconds, "model"), _clear_errors(source, "model"):
-        network = _load_model(source, device, target, weights_dtype, quantize)
+        network = _load_model(source, config, device, target, weights_dtype, quantize)
     return _describe(source, processor, network, seconds)
 
 
@@ -132,12 +134,11 @@ def load_processor(folder: Path, name: str) -> Any:
     return processor
 
 
-def _load_model(source: Source, device: str, target: str, dtype: str, quantize: str) -> Any:
+def _load_model(source: Source, config: Any, device: str, target: str, dtype: str, quantize: str) -> Any:
     """device: as the user named it. target: the one that it comes to."""
     import torch
     from transformers import AutoModelForImageTextToText
 
-    config = read_config(source.folder)
     stored = quantization.stored_method(config)
     if quantize not in ("none", stored) and stored != "none":
         raise EngineError(
@@ -162,11 +163,19 @@ def _load_model(source: Source, device: str, target: str, dtype: str, quantize: 
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        ignore_mismatched_sizes=True,
         dtype=getattr(torch, dtype),
         output_loading_info=True,
         **placement,
     )
     network, report = loaded
+    # transformers names them in a report of many lines only, and here each of them is an error.
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, stored_shape, shape = mismatched[0]
+        raise EngineError(
+            f"{source.name} has {len(mismatched)} weights of another shape than its config says (first: {name}, "
+            f"got {list(stored_shape)}, expected {list(shape)}); fetch or save it again"
+        )
     missing = sorted(report["missing_keys"])
     if missing:
         raise EngineError(
@@ -182,7 +191,8 @@ def _load_model(source: Source, device: str, target: str, dtype: str, quantize: 
     return network.eval()
 
 
-def _pick_device(device: str) -> str:
+def pick_device(device: str) -> str:
+    """The device that a name comes to: auto is cuda or cpu. Raises EngineError if it is unknown or not there."""
     import torch
 
     if device == "auto":

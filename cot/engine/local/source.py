@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cot.config import weights_folder
+from cot.config import CALIBRATION_FILE, weights_folder
 from cot.errors import EngineError
 from cot.source import shown
 
@@ -78,7 +78,11 @@ def _checked_id(model: str | Path) -> str:
 
 
 def _folder(model: str | Path) -> Path | None:
-    """The folder that `model` names, if there is one."""
+    """The folder that `model` names, if there is one. Raises EngineError if the name is empty."""
+    if isinstance(model, str) and not model.strip():
+        raise EngineError(
+            f"the model's name is empty; expected a checkpoint folder or a hub id owner/name; or {INSTEAD}"
+        )
     if model == "embedded":
         return weights_folder()
     # An unknown home folder, or a name that no folder can have, is no folder either.
@@ -117,7 +121,9 @@ def _hash_files(folder: Path, weights: list[Path]) -> str:
     """
     whole = _size(weights) <= HASHED_WHOLE_BYTES
     digest = hashlib.sha256()
-    for path in sorted(path for ending in SETTINGS for path in folder.glob(ending) if path.is_file()):
+    found = (path for ending in SETTINGS for path in folder.glob(ending) if path.is_file())
+    # A calibration names the hash of what it was made with, and changes no answer of the model.
+    for path in sorted(path for path in found if path.name != CALIBRATION_FILE):
         digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     for path in weights:
         size = path.stat().st_size

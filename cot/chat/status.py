@@ -1,0 +1,50 @@
+"""The line below the prompt.
+
+In: a session and the width of the terminal. Out: one line of plain text, of which whole parts are left out where it is
+too narrow, those of the last answer's cost first.
+"""
+
+from prompt_toolkit.utils import get_cwidth
+
+from cot.chat.screen import context_used
+from cot.chat.session import Session
+from cot.chat.turn import Turn
+from cot.trace.plain import plain
+
+_BETWEEN = " | "
+
+
+def toolbar(session: Session, columns: int) -> str:
+    """Model and its state, strategy, images, and what the last answer cost."""
+    images = session.conversation.images
+    waiting = len(session.conversation.waiting)
+    attached = f"{len(images)} image{'' if len(images) == 1 else 's'}" if images else "no image"
+    new = f" ({waiting} new)" if waiting and waiting < len(images) else ""
+    state = session.engines.state
+    model = _short(plain(session.settings.model, one_line=True), columns // 2)
+    turns = session.conversation.turns
+    text = f"{model}{'' if state == 'ready' else f': {state}'}"
+    for part in (session.settings.strategy, f"{attached}{new}", *(_cost(turns[-1]) if turns else ())):
+        if get_cwidth(f"{text}{_BETWEEN}{part}") > columns - 1:
+            break
+        text += f"{_BETWEEN}{part}"
+    while text and get_cwidth(text) > columns - 1:
+        text = text[:-1]
+    return text
+
+
+def _cost(turn: Turn) -> tuple[str, ...]:
+    if not turn.usage:
+        return ()
+    cached = f"{turn.usage.get('cached_tokens', 0):,} cached"
+    return (f"context {context_used(turn)}", cached, f"{turn.tokens_per_second:.0f} tokens/s", f"{turn.seconds:.2f} s")
+
+
+def _short(name: str, columns: int) -> str:
+    """The end of a name that is too long: what tells models apart stands there."""
+    if get_cwidth(name) <= columns:
+        return name
+    name = name.rstrip("/").rpartition("/")[2]
+    while get_cwidth(name) >= max(columns, 2):
+        name = name[1:]
+    return f"…{name}"

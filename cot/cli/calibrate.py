@@ -1,0 +1,147 @@
+"""`cot calibrate`: fits strategies and confidences to a model, and keeps what it found for the next questions.
+
+Figures go to stdout; progress, and how to go back, to stderr.
+"""
+
+import asyncio
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cot.cli.ask import load_engine
+from cot.cli.eval import loaders, make_options
+from cot.cli.options import Device, KvMemory, Language, Quantize, Seed
+
+if TYPE_CHECKING:
+    from cot.config import Settings
+    from cot.engine.base import Engine, EngineInfo
+    from cot.evaluate.calibration import Calibration
+    from cot.evaluate.select import Selection
+    from cot.planner.calibration_file import Entry
+
+
+def calibrate(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="embedded, a checkpoint folder, a Hugging Face id, or a URL."),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="A task whose samples nothing is measured on; several may be named."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Samples of each task at most: the first ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write, instead of the setting `calibration`.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that the tasks' data is in, if not beside them.")] = None,
+    votes: Annotated[bool, typer.Option("--votes/--no-votes", help="Fit `vote` too, which takes the longest.")] = True,
+    max_cost: Annotated[float, typer.Option(help="Tokens of `route` over those of `direct` at most.")] = 2.5,
+    concurrency: Annotated[int, typer.Option(help="Samples in flight at most.")] = 32,
+    language: Language = None,
+    device: Device = None,
+    quantize: Quantize = None,
+    kv_memory: KvMemory = None,
+    seed: Seed = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+) -> None:
+    """Measure how sure a model should be, and when steps help it; confidences and `route` go by that from then on.
+
+    Half of the images are fitted to, the other half tells what it is worth. Without --task the samples are drawn by
+    this package's generators, which is right for the embedded model; for another one name a task of your own pictures.
+    """
+    from cot.config import load_settings
+    from cot.evaluate.select import select
+    from cot.planner.calibration_file import read_entries
+    from cot.task import load_task
+
+    settings, _ = load_settings(
+        {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
+         "seed": seed}
+    )  # fmt: skip
+    path = out or settings.calibration
+    read_entries(path)  # what cannot be added to is told before anything is asked
+    loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks or ["calibration"]]
+    selections = [select(task, limit=limit) for task in loaded]
+    found, info = _measure(selections, settings, votes=votes, max_cost=max_cost, concurrency=concurrency, quiet=quiet)
+    entry = _entry(found, info)
+    before, back = _write(path, settings.model, entry)
+    if as_json:
+        typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
+    else:
+        _print(found, before)
+    typer.echo(f"wrote {path}\nto go back: {back}", err=True)
+
+
+def _measure(
+    selections: "list[Selection]", settings: "Settings", *, votes: bool, max_cost: float, concurrency: int, quiet: bool
+) -> "tuple[Calibration, EngineInfo]":
+    from cot.evaluate.calibration import Watch
+    from cot.evaluate.calibration import calibrate as measure
+
+    class Progress(Watch):
+        def asked(self, done: int, total: int) -> None:
+            if not quiet and (done % 100 == 0 or done == total):
+                typer.echo(f"{done}/{total} samples", err=True)
+
+    asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
+    engine = load_engine(settings)
+
+    async def run(engine: "Engine") -> "Calibration":
+        try:
+            return await measure(
+                selections, engine, asking, votes=votes, max_cost=max_cost, concurrency=concurrency, watch=Progress()
+            )
+        finally:
+            await engine.close()
+
+    return asyncio.run(run(engine)), engine.info
+
+
+def _entry(found: "Calibration", info: "EngineInfo") -> "Entry":
+    from cot.planner.calibration_file import Entry
+
+    measured = {"samples": float(found.n), "route": found.route.accuracy, "direct": found.route.direct_accuracy,
+                "cost": found.route.cost}  # fmt: skip
+    for one in found.honesty:
+        measured |= {f"{one.source} error before": one.before, f"{one.source} error after": one.after}
+    rounded = {name: round(value, 4) for name, value in measured.items()}
+    numbers = found.tuning.model_dump()
+    return Entry(revision=info.revision, quantization=info.quantization, measured=rounded, **numbers)
+
+
+def _write(path: Path, model: str, entry: "Entry") -> "tuple[Entry | None, str]":
+    """Write it; the entry that was there, and the command that undoes it. The file that was there is kept beside."""
+    from cot.planner.calibration_file import write_entry
+
+    kept = path.with_name(f"{path.name}.before")
+    was_there = path.is_file()
+    if was_there:
+        shutil.copyfile(path, kept)
+    before = write_entry(path, model, entry)
+    return before, f"mv {kept} {path}" if was_there else f"rm {path}"
+
+
+def _print(found: "Calibration", before: "Entry | None") -> None:
+    from cot.cli.table import console, table
+    from cot.planner.tuning import Tuning
+
+    shown = table("confidence", "fitted", "checked", "error before", "after")
+    for one in found.honesty:
+        shown.add_row(one.source, str(one.fitted), str(one.n), f"{one.before:.3f}", f"{one.after:.3f}")
+    console().print(shown)
+    route = found.route
+    typer.echo(
+        f"route, on what was not fitted to: {route.accuracy:.1%} right at {route.cost:.2f} times the tokens of direct,"
+        f" which has {route.direct_accuracy:.1%}"
+    )
+    old = before.tuning if before else Tuning()
+    changed = [(name, value, getattr(old, name)) for name, value in found.tuning if value != getattr(old, name)]
+    for name, value, was in changed:
+        typer.echo(f"{name}: {was:g} -> {value:g}")
+    if not changed:
+        typer.echo("nothing changed")
+    if found.left_out:
+        typer.echo(f"note: {found.left_out} samples failed, and are in no figure", err=True)

@@ -1,0 +1,120 @@
+"""`cot compare`: two runs, sample by sample."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cot.cli.table import add_row, console, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cot.compare import Comparison
+    from cot.compare.pairing import Flip, PairedScore, TaskComparison
+
+RUN = "A run folder, or FOLDER:STRATEGY where the run has several."
+
+
+def compare_runs(
+    a: Annotated[str, typer.Argument(metavar="RUN_A", help=RUN)],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="What it is compared with; may be the same folder.")],
+    flips: Annotated[int, typer.Option(min=0, help="Show this many flips of each task and direction.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Compare two runs on the samples that both have: paired difference, flips, categories and cost.
+
+    B - A is positive where RUN_B is better. An interval that excludes 0 is a difference beyond chance.
+    """
+    from cot.compare import choose, compare
+
+    found = compare(choose(a), choose(b), max_flips=flips)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        _print(found)
+
+
+def _print(found: "Comparison") -> None:
+    from cot.trace.plain import plain
+
+    out = console()
+    sides = table("", "run")
+    sides.show_header = False
+    add_row(sides, "A", found.a)
+    add_row(sides, "B", found.b)
+    for name, (first, second) in found.differing.items():
+        add_row(sides, name, f"{_short(first)} -> {_short(second)}")
+    for note in found.notes:
+        add_row(sides, "note", note)
+    out.print(sides)
+    out.print()
+    out.print(_scores(found))
+    for task in found.tasks:
+        if left_out := _unpaired(task):
+            out.print(plain(left_out))
+        out.print()
+        out.print(_cost(task))
+        for direction, shown, n in (
+            ("worse", task.worse, task.overall.worse if task.overall else 0),
+            ("better", task.better, task.overall.better if task.overall else 0),
+        ):
+            if shown:
+                out.print()
+                out.print(f"{direction} in B ({len(shown)} of {n}):")
+                out.print(_flips(shown))
+
+
+def _scores(found: "Comparison") -> "Table":
+    made = table("task", "category", "n", "A", "B", "B - A", "95%", "better", "worse", "McNemar p")
+    for task in found.tasks:
+        if task.overall is None:
+            add_row(made, task.task, "", 0, "-", "-")
+            continue
+        p = "-" if task.mcnemar_p is None else f"{task.mcnemar_p:.3g}"
+        add_row(made, task.task, "", *_paired(task.overall), p)
+        for category in task.categories:
+            add_row(made, task.task, category.category, *_paired(category))
+    return made
+
+
+def _paired(score: "PairedScore") -> tuple[object, ...]:
+    low, high = score.interval
+    return (
+        score.n, f"{100 * score.a:.1f}%", f"{100 * score.b:.1f}%", f"{100 * score.difference:+.1f}",
+        f"[{100 * low:+.1f}, {100 * high:+.1f}]", score.better, score.worse,
+    )  # fmt: skip
+
+
+def _cost(task: "TaskComparison") -> "Table":
+    made = table(f"cost of {task.task}", "A", "B", "B / A")
+    names = [name for name in task.cost_a.usage if name in task.cost_b.usage]
+    rows = [(name.replace("_", " "), task.cost_a.usage[name], task.cost_b.usage[name]) for name in names]
+    for name, first, second in (*rows, ("seconds", round(task.cost_a.seconds, 1), round(task.cost_b.seconds, 1))):
+        add_row(made, name, f"{first:,}", f"{second:,}", f"{second / first:.2f}" if first else "-")
+    return made
+
+
+def _unpaired(task: "TaskComparison") -> str:
+    counts = {
+        "only in A": task.only_a, "only in B": task.only_b, "errored in A": task.errored_a,
+        "errored in B": task.errored_b,
+    }  # fmt: skip
+    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    return f"{task.task}: left out of the scores: {said}" if said else ""
+
+
+def _flips(flips: "tuple[Flip, ...]") -> "Table":
+    traced = any(flip.a.trace or flip.b.trace for flip in flips)
+    made = table("id", "category", "question", "ground truth", "A", "B", *(("traces",) if traced else ()))
+    for flip in flips:
+        answers = (flip.a.status if flip.a.answer is None else flip.a.answer,
+                   flip.b.status if flip.b.answer is None else flip.b.answer)  # fmt: skip
+        traces = " ".join(trace for trace in (flip.a.trace, flip.b.trace) if trace)
+        add_row(made, flip.id, flip.category, flip.question, " | ".join(flip.targets), *answers,
+                *((traces,) if traced else ()))  # fmt: skip
+    return made
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:12]}…"

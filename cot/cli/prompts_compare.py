@@ -1,0 +1,152 @@
+"""`cot prompts compare`: a task with one template, and with another in its place.
+
+The figures go to stdout, progress to stderr. Each side is a run folder that the same command goes on from.
+"""
+
+import asyncio
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cot.cli import prompts_run
+from cot.cli.ask import load_engine
+from cot.cli.options import Device, Model, Quantize, Seed, Strategy
+from cot.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from cot.config import Settings
+    from cot.engine.base import Engine
+    from cot.evaluate import SampleResult, Selection
+    from cot.prompt import Template
+    from cot.stats import Difference
+
+MOST_SHOWN: Final = 20
+"""Flipped samples that are printed; `--json` has all of them."""
+
+
+def compare(
+    old: Annotated[str, typer.Argument(metavar="A", help="A template, for example shipped:direct/answer.")],
+    new: Annotated[str, typer.Argument(metavar="B", help="The template to put in its place.")],
+    task: Annotated[str, typer.Option("--task", help="Name of a task, or the path of a .yaml file.")],
+    limit: Annotated[int | None, typer.Option(help="Samples at most: the first ones.")] = None,
+    strategy: Strategy = None,
+    model: Model = None,
+    device: Device = None,
+    quantize: Quantize = None,
+    seed: Seed = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that the task's data is in, if not beside it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of both runs; one that is there goes on.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure what B changes: the paired difference of the scores with its interval, and the samples that flipped.
+
+    The strategy is the one that A's name begins with, unless --strategy says otherwise.
+    """
+    from cot.cli.eval import loaders
+    from cot.config import load_settings
+    from cot.evaluate import select
+    from cot.planner.names import strategy_names
+    from cot.prompt.find import read_template
+    from cot.task import load_task
+
+    (first, first_folders), (second, second_folders) = prompts_run.find(old), prompts_run.find(new)
+    if first.path == second.path:
+        raise UsageError(f"got {old} and {new}, which are one file: {first.path}; expected two templates")
+    templates = read_template(first, first_folders), read_template(second, second_folders)
+    _check_inputs(*templates)
+    folder = first.name.partition("/")[0]
+    named = strategy or (folder if folder in strategy_names() else None)
+    settings, _ = load_settings(
+        {"model": model, "strategy": named, "device": device, "quantize": quantize, "seed": seed}
+    )
+    selection = select(load_task(task, data=data, loaders=loaders()), limit=limit, seed=settings.seed)
+    place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    engine = load_engine(settings)
+    before, after = asyncio.run(_both(first.name, templates, selection, settings, place, engine))
+    _report(_paired(before, after), (old, new), place, as_json=as_json)
+
+
+def _check_inputs(old: "Template", new: "Template") -> None:
+    """What the strategy gives A must be what B takes."""
+    for name, spec in new.matter.inputs.items():
+        if spec.required and name not in old.matter.inputs:
+            raise UsageError(f"{new.matter.name} needs the input {name!r}, which {old.matter.name} is not given")
+    if missing := sorted(set(old.matter.inputs) - set(new.matter.inputs)):
+        raise UsageError(f"{new.matter.name} lacks the inputs {', '.join(missing)}, which {old.matter.name} is given")
+
+
+async def _both(
+    name: str, templates: "tuple[Template, Template]", selection: "Selection", settings: "Settings", place: Path,
+    engine: "Engine",
+) -> "list[list[SampleResult]]":  # fmt: skip
+    from cot.cli.eval import make_options
+    from cot.evaluate import RunFolder, evaluate
+    from cot.planner.calibration_file import tuning_for
+    from cot.prompt.find import replaced
+
+    options = make_options(settings, (settings.strategy,), concurrency=32, retry_errors=False, trace=False)
+    options = replace(options, asking=replace(options.asking, tuning=tuning_for(settings, engine.info)[0]))
+    sides = []
+    try:
+        for side, template in zip("ab", templates, strict=True):
+            with replaced(name, template), RunFolder(place / side) as folder:
+                await evaluate(folder, [selection], engine, options)
+                sides.append(list(folder.results()))
+            typer.echo(f"{side.upper()}: {len(sides[-1])} samples", err=True)
+    finally:
+        await engine.close()
+    return sides
+
+
+def _paired(before: "list[SampleResult]", after: "list[SampleResult]") -> "list[tuple[SampleResult, SampleResult]]":
+    """Both results of each sample that failed on neither side, in the order of the ids."""
+    others = {result.id: result for result in after}
+    pairs = [(one, others[one.id]) for one in sorted(before, key=lambda result: result.id) if one.id in others]
+    return [pair for pair in pairs if "errored" not in (pair[0].status, pair[1].status)]
+
+
+def _report(
+    pairs: "list[tuple[SampleResult, SampleResult]]", names: tuple[str, str], place: Path, *, as_json: bool
+) -> None:
+    from cot.stats import paired_difference
+
+    if not pairs:
+        raise DataError(f"no sample has a score on both sides; the runs are in {place}, and say what failed")
+    scores = [[result.score or 0.0 for result in side] for side in zip(*pairs, strict=True)]
+    found = paired_difference(scores[0], scores[1], [one.group for one, _ in pairs])
+    flipped = [_flip(one, other) for one, other in pairs if (one.score or 0.0) != (other.score or 0.0)]
+    if as_json:
+        means = {name: sum(side) / len(side) for name, side in zip(("a", "b"), scores, strict=True)}
+        typer.echo(json.dumps({**means, "difference": asdict(found), "flipped": flipped, "out": str(place)}))
+        return
+    _print(found, names, scores, flipped)
+    typer.echo(prompts_run.safe(f"runs: {place}"), err=True)
+
+
+def _flip(one: "SampleResult", other: "SampleResult") -> dict[str, Any]:
+    return {
+        "id": one.id, "question": one.question, "targets": one.targets, "a": one.answer, "b": other.answer,
+        "change": (other.score or 0.0) - (one.score or 0.0),
+    }  # fmt: skip
+
+
+def _print(
+    found: "Difference", names: tuple[str, str], scores: list[list[float]], flipped: list[dict[str, Any]]
+) -> None:
+    better = sum(flip["change"] > 0 for flip in flipped)
+    for letter, name, side in zip("AB", names, scores, strict=True):
+        typer.echo(prompts_run.safe(f"{letter}  {sum(side) / len(side):.1%}  {name}"))
+    typer.echo(
+        f"B - A  {100 * found.mean:+.1f} points, 95% [{100 * found.low:+.1f}, {100 * found.high:+.1f}],"
+        f" {found.n} samples: {better} better, {len(flipped) - better} worse"
+    )
+    for flip in flipped[:MOST_SHOWN]:
+        sign = "+" if flip["change"] > 0 else "-"
+        line = f"{sign} {flip['id']}: {flip['question']}  {' | '.join(flip['targets'][:3])}: {flip['a']} -> {flip['b']}"
+        typer.echo(prompts_run.safe(" ".join(line.split())))
+    if len(flipped) > MOST_SHOWN:
+        typer.echo(f"and {len(flipped) - MOST_SHOWN} more: --json has all")

@@ -1,0 +1,192 @@
+"""A run folder as it lies on disk: how it was defined, how far it is, and its results one after another.
+
+In: a folder that `cot eval` wrote, or writes at this moment. Nothing in it is changed or locked.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Final, Literal
+
+from pydantic import ValidationError
+
+from cot.errors import DataError, UsageError, reason
+from cot.evaluate.definition import Definition
+from cot.evaluate.folder import LOCK_FILE, RUN_FILE, SUMMARY_FILE
+from cot.evaluate.result import SampleResult
+from cot.evaluate.samples import SAMPLES_FILE, SHARES_FOLDER
+from cot.evaluate.summary import Summary
+from cot.source import shown
+from cot.trace.lock import is_held
+
+State = Literal["finished", "running", "interrupted"]
+"""`running`: a process writes it now."""
+
+_BLOCK: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run folder. definition: what `run.json` says."""
+
+    path: Path
+    definition: Definition
+
+    @property
+    def total(self) -> int:
+        """Results that a finished run has."""
+        return len(self.definition.strategies) * sum(task.n for task in self.definition.tasks)
+
+    @cached_property
+    def done(self) -> int:
+        """Results that are there, also those of several processes, not yet put together. Raises DataError if they
+        cannot be read."""
+        return sum(map(_lines, (self.path / SAMPLES_FILE, *(self.path / SHARES_FOLDER).glob("*.jsonl"))))
+
+    @cached_property
+    def summary(self) -> Summary | None:
+        """What `summary.json` says; None if there is none, or results went or came after it was written."""
+        try:
+            found = Summary.model_validate_json((self.path / SUMMARY_FILE).read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return found if sum(part.n for part in found.parts) == self.done else None
+
+    @cached_property
+    def state(self) -> State:
+        """How far it is."""
+        if self.summary:
+            return "finished"
+        try:
+            # Several processes share the run's own lock, and hold one each.
+            locks = (self.path / LOCK_FILE, *(self.path / SHARES_FOLDER).glob("*.lock"))
+            return "running" if any(map(is_held, locks)) else "interrupted"
+        except OSError:
+            # Without its lock file, as in a copy, nobody writes it.
+            return "interrupted"
+
+    def metric(self, task: str) -> str:
+        """The name of a task's metric, which only a summary tells; else nothing."""
+        return next((part.metric for part in self.summary.parts if part.task == task), "") if self.summary else ""
+
+    def results(self, strategy: str | None = None) -> Iterator[SampleResult]:
+        """The results, of one strategy or all. A last line that was cut short is left out. Raises DataError."""
+        return (result for _, result in self.located(strategy))
+
+    def located(self, strategy: str | None = None) -> Iterator[tuple[int, SampleResult]]:
+        """The results, each with where its line begins, in bytes. Raises DataError for a line that is no result."""
+        file = self.path / SAMPLES_FILE
+        try:
+            with file.open("rb") as lines:
+                start = 0
+                for number, line in enumerate(lines, 1):
+                    if not line.endswith(b"\n"):
+                        return
+                    try:
+                        result = SampleResult.model_validate_json(line)
+                    except ValidationError as error:
+                        first = error.errors(include_url=False)[0]
+                        raise DataError(
+                            f"{file}, line {number}: no result of a sample that this version of cot reads:"
+                            f" {'.'.join(map(str, first['loc']))}: {first['msg']}; run it again into another folder"
+                        ) from error
+                    if strategy in (None, result.strategy):
+                        yield start, result
+                    start += len(line)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DataError(f"cannot read {file}: {reason(error)}") from error
+
+    def trace_folder(self, result: SampleResult) -> Path | None:
+        """Where a result's trace is; None if none was kept, or its name leads out of the run's folder."""
+        if not result.trace or PurePath(result.trace).is_absolute() or ".." in PurePath(result.trace).parts:
+            return None
+        return self.path / result.trace
+
+    def at(self, starts: Iterable[int]) -> list[SampleResult]:
+        """The results whose lines begin there, in bytes, as `located` gave it."""
+        with (self.path / SAMPLES_FILE).open("rb") as file:
+            found = []
+            for start in starts:
+                file.seek(start)
+                found.append(SampleResult.model_validate_json(file.readline()))
+            return found
+
+
+def _lines(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A run under one of its strategies."""
+
+    run: StoredRun
+    strategy: str
+    name: str = field(init=False)
+    """As people name it: `runs/first:direct`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.run.path}:{self.strategy}")
+
+
+def open_run(path: Path) -> StoredRun:
+    """The run in a folder. Raises DataError if there is none, or one that this version does not read."""
+    file = path / RUN_FILE
+    try:
+        content = file.read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"no run at {shown(str(path))}; expected a folder with {RUN_FILE}, as cot eval --out makes it;"
+            " see which there are with: cot runs list"
+        ) from error
+    try:
+        return StoredRun(path, Definition.model_validate_json(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise DataError(
+            f"{file} is not what this version of cot reads: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from error
+
+
+def parse(name: str) -> tuple[StoredRun, str | None]:
+    """The run and the strategy that `FOLDER` or `FOLDER:STRATEGY` means; None if it names none.
+
+    Raises DataError if there is no such run, and UsageError for a strategy that it has not.
+    """
+    folder, colon, strategy = name.rpartition(":")
+    if not colon or (Path(name) / RUN_FILE).exists():
+        return open_run(Path(name)), None
+    run = open_run(Path(folder))
+    if strategy not in run.definition.strategies:
+        raise UsageError(
+            f"got the strategy {shown(strategy)} of {shown(folder)}; expected one of:"
+            f" {', '.join(run.definition.strategies)}"
+        )
+    return run, strategy
+
+
+def choose(name: str) -> Chosen:
+    """The one run and strategy that a name means. Raises DataError, and UsageError if it could be several."""
+    run, strategy = parse(name)
+    if strategy is None and len(run.definition.strategies) > 1:
+        several = ", ".join(run.definition.strategies)
+        raise UsageError(
+            f"{shown(name)} has the strategies {several}; expected one of them, as in"
+            f" {shown(f'{run.path}:{run.definition.strategies[0]}')}"
+        )
+    return Chosen(run, strategy or run.definition.strategies[0])
+
+
+def choose_all(name: str) -> list[Chosen]:
+    """Every strategy of a run, or the one that is named. Raises DataError or UsageError."""
+    run, strategy = parse(name)
+    return [Chosen(run, one) for one in ((strategy,) if strategy else run.definition.strategies)]

@@ -1,0 +1,25 @@
+"""The names of the strategies, for who needs no more than these: `cot/planner/run.py` has what they stand for."""
+
+from typing import Final
+
+from cot.errors import UsageError
+
+STRATEGY_NAMES: Final = ("direct", "decompose", "cot", "vote", "verify", "route")
+"""Those that ship."""
+
+
+def strategy_names() -> tuple[str, ...]:
+    """All strategies: those that ship, then the user's own."""
+    from cot.planner.own import own_strategies
+
+    return (*STRATEGY_NAMES, *(name for name in own_strategies() if name not in STRATEGY_NAMES))
+
+
+def check_strategy(name: str) -> None:
+    """Raises UsageError for a strategy that there is not, and PromptError for one of the user's own that is wrong."""
+    if name in STRATEGY_NAMES:
+        return
+    from cot.planner.own import load_own
+
+    if not name.isidentifier() or load_own(name) is None:
+        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")

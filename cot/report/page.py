@@ -1,0 +1,111 @@
+"""Writes a report as one HTML file that needs nothing else.
+
+In: a `Report`. Out: the text of a page, made harmless by `cot.trace.safe_page`. Scores and plots are there without a
+script; the list of samples is data that the page's one script shows, as text, a page at a time.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+
+from cot.compare.tally import RIGHT_FROM
+from cot.report.collect import Report, Row
+from cot.report.plots import plots
+from cot.report.sample_view import Pictures, step_lines, trace_of
+from cot.trace.plain import escaped
+from cot.trace.safe_page import PAGES, asset, page_environment, render
+
+_FOLDER: Final = Path(__file__).resolve().parent / "pages"
+_TEXT_CHARACTERS: Final = 2000
+
+
+def report_page(report: Report) -> str:
+    """The page. Traces of the samples in `report.rows` are read for their images and steps."""
+    pictures = Pictures()
+    rows = [_row(row, report, pictures) for row in report.rows]
+    notes = list(report.notes)
+    if pictures.full:
+        notes.append("later samples have no image here, which keeps the page small")
+    data = {"columns": [column.name for column in report.columns], "pictures": pictures.urls, "rows": rows}
+    return render(
+        _environment(),
+        "report.html.jinja",
+        style=asset(PAGES / "style.css") + asset(_FOLDER / "report.css"),
+        script=asset(_FOLDER / "report.js"),
+        report=report,
+        notes=notes,
+        data=_harmless(data),
+        plots={task: plots(report, task) for task in report.tasks},
+        RIGHT_FROM=RIGHT_FROM,
+    )
+
+
+def _row(row: Row, report: Report, pictures: Pictures) -> dict[str, Any]:
+    picture: int | None = None
+    answers: list[dict[str, Any] | None] = []
+    for number, column in enumerate(report.columns):
+        result = row.results.get(number)
+        if result is None:
+            answers.append(None)
+            continue
+        trace = trace_of(column.chosen, result)
+        if trace and picture is None:
+            picture = pictures.number(trace)
+        answers.append(
+            {
+                "status": result.status,
+                "answer": _cut(result.answer) if result.answer is not None else None,
+                "score": result.score,
+                "confidence": round(result.confidence, 4),
+                "why": _cut(result.explanation),
+                "tokens": result.usage.get("prompt_tokens", 0) + result.usage.get("completion_tokens", 0),
+                "seconds": round(result.seconds, 3),
+                "steps": step_lines(trace) if trace else [],
+                "trace": str(column.chosen.run.trace_folder(result)) if trace else None,
+            }
+        )
+    first = row.first
+    return {
+        "task": first.task,
+        "id": first.id,
+        "category": first.category,
+        "question": _cut(first.question),
+        "choices": [_cut(choice) for choice in first.choices],
+        "targets": [_cut(target) for target in dict.fromkeys(first.targets)],
+        "picture": picture,
+        "answers": answers,
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
+
+
+def _harmless(value: Any) -> Any:
+    """Plain data with invisible and control characters in its texts written out."""
+    if isinstance(value, str):
+        return value if value.isascii() and value.isprintable() else escaped(value)
+    if isinstance(value, list):
+        return [_harmless(one) for one in value]
+    return {key: _harmless(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = page_environment(_FOLDER)
+    environment.filters |= {"score": _score, "interval": _interval, "signed": _signed}
+    return environment
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _interval(value: tuple[float, float] | None) -> str:
+    return "–" if value is None else f"[{100 * value[0]:.1f}, {100 * value[1]:.1f}]"
+
+
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f}"

@@ -1,0 +1,80 @@
+"""What a training run starts from: folders to write, a checkpoint of its own, or a finished one.
+
+In: what the command line names. Out: a tokenizer, the weights of a finished checkpoint, or all that a stopped run left.
+What is wrong with them is found here, before hours of training. It trains nothing.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from cot.engine.local.load import load
+from cot.errors import DataError, UsageError, reason
+from cot.train.model import SIZES, SPECIAL_TOKENS, train_tokenizer
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder, and see that files can be written there. Raises UsageError, naming the option, if not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"{option} {folder} cannot be written: {error.strerror}; name another folder") from error
+
+
+def load_tokenizer(folder: Path, size: str, init: Path | None) -> Tokenizer:
+    """The tokenizer of a run, kept in its folder: that of a finished checkpoint, if it starts from one, or trained.
+
+    Raises DataError if it is missing there, damaged, or not the embedded model's.
+    """
+    path = folder / "tokenizer.json"
+    origin = init / path.name if init else path
+    if init and not origin.is_file():
+        raise DataError(f"--init {init} has no {path.name}; expected a checkpoint that 'cot train embedded' wrote")
+    if not origin.exists():
+        new = path.with_suffix(".new")
+        train_tokenizer(SIZES[size].vocabulary, samples=300 if size == "tiny" else 6000).save(str(new))
+        new.replace(path)
+    try:
+        tokenizer = Tokenizer.from_file(str(origin))
+    except Exception as error:  # the library raises nothing narrower
+        raise DataError(f"{origin} is damaged: {reason(error)}; name another folder, or take it away") from error
+    if missing := [name for name in SPECIAL_TOKENS if tokenizer.token_to_id(name) is None]:
+        raise DataError(f"{origin} lacks {', '.join(missing)}; expected the tokenizer of the embedded model")
+    if init:
+        shutil.copyfile(origin, path)
+    return tokenizer
+
+
+def finished_weights(init: Path) -> dict[str, torch.Tensor]:
+    """The weights of a finished checkpoint, in float32. Raises EngineError if it is none or damaged."""
+    weights: dict[str, torch.Tensor] = load(init, device="cpu", dtype="float32").model.state_dict()
+    return weights
+
+
+def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) -> dict[str, Any] | None:
+    """What a stopped run left in its folder; None if there is nothing.
+
+    Raises DataError if it is damaged, of another size, or started from another checkpoint than `init`. Those that older
+    versions wrote do not say their size, nor what they started from.
+    """
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return None
+    wanted = str(init.resolve()) if init else None
+    anew = "name another --work, or take it away to start anew"
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        found, started = saved.get("size", size), saved.get("init", wanted)
+    except Exception as error:  # of many types, with advice that is none here
+        raise DataError(f"{path} is damaged ({type(error).__name__}); {anew}") from error
+    if found != size:
+        raise DataError(f"{path} is of size {found!r}, got --size {size}; choose its own, or {anew}")
+    if init and started != wanted:
+        raise DataError(f"{path} started from {started or 'nothing'}, got --init {init}; leave that out, or {anew}")
+    return saved

@@ -1,0 +1,106 @@
+"""`cot calibrate`, over a scripted model whose confidence means something, though not what it says."""
+
+import json
+import random
+
+import pytest
+from PIL import Image
+from runs import completion
+
+import cot.cli
+from cot.cli import calibrate as calibrate_module
+from cot.config import user_file
+from cot.engine import EngineInfo, ScriptedEngine
+from cot.planner.calibration_file import read_entries
+
+TASK = """
+name: photos
+version: 1
+data: {loader: csv, path: rows.csv}
+question: question
+answers: answer
+images: image
+metric: exact
+"""
+INFO = EngineInfo("scripted", "sha256:aa", "none", "none", "none", 0)
+N = 160
+
+
+def reply(request):
+    """Says 90% of what is right in half of the cases, and plans that count right."""
+    text = request.messages[-1].content[-1]
+    if "Split the question" in text:
+        return completion("1. [count] How many a?\n2. [count] How many b?\nanswer: #1 + #2")
+    if text.startswith("How many"):
+        return completion("1", probability=0.95)
+    number = int(text.split()[2])
+    sure = number % 4 == 0
+    right = sure or random.Random(number).random() < 0.3
+    return completion("2" if right else "3", probability=0.99 if sure else 0.9)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Runs a command line where `task.yaml` has 160 samples; gives the exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "task.yaml").write_text(TASK)
+    rows = [f"Is it {number} now?,2,{number}.png" for number in range(N)]
+    (tmp_path / "rows.csv").write_text("\n".join(["question,answer,image", *rows]))
+    for number in range(N):
+        Image.new("RGB", (8, 6), "red").save(tmp_path / f"{number}.png")
+
+    def ran(*arguments, script=reply):
+        monkeypatch.setattr(calibrate_module, "load_engine", lambda settings: ScriptedEngine(script, info=INFO))
+        code = cot.cli.main(["calibrate", *arguments])
+        return code, *capfd.readouterr()
+
+    return ran
+
+
+def test_it_fits_tells_what_it_is_worth_and_how_to_go_back(run):
+    path = user_file().parent / "calibration.json"
+    code, out, err = run("embedded", "--task", "task.yaml", "--max-cost", "9")
+    assert code == 0, err
+    entry = read_entries(path)["embedded"]
+    assert (entry.revision, entry.quantization) == ("sha256:aa", "none")
+    assert entry.calibrated(0.9, "direct") < 0.6 < entry.calibrated(0.99, "direct")
+    assert 0.9 < entry.keep <= 0.99
+    head, direct, *_ = [line.split() for line in out.splitlines()]
+    assert head == ["confidence", "fitted", "checked", "error", "before", "after"]
+    assert direct[:3] == ["direct", "80", "80"]
+    assert float(direct[4]) < float(direct[3]) / 2
+    assert "route, on what was not fitted to: 100.0% right at" in out
+    assert f"keep: 0.5 -> {entry.keep:g}" in out
+    assert f"wrote {path}\nto go back: rm {path}" in err
+    before = path.read_text()
+    code, out, err = run("embedded", "--task", "task.yaml", "--max-cost", "9", "--quiet")
+    assert (code, err) == (0, f"wrote {path}\nto go back: mv {path}.before {path}\n")
+    assert "nothing changed" in out
+    assert path.with_name("calibration.json.before").read_text() == before
+
+
+def test_one_object(run, tmp_path):
+    code, out, _ = run("m", "--task", "task.yaml", "--no-votes", "--out", "mine.json", "--json")
+    found = json.loads(out)
+    assert (code, found["n"], found["left_out"], found["out"]) == (0, N, 0, "mine.json")
+    assert [one["source"] for one in found["honesty"]] == ["direct", "steps"]
+    assert found["tuning"] == read_entries(tmp_path / "mine.json")["m"].tuning.model_dump()
+
+
+def test_without_probabilities_there_is_nothing_to_fit(run):
+    code, out, err = run("--task", "task.yaml", "--no-votes", script=lambda request: "2")
+    assert (code, out) == (1, "")
+    assert "error: the engine gives no probabilities" in err
+
+
+def test_too_few_samples_are_too_few(run):
+    code, _, err = run("--task", "task.yaml", "--no-votes", "--limit", "40")
+    assert code == 1
+    assert "got 20 samples to fit to and 20 to check on; expected at least 30 of each" in err
+
+
+def test_a_file_that_is_no_calibration_is_told_before_anything_is_asked(run, tmp_path):
+    (tmp_path / "mine.json").write_text("[]")
+    code, _, err = run("--task", "task.yaml", "--out", "mine.json", script=[])
+    assert code == 2
+    assert "mine.json" in err

@@ -1,0 +1,101 @@
+"""`cot runs` and `cot compare`: what they print, and what they refuse."""
+
+import json
+
+import pytest
+from eval_runs import result, results, write_run
+
+import cot.cli
+
+HOSTILE = "\x1b[31mred\u202e[bold]"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    """Runs a command line among two runs; gives the exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "a", results("ccwwue"))
+    write_run(tmp_path / "runs" / "b", results("cwccuc", usage={"prompt_tokens": 50, "calls": 2}), model="large")
+
+    def ran(*arguments):
+        code = cot.cli.main(list(arguments))
+        return code, *capfd.readouterr()
+
+    return ran
+
+
+def test_runs_are_listed_below_runs(run):
+    code, out, err = run("runs", "list")
+    assert (code, err) == (0, "")
+    head, first, second = out.splitlines()
+    assert head.split()[:3] == ["run", "started", "(UTC)"]
+    assert first.split()[:9] == ["runs/b", "2026-01-31", "12:00", "finished", "large", "mine", "direct", "6", "66.7%"]
+    assert second.split()[-2:] == ["1", "1"]
+
+
+def test_the_list_can_be_narrowed_and_read_by_programs(run):
+    (found,) = json.loads(run("runs", "list", "--model", "LARGE", "--json")[1])
+    assert (found["path"], found["parts"][0]["score"], found["state"]) == ("runs/b", pytest.approx(4 / 6), "finished")
+    assert "there are 2 runs; see them all with --limit 0" in run("runs", "list", "--limit", "1")[2]
+    assert run("runs", "list", "--task", "pope")[1:] == ("", "no such run in runs; make one with: cot eval TASK\n")
+    assert run("runs", "list", "none")[::2] == (
+        1, "error: there is no folder none; expected runs in it; make one with: cot eval TASK\n"
+    )  # fmt: skip
+
+
+def test_a_run_is_shown(run):
+    code, out, err = run("runs", "show", "runs/a")
+    assert (code, err) == (0, "")
+    for words in (
+        "finished: 6 of 6 results",
+        "tiny (float32, none)",
+        "max_tokens 64",
+        "it is unparsed",
+        "it is errored",
+    ):
+        assert words in out
+    assert ["mine", "direct", "count", "3", "33.3%"] in [line.split()[:5] for line in out.splitlines()]
+    found = json.loads(run("runs", "show", "runs/a", "--json")[1])
+    assert found["parts"][0]["part"]["score"] == 0.4
+    assert (found["definition"]["model"], found["state"]) == ("tiny", "finished")
+
+
+def test_two_runs_are_compared(run):
+    code, out, err = run("compare", "runs/a", "runs/b")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["model", "tiny", "->", "large"] in lines
+    assert ["mine", "5", "40.0%", "60.0%", "+20.0"] in [line[:5] for line in lines]
+    assert "left out of the scores: 1 errored in A" in out
+    assert ["prompt", "tokens", "600", "300", "0.50"] in lines
+    assert "worse in B (1 of 1):" in out
+    assert "better in B (2 of 2):" in out
+    assert ["2", "count", "Is", "it", "2?", "yes", "no", "yes"] in lines
+    found = json.loads(run("compare", "runs/a", "runs/b", "--json", "--flips", "1")[1])
+    assert found["tasks"][0]["overall"]["difference"] == pytest.approx(0.2)
+    assert len(found["tasks"][0]["better"]) == 1
+
+
+def test_hostile_text_is_shown_as_plain_text(run, tmp_path):
+    for name, status in (("c", "correct"), ("d", "wrong")):
+        made = [result(0, status, question=HOSTILE, answer=HOSTILE, category=HOSTILE, explanation=HOSTILE)]
+        write_run(tmp_path / name, [*made, result(1, "errored", explanation=HOSTILE)], model=HOSTILE)
+    for arguments in (["runs", "list", "."], ["runs", "show", "c"], ["compare", "c", "d"]):
+        code, out, err = run(*arguments)
+        assert code == 0, err
+        assert "red[bold]" in out
+        assert not set(out) & set("\x1b\u202e")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["compare", "runs/a", "runs/none"], 1, "no run at 'runs/none'; expected a folder with run.json"),
+        (["compare", "runs/a:vote", "runs/b"], 2, "got the strategy 'vote' of 'runs/a'; expected one of: direct"),
+        (["runs", "show", "runs"], 1, "no run at 'runs'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(run, arguments, code, message):
+    found, out, err = run(*arguments)
+    assert (found, out, err.count("\n")) == (code, "", 1)
+    assert err.startswith(f"error: {message}")

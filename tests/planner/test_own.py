@@ -1,0 +1,188 @@
+"""Users' own strategies: folders of templates with a `strategy.yaml`."""
+
+import pytest
+
+from cot.config import weights_folder
+from cot.engine import ScriptedEngine
+from cot.engine.local import LocalEngine
+from cot.errors import PromptError, UsageError
+from cot.evaluate.definition import template_hashes
+from cot.image import load_image
+from cot.planner.budget import Budget
+from cot.planner.names import check_strategy, strategy_names
+from cot.planner.run import run
+from cot.question import Question
+
+TEMPLATE = """---
+name: careful/{name}
+description: d
+inputs: {{{inputs}}}
+output: {output}
+max_tokens: 16
+---
+{body}
+"""
+LOOK = {"inputs": "question: {kind: text, required: true}", "output": "text", "body": "Look: {{ question }}"}
+COUNT = {"inputs": "", "output": "count", "body": "How many?"}
+ANSWER = {
+    "inputs": "question: {kind: text}, seen: {kind: text, required: true}, number: {kind: text, default: none}",
+    "output": "text",
+    "body": "{{ seen }} and {{ number }}. {{ question }}",
+}
+STEPS = """description: Looks and counts, then answers.
+steps:
+  - name: look
+  - name: count
+  - name: answer
+    takes: {seen: look, number: count}
+answer: answer
+"""
+
+
+@pytest.fixture
+def careful(tmp_path, monkeypatch):
+    """Writes the strategy `careful` into `./prompts`; `steps` is its YAML."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "prompts" / "careful"
+    folder.mkdir(parents=True)
+
+    def write(steps=STEPS, **templates):
+        for name, parts in {"look": LOOK, "count": COUNT, "answer": ANSWER, **templates}.items():
+            (folder / f"{name}.jinja").write_text(TEMPLATE.format(name=name, **parts))
+        (folder / "strategy.yaml").write_text(steps)
+
+    return write
+
+
+def script(completion, **changed):
+    said = {"Look": "a basket", "How": "3", "a basket": "three apples"} | changed
+
+    def reply(request):
+        text = request.messages[-1].content[-1]
+        found = next((answer for key, answer in said.items() if text.startswith(key)), "directly")
+        return completion(found)
+
+    return ScriptedEngine(reply)
+
+
+async def test_steps_follow_each_other_as_the_file_says(careful, question, completion):
+    careful()
+    engine = script(completion)
+    outcome = await run("careful", question("What is it?"), engine)
+    assert (outcome.answer.value, outcome.stop_reason, outcome.answer.supports) == ("three apples", "answered", (1, 2))
+    assert outcome.answer.confidence == pytest.approx(0.9)
+    asked = [request.messages[-1].content[-1] for request in engine.requests]
+    assert asked == ["Look: What is it?", "How many?", "a basket and 3. What is it?"]
+    kinds = [step.kind for step in outcome.steps]
+    assert sorted(kinds[:-1]) == ["sub_answer", "sub_answer", "sub_question", "sub_question"]
+    questions = {step.id: step.wants for step in outcome.steps if step.kind == "sub_question"}
+    assert questions == {1: "text", 2: "count"}
+
+
+async def test_answers_are_held_to_their_kind_and_to_the_choices(careful, question, completion):
+    careful()
+    engine = script(completion, **{"a basket": "apples"})
+    outcome = await run("careful", question("Which?", ["apples", "cars"]), engine)
+    assert outcome.answer.value == "apples"
+    held = [type(request.constraint).__name__ for request in engine.requests]
+    assert held == ["NoneType", "Regex", "Choices"]
+
+
+async def test_what_the_answer_does_not_rest_on_is_not_asked(careful, question, completion):
+    careful(STEPS.replace(", number: count", ""))
+    engine = script(completion)
+    outcome = await run("careful", question(), engine)
+    assert (outcome.answer.value, len(engine.requests)) == ("three apples", 2)
+
+
+async def test_a_step_that_comes_to_nothing_is_said_and_the_question_asked_directly(careful, question, completion):
+    careful()
+    outcome = await run("careful", question(), script(completion, How="unknown"))
+    assert (outcome.answer.value, outcome.stop_reason) == ("directly", "answered")
+    said = [step.text for step in outcome.steps if step.kind == "reasoning"]
+    assert said == ["The question is asked directly: the step count came to nothing: the model does not know."]
+
+
+async def test_an_answer_that_cannot_be_read_is_unparsed(careful, question, completion):
+    careful(answer=ANSWER | {"output": "number"})
+    outcome = await run("careful", question(), script(completion))
+    assert (outcome.answer.value, outcome.stop_reason) == (None, "unparsed")
+
+
+async def test_json_stays_text(careful, question, completion):
+    schema = "{json_schema: {type: object}}"
+    careful(look=LOOK | {"output": schema}, answer=ANSWER | {"output": schema})
+    outcome = await run("careful", question(), script(completion, Look='{"a": 1}', **{'{"a': '{"b": 2}'}))
+    assert outcome.answer.value == '{"b": 2}'
+
+
+async def test_a_template_may_be_one_that_ships(careful, question, completion):
+    careful("description: d\nsteps: [{name: ask, template: direct/answer}]\n")
+    outcome = await run("careful", question("Is it?"), script(completion))
+    assert outcome.answer.value == "directly"
+
+
+async def test_the_budget_holds(careful, question, completion):
+    careful()
+    outcome = await run("careful", question(), script(completion), Budget(max_steps=2))
+    assert outcome.stop_reason == "budget_steps"
+
+
+def test_it_is_listed_and_counts_in_what_defines_a_run(careful):
+    careful()
+    assert strategy_names()[-1] == "careful"
+    hashes = template_hashes("en", ["careful"])
+    assert {"careful/look", "careful/strategy.yaml", "direct/answer"} <= set(hashes)
+    assert "careful/look" not in template_hashes("en", ["direct"])
+    with pytest.raises(UsageError, match="unknown strategy 'carefull'; known: direct.*route, careful"):
+        check_strategy("carefull")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("takes:", "gets:"), r"strategy.yaml: steps.2.gets: Extra inputs are not permitted; expected description"),
+        (("seen: look", "seen: see"), r"step 'answer' takes from 'see'; expected an earlier step: look, count"),
+        (("seen: look", "sight: look"), r"careful/answer has no text input 'sight'; its text inputs: question, seen"),
+        (("seen: look, ", ""), r"careful/answer needs 'seen'; say which step it takes it from"),
+        (("name: count", "name: look"), r"step 'look': the name is taken"),
+        (("answer: answer", "answer: end"), r"got the answer 'end'; expected a step: look, count, answer"),
+        (("name: count", "name: amount"), r"no template 'careful/amount'"),
+        (("name: count", "name: Count it"), r"steps.1.name"),
+        (("description", "- description"), r"is not YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(careful, change, message):
+    careful(STEPS.replace(*change))
+    with pytest.raises(PromptError, match=message) as caught:
+        check_strategy("careful")
+    assert "\n" not in str(caught.value)
+
+
+def test_plans_are_no_steps(careful):
+    careful(count=COUNT | {"output": "plan"})
+    with pytest.raises(PromptError, match="has the output 'plan'; expected text, phrase"):
+        check_strategy("careful")
+
+
+def test_a_link_out_of_the_folder_is_refused(careful, tmp_path):
+    careful()
+    file = tmp_path / "prompts" / "careful" / "strategy.yaml"
+    file.rename(tmp_path / "elsewhere.yaml")
+    file.symlink_to(tmp_path / "elsewhere.yaml")
+    with pytest.raises(PromptError, match="leads out of"):
+        check_strategy("careful")
+
+
+async def test_it_runs_on_the_embedded_model(careful, root):
+    careful()
+    engine = LocalEngine.load(weights_folder(), device="cpu")
+    try:
+        image = load_image(root / "examples" / "market.png")
+        outcome = await run("careful", Question("Is there a dog?", (image,), ("yes", "no")), engine)
+    finally:
+        await engine.close()
+    assert outcome.stop_reason == "answered"
+    assert outcome.answer.value in ("yes", "no")
+    assert outcome.usage.calls == 3
+    assert 0 < outcome.answer.confidence <= 1

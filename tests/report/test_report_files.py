@@ -1,0 +1,103 @@
+"""Markdown, CSV and the results of lm-evaluation-harness."""
+
+import csv
+import io
+import json
+
+import pytest
+from eval_runs import result, results, write_run
+from html_pages import HOSTILE
+
+import cot.cli
+from cot.compare import choose
+from cot.compare.stored import choose_all
+from cot.errors import UsageError
+from cot.report import collect, lm_eval_results, markdown, write_csv
+
+
+def report_of(*names, **options):
+    return collect([choose(str(name)) for name in names], **options)
+
+
+def test_markdown_has_scores_pairs_and_categories(tmp_path):
+    a, b = (write_run(tmp_path / name, results(letters)) for name, letters in (("a", "ccwwue"), ("b", "cwccuc")))
+    lines = markdown(report_of(a, b)).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert all(len(row) in (6, 10, 13) for row in rows)
+    assert rows[2][3:5] == ["6", "40.0%"]
+    assert [row[5] for row in rows if row[2] == "5"] == ["+20.0"]
+    assert ["exist", "3", "50.0%"] in [row[2:5] for row in rows]
+
+
+def test_markdown_of_hostile_text_is_text(tmp_path):
+    made = [result(0, category=HOSTILE), result(1, category="a|b\n# c <b> [x](y) `z`")]
+    text = markdown(report_of(write_run(tmp_path / "a", made)))
+    assert r"a\|b \# c \<b\> \[x\](y) \`z\`" in text
+    assert r"\</title\>" in text
+    assert not set(text) & set("\x1b\u202e")
+
+
+def test_csv_has_a_line_for_each_result(tmp_path):
+    made = [
+        *results("cpe"),
+        result(3, answer="=HYPERLINK(1)", targets=("-5", "b"), question="-5"),
+        result(4, answer="-5"),
+    ]
+    run = write_run(tmp_path / "a", made + [result(0, strategy="cot", trace="traces/x")])
+    file = io.StringIO()
+    write_csv(choose_all(str(run)), file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert len(rows) == 6
+    assert [row["score"] for row in rows[:3]] == ["1.0", "0.5", ""]
+    assert (rows[3]["answer"], rows[3]["question"], rows[4]["answer"]) == ("'=HYPERLINK(1)", "-5", "-5")
+    assert json.loads(rows[3]["targets"]) == ["-5", "b"]
+    assert (rows[5]["strategy"], rows[5]["trace"], rows[0]["prompt_tokens"]) == ("cot", "traces/x", "100")
+
+
+def test_lm_eval_results(tmp_path):
+    made = results("ccwwue") + results("cccccc", strategy="cot")
+    run = write_run(tmp_path / "a", made, model="org/tiny model", version=3)
+    found = lm_eval_results(collect(choose_all(str(run))))
+    scores = found["results"]["mine"]
+    assert (scores["exact,direct"], scores["exact,cot"], scores["alias"]) == (0.4, 1.0, "mine")
+    # The standard deviation of 1, 1, 0, 0, 0 by n - 1, over the root of 5.
+    assert scores["exact_stderr,direct"] == pytest.approx((0.3 / 5) ** 0.5)
+    assert (found["versions"], found["n-shot"]) == ({"mine": 3}, {"mine": 0})
+    assert found["higher_is_better"] == {"mine": {"exact": True}}
+    assert found["n-samples"]["mine"] == {"original": 6, "effective": 5}
+    assert found["model_name_sanitized"] == "org_tiny_model"
+    assert found["date"] == 1769860800.0
+    single = lm_eval_results(report_of(write_run(tmp_path / "b", results("c"))))
+    assert single["results"]["mine"]["exact_stderr,direct"] == "N/A"
+    with pytest.raises(UsageError, match="the format has one model a file"):
+        lm_eval_results(report_of(tmp_path / "a:cot", tmp_path / "b"))
+
+
+def test_the_command_writes_all_of_them(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "a", results("ccw"))
+    options = ["--html", "r.html", "--md", "-", "--lm-eval", "r.json", "--csv", "r.csv"]
+    assert cot.cli.main(["report", "a", *options]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("# 1 run on mine")
+    assert err.splitlines() == ["wrote r.json", "wrote r.html", "wrote r.csv"]
+    assert "66.7%" in (tmp_path / "r.html").read_text()
+    assert json.loads((tmp_path / "r.json").read_text())["results"]["mine"]["exact,direct"] == pytest.approx(2 / 3)
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ([], 2, "got nothing to write; expected --html FILE"),
+        (["--html", "none/r.html"], 1, "cannot write none/r.html"),
+        (["--csv", "none/r.csv"], 1, "cannot write none/r.csv"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(tmp_path, monkeypatch, capfd, options, code, message):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "a", results("ccw"))
+    assert cot.cli.main(["report", "a", *options]) == code
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"error: {message}")

@@ -1,0 +1,41 @@
+"""Replays every trace that a test makes, as soon as it is closed."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+from cot.replay import replay
+from cot.trace.read import read_trace
+from cot.trace.record import Recorder
+
+
+class Replays:
+    """In place of `Recorder.close`. differences: of traces that came to something else, each with its path."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.differences: list[str] = []
+        self._close = Recorder.close
+
+    def close(self, recorder: Recorder) -> None:
+        """Close the trace and replay it; a run that was not finished has no answer to come to."""
+        self._close(recorder)
+        made_by_replay = recorder.folder.parent.name.startswith("cot-replay-")
+        if made_by_replay or not recorder.path.exists():
+            return
+        # A thread of its own, since the caller may be in an event loop.
+        thread = threading.Thread(target=self._replay, args=(recorder.path,))
+        thread.start()
+        thread.join()
+
+    def _replay(self, path: Path) -> None:
+        try:
+            trace = read_trace(path)
+            # Who interrupted a run, or a fault of the program, left it without an answer to come to again.
+            if trace.started is None or trace.finished is None or trace.finished.answer is None:
+                return
+            self.count += 1
+            found = asyncio.run(replay(trace))
+            self.differences += [f"{path}: {difference}" for difference in found.differences]
+        except Exception as error:
+            self.differences.append(f"{path}: {error!r}")

@@ -1,0 +1,73 @@
+"""What is fitted to half of the samples, and told of the other half; `tests/cli/test_calibrate.py` asks them."""
+
+import random
+
+import pytest
+
+from cot.errors import DataError
+from cot.evaluate.calibration import Answer, Asked, fit
+from cot.planner.tuning import Tuning
+
+
+def asked(number, *, fitted=None, direct=None, steps=None, votes=None):
+    """A sample whose direct answer is as sure as it should be, and whose plan is the question itself."""
+    rng = random.Random(number)
+    sure = rng.random()
+    direct = direct or Answer("direct", sure, rng.random() < sure, 100)
+    steps = steps or Answer("direct", direct.confidence, direct.right, 300)
+    return Asked(number % 2 == 0 if fitted is None else fitted, direct, steps, votes or {})
+
+
+def test_a_model_without_faults_is_left_alone():
+    found = fit([asked(number) for number in range(400)], Tuning())
+    assert found.tuning == Tuning(keep=0.0)
+    assert [(one.source, one.n) for one in found.honesty] == [("direct", 200)]
+    assert found.honesty[0].before == found.honesty[0].after
+    assert (found.route.cost, found.n, found.left_out) == (1.0, 400, 0)
+
+
+def test_only_one_half_is_fitted_to():
+    def overconfident(number, right):
+        return asked(number, direct=Answer("direct", 0.9, right, 100))
+
+    found = fit([overconfident(number, number % 4 == 0) for number in range(200)], Tuning())
+    # Half of those that are fitted to are right, and none of the others.
+    assert found.tuning.calibrated(0.9, "direct") == pytest.approx(0.5, abs=0.02)
+    assert found.honesty[0].before == pytest.approx(0.9)
+    assert found.honesty[0].after == pytest.approx(0.5, abs=0.02)
+    assert found.route.direct_accuracy == 0.0
+
+
+def test_steps_that_help_are_taken_and_what_they_cost_is_told():
+    def helped(number):
+        unsure = number % 4 < 2
+        direct = Answer("direct", 0.4 if unsure else 0.95, not unsure, 100)
+        return asked(number, direct=direct, steps=Answer("steps", 0.8, True, 400) if unsure else None)
+
+    found = fit([helped(number) for number in range(160)], Tuning(), max_cost=3)
+    assert (found.route.accuracy, found.route.direct_accuracy, found.route.cost) == (1.0, 0.5, pytest.approx(3.0))
+    assert 0.4 < found.tuning.keep <= 0.95
+    assert fit([helped(number) for number in range(160)], Tuning()).route.accuracy == 0.5
+
+
+def test_with_too_few_answers_of_a_source_its_confidences_stay():
+    steps = Answer("steps", 0.9, False, 400)
+    found = fit([asked(number, steps=steps if number < 40 else None) for number in range(400)], Tuning())
+    by_source = {one.source: one for one in found.honesty}
+    assert (by_source["steps"].fitted, by_source["steps"].before) == (20, by_source["steps"].after)
+    assert (found.tuning.steps_slope, found.tuning.steps_shift) == (1.0, 0.0)
+
+
+def test_the_temperature_of_the_votes_that_are_right_most_often_is_taken():
+    def voted(number):
+        right = {0.7: number % 4 < 2, 1.0: number % 8 < 6}
+        return asked(number, votes={t: Answer("vote", 0.9, right[t], 500) for t in right})
+
+    found = fit([voted(number) for number in range(160)], Tuning())
+    assert found.tuning.temperature == 1.0
+    assert found.tuning.calibrated(0.9, "vote") == pytest.approx(0.75, abs=0.02)
+
+
+def test_both_halves_are_needed():
+    with pytest.raises(DataError, match="got 80 samples to fit to and 0 to check on; expected at least 30 of each"):
+        fit([asked(number, fitted=True) for number in range(80)], Tuning())
