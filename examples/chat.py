@@ -20,10 +20,11 @@ from cot.config import Settings
 
 MESSAGES = (
     "market.png",
+    "Is the car to the left of the apple?",
+    "/strategy decompose",
     "Are there more apples than cars?",
-    "How many cars are there?",
-    "/strategy direct",
-    "Is there a butterfly? garden.png",
+    "/drop 1",
+    "How many butterflies are there? garden.png",
     "/stats",
 )
 
