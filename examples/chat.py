@@ -1,6 +1,6 @@
 """Prints the conversation that README.md shows, as the embedded model has it: `make chat-session`.
 
-It is what `cot chat examples/market.png` prints for these messages, with each message in front of its answer. Times
+It is what `cot chat examples/garden.png` prints for these messages, with each message in front of its answer. Times
 and speeds are those of the machine. Nothing is kept.
 """
 
@@ -19,12 +19,11 @@ from cot.cli.ask import load_engine
 from cot.config import Settings
 
 MESSAGES = (
-    "market.png",
-    "Is the car to the left of the apple?",
+    "garden.png",
+    "Is the cat below the tree?",
     "/strategy decompose",
-    "Are there more apples than cars?",
-    "/drop 1",
-    "How many butterflies are there? garden.png",
+    "Are there more tulips than cats?",
+    "How many butterflies are there?",
     "/stats",
 )
 
