@@ -100,7 +100,7 @@ async def test_usage_timings_and_info(own_engine: LocalEngine, conversation_requ
     assert info.revision is not None
     assert info.revision.startswith("sha256:")
     assert set(info.versions) == {"torch", "transformers"}
-    assert set(info.load_seconds) == {"files", "import", "processor", "model"}
+    assert set(info.load_seconds) == {"files", "config", "import", "processor", "model"}
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ def _ask(root: Path, folder: Path, model: str) -> "subprocess.CompletedProcess[s
             str(folder / "traces"),
             "--model",
             model,
+            "--strategy",
+            "decompose",
             *question,
         ],
         cwd=folder,
