@@ -5,6 +5,7 @@ In: command line values, `COT_*` environment variables, `./cot.toml`, and the us
 folders that ship with the package. Settings are read once; nothing is written.
 """
 
+import contextlib
 import difflib
 import functools
 import json
@@ -19,7 +20,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cot.errors import ConfigError, reason
-from cot.image import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS
+from cot.image import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS, ImageLimits
 from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS
 
 PREFIX = "COT_"
@@ -99,6 +100,11 @@ class Settings(BaseModel):
             return None
         return int(self.kv_memory[:-3]) * {"MiB": 2**20, "GiB": 2**30}[self.kv_memory[-3:]]
 
+    @property
+    def image_limits(self) -> ImageLimits:
+        """What an image may cost to open."""
+        return ImageLimits(self.max_image_bytes, self.max_image_pixels, self.image_timeout_seconds)
+
 
 NAMES = tuple(Settings.model_fields)
 """The settings, in order."""
@@ -131,8 +137,7 @@ def load_settings(
             continue
         values[name], origins[name] = _parsed(name, text, variable), variable
     for name, value in overrides.items():
-        if name not in NAMES:
-            raise ConfigError(f"unknown setting {name!r}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+        _check_name(name)
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
             origins[name] = "command line"
@@ -141,8 +146,7 @@ def load_settings(
 
 def with_setting(settings: Settings, name: str, text: str) -> Settings:
     """The settings with one of them changed, from the text that a person typed. Raises ConfigError."""
-    if name not in NAMES:
-        raise ConfigError(f"unknown setting {name!r}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+    _check_name(name)
     return settings.model_copy(update={name: _parsed(name, text, name)})
 
 
@@ -172,6 +176,18 @@ def weights_folder() -> Path:
     if not (folder / "config.json").is_file():
         raise ConfigError(f"the embedded model is not in {folder}; expected config.json there; install cot again")
     return folder
+
+
+def model_folder(model: str | Path) -> Path | None:
+    """The checkpoint folder that a model's name stands for, if there is one. Raises ConfigError as `weights_folder`."""
+    if model == "embedded":
+        return weights_folder()
+    # An unknown home folder, or a name that no folder can have, is no folder either.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            return folder
+    return None
 
 
 def is_server(model: str) -> bool:
@@ -211,16 +227,21 @@ def _read_file(path: Path) -> dict[str, object]:
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply; expected lines like: max_steps = 20") from error
     for name in found:
-        if name not in NAMES:
-            raise ConfigError(f"unknown setting {name!r} in {path}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+        _check_name(name, f" in {path}")
     return found
+
+
+def _check_name(name: str, where: str = "") -> None:
+    if name not in NAMES:
+        raise ConfigError(f"unknown setting {name!r}{where}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
 
 
 def _checked(name: str, value: object, origin: str, folder: Path) -> object:
     """A typed value: no text for a number, no bool for an int."""
     if isinstance(value, Path):
         value = str(value)
-    if not isinstance(value, str | int | float) or value == "":
+    empty_path = value == "" and Settings.model_fields[name].annotation is Path
+    if not isinstance(value, str | int | float) or empty_path:
         raise ConfigError(f"{origin}: got {_short(value)}; expected {_expected(name)}")
     try:
         # Strict JSON knows no paths, so text becomes one, and keeps numbers, text and truth apart.

@@ -102,20 +102,27 @@ def from_pixels(pixels: Image.Image, *, source: str, notes: tuple[str, ...] = ()
     return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=source, notes=tuple(found))
 
 
-def load_image(
-    source: str | Path | BinaryIO,
-    *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-) -> LoadedImage:
+@dataclass(frozen=True)
+class ImageLimits:
+    """What an image may cost to open."""
+
+    max_bytes: int = DEFAULT_MAX_BYTES
+    """Size of the file at most."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Width times height at most."""
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    """Bound on a whole download."""
+
+
+DEFAULT_LIMITS = ImageLimits()
+
+
+def load_image(source: str | Path | BinaryIO, limits: ImageLimits = DEFAULT_LIMITS) -> LoadedImage:
     """Open an image from a path, a `file://`, `http://` or `https://` URL, `-` (standard input) or a stream.
 
-    max_bytes: size of the file at most. max_pixels: width times height at most.
-    timeout_seconds: bound on a whole download.
     Raises ImageError if it is missing, empty, damaged, too large, or not an image.
     """
-    data, name = read_source(source, max_bytes=max_bytes, timeout_seconds=timeout_seconds)
+    data, name = read_source(source, max_bytes=limits.max_bytes, timeout_seconds=limits.timeout_seconds)
     if not data:
         raise ImageError(f"image {shown(name)} is empty (0 bytes); {_EXPECTED}; check how it was made")
     notes: list[str] = []
@@ -123,7 +130,7 @@ def load_image(
         with warnings.catch_warnings():
             # What Pillow warns of is either an error here (too many pixels) or no matter to the user.
             warnings.simplefilter("ignore")
-            opened = _open(data, name, min(max_pixels, HARD_MAX_PIXELS))
+            opened = _open(data, name, min(limits.max_pixels, HARD_MAX_PIXELS))
             _decode(opened, name, notes)
             orientation = _orientation(opened, notes)
             rgb = _to_rgb(opened, name, notes)

@@ -105,6 +105,12 @@ def test_wrong_values_in_a_file(folder: Path, line: str, got: str, expected: str
     assert refused() == f"{line.split()[0]} in cot.toml: got {got}; expected {expected}"
 
 
+@pytest.mark.parametrize("name", ["system", "templates"])
+def test_text_may_be_empty_where_that_means_none(folder: Path, name: str) -> None:
+    (folder / "cot.toml").write_text(f"{name} = ''", "utf-8")
+    assert load_settings({}, environment={})[1][name] == "cot.toml"
+
+
 def test_a_path_that_no_system_has(folder: Path) -> None:
     (folder / "cot.toml").write_text('trace_dir = "a\\u0000b"', "utf-8")
     assert "NUL" in refused()

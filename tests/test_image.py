@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cot.errors import ImageError
-from cot.image import HARD_MAX_PIXELS, LoadedImage, from_pixels, load_image
+from cot.image import HARD_MAX_PIXELS, ImageLimits, LoadedImage, from_pixels, load_image
 from cot.source import MAX_REDIRECTS
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
@@ -41,13 +41,13 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
 
 
 def loaded(data: bytes, **bounds: Any) -> LoadedImage:
-    return load_image(io.BytesIO(data), **bounds)
+    return load_image(io.BytesIO(data), ImageLimits(**bounds))
 
 
 def refused(source: Any, **bounds: Any) -> str:
     """The message of the ImageError that `source` gives; it must be one line."""
     with pytest.raises(ImageError) as caught:
-        load_image(source, **bounds)
+        load_image(source, ImageLimits(**bounds))
     message = str(caught.value)
     assert "\n" not in message
     assert "expected" in message

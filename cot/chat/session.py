@@ -183,12 +183,7 @@ class Session:
     def _open(self, source: str) -> LoadedImage:
         if source == "-":
             raise UsageError("got '-' as an image; expected a path or an address: stdin holds the messages of a chat")
-        return load_image(
-            source if "://" in source else Path(source),
-            max_bytes=self.settings.max_image_bytes,
-            max_pixels=self.settings.max_image_pixels,
-            timeout_seconds=self.settings.image_timeout_seconds,
-        )
+        return load_image(source if "://" in source else Path(source), self.settings.image_limits)
 
 
 def check_text(text: str) -> None:

@@ -128,15 +128,7 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
     for words in (text, *choices):
         if any("\ud800" <= character <= "\udfff" for character in words):
             raise UsageError(f"got text that is not UTF-8: {words[:60]!r}; write it in UTF-8")
-    loaded = tuple(
-        load_image(
-            image,
-            max_bytes=settings.max_image_bytes,
-            max_pixels=settings.max_image_pixels,
-            timeout_seconds=settings.image_timeout_seconds,
-        )
-        for image in images
-    )
+    loaded = tuple(load_image(image, settings.image_limits) for image in images)
     return Question(text, loaded, choices)
 
 

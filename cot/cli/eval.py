@@ -159,9 +159,7 @@ def make_options(
         seed=settings.seed,
         language=settings.language,
         ablation=find_ablation(ablate, strategies),
-        max_image_bytes=settings.max_image_bytes,
-        max_image_pixels=settings.max_image_pixels,
-        image_timeout_seconds=settings.image_timeout_seconds,
+        image_limits=settings.image_limits,
     )
     return Options(strategies, asking, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
 

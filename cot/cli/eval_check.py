@@ -20,11 +20,7 @@ MOST_TOLD: Final = 5
 
 def check_data(selections: Sequence[Selection], settings: Settings) -> bool:
     """Open every image of every chosen sample; whether all could be. Rows were looked at as they were chosen."""
-    asking = Asking(
-        max_image_bytes=settings.max_image_bytes,
-        max_image_pixels=settings.max_image_pixels,
-        image_timeout_seconds=settings.image_timeout_seconds,
-    )
+    asking = Asking(image_limits=settings.image_limits)
     # Every task is looked at, also behind one that is not whole.
     found = [_checked(selection, asking) for selection in selections]
     return all(found)

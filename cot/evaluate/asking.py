@@ -19,7 +19,7 @@ from cot.evaluate.ablation import Ablation, altered
 from cot.evaluate.judge import Judge, Judged, JudgedRecorder
 from cot.evaluate.result import SampleResult
 from cot.evaluate.steps import score_steps
-from cot.image import DEFAULT_MAX_PIXELS, LoadedImage, load_image
+from cot.image import DEFAULT_LIMITS, ImageLimits, LoadedImage, load_image
 from cot.metric import Metric, Score, errored, unparsed
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
@@ -27,7 +27,6 @@ from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Question
-from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS
 from cot.task import ImageSource, Sample
 from cot.trace.record import Recorder
 
@@ -37,7 +36,7 @@ REMEMBERED_IMAGES: Final = 16
 
 @dataclass(frozen=True)
 class Asking:
-    """How samples are asked. traces: folder for them, None for no traces. Image bounds are as for `load_image`."""
+    """How samples are asked. traces: folder for them, None for no traces."""
 
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
@@ -45,9 +44,7 @@ class Asking:
     tuning: Tuning | None = None
     ablation: Ablation | None = None
     traces: Path | None = None
-    max_image_bytes: int = DEFAULT_MAX_BYTES
-    max_image_pixels: int = DEFAULT_MAX_PIXELS
-    image_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    image_limits: ImageLimits = DEFAULT_LIMITS
 
 
 Images = Callable[[ImageSource], LoadedImage]
@@ -64,12 +61,7 @@ def image_opener(asking: Asking) -> Images:
 
     @lru_cache(maxsize=REMEMBERED_IMAGES)
     def opened(source: ImageSource) -> LoadedImage:
-        image = load_image(
-            _Named(source) if isinstance(source, bytes) else source,
-            max_bytes=asking.max_image_bytes,
-            max_pixels=asking.max_image_pixels,
-            timeout_seconds=asking.image_timeout_seconds,
-        )
+        image = load_image(_Named(source) if isinstance(source, bytes) else source, asking.image_limits)
         return altered(image, asking.ablation, asking.seed)
 
     return opened

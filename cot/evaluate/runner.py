@@ -237,8 +237,8 @@ def _definition(
         "max_steps": asking.budget.max_steps,
         "max_tokens": asking.budget.max_tokens,
         "max_seconds": asking.budget.max_seconds,
-        "max_image_bytes": asking.max_image_bytes,
-        "max_image_pixels": asking.max_image_pixels,
+        "max_image_bytes": asking.image_limits.max_bytes,
+        "max_image_pixels": asking.image_limits.max_pixels,
         **(asking.tuning or Tuning()).recordable,
     }
     return define(

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from cot.config import CALIBRATION_FILE, Settings, weights_folder
+from cot.config import CALIBRATION_FILE, Settings, model_folder
 from cot.engine.base import EngineInfo
 from cot.errors import ConfigError, reason
 from cot.planner.tuning import Tuning
@@ -54,12 +54,13 @@ def tuning_for(settings: Settings, info: EngineInfo) -> tuple[Tuning, str]:
     The file that the settings name comes first, then the one beside the model's weights, then the defaults.
     Raises ConfigError if a file cannot be read, is too large, or holds anything else.
     """
-    weights = weights_folder() if settings.model == "embedded" else Path(settings.model)
-    beside = weights / CALIBRATION_FILE
-    for path in (settings.calibration, beside):
-        if entry := _fitting(read_entries(path), settings.model, info):
+    own = read_entries(settings.calibration)
+    folder = model_folder(settings.model)
+    shipped = read_entries(folder / CALIBRATION_FILE) if folder else {}
+    for entries in (own, shipped):
+        if entry := _fitting(entries, settings.model, info):
             return entry.tuning, ""
-    misfit = own.misfit(info) if (own := read_entries(settings.calibration).get(settings.model)) else ""
+    misfit = own[settings.model].misfit(info) if settings.model in own else ""
     return Tuning(), misfit and f"{settings.calibration} is not used: its calibration of {settings.model} {misfit}"
 
 

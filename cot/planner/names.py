@@ -1,8 +1,11 @@
 """The names of the strategies, for who needs no more than these: `cot/planner/run.py` has what they stand for."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cot.errors import UsageError
+
+if TYPE_CHECKING:
+    from cot.planner.own import OwnStrategy
 
 STRATEGY_NAMES: Final = ("direct", "decompose", "cot", "vote", "verify", "route")
 """Those that ship."""
@@ -17,9 +20,15 @@ def strategy_names() -> tuple[str, ...]:
 
 def check_strategy(name: str) -> None:
     """Raises UsageError for a strategy that there is not, and PromptError for one of the user's own that is wrong."""
-    if name in STRATEGY_NAMES:
-        return
+    if name not in STRATEGY_NAMES:
+        find_own(name)
+
+
+def find_own(name: str) -> "OwnStrategy":
+    """The user's own strategy of this name. Raises as `check_strategy`."""
     from cot.planner.own import load_own
 
-    if not name.isidentifier() or load_own(name) is None:
+    own = load_own(name) if name.isidentifier() else None
+    if own is None:
         raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
+    return own[0]

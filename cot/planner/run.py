@@ -23,8 +23,8 @@ from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
 from cot.planner.follow_up import understand
-from cot.planner.names import check_strategy
-from cot.planner.own import follow_own, load_own
+from cot.planner.names import find_own
+from cot.planner.own import follow_own
 from cot.planner.reason import reason
 from cot.planner.route import route
 from cot.planner.tuning import Tuning
@@ -68,12 +68,9 @@ class Outcome:
 
 def find_strategy(name: str) -> Strategy:
     """The strategy of this name. Raises UsageError if there is none, and PromptError for an own one that is wrong."""
-    check_strategy(name)
     if name in STRATEGIES:
         return STRATEGIES[name]
-    own = load_own(name)
-    assert own, "it was there a moment ago"
-    return partial(follow_own, name, own[0])
+    return partial(follow_own, name, find_own(name))
 
 
 async def run(

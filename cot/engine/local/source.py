@@ -4,14 +4,13 @@ In: `embedded`, a folder or `owner/name`. Out: a folder with a config and safete
 Reads no model. Reaches the network for a hub id only.
 """
 
-import contextlib
 import hashlib
 import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cot.config import CALIBRATION_FILE, weights_folder
+from cot.config import CALIBRATION_FILE, model_folder
 from cot.errors import EngineError
 from cot.source import shown
 
@@ -83,14 +82,7 @@ def _folder(model: str | Path) -> Path | None:
         raise EngineError(
             f"the model's name is empty; expected a checkpoint folder or a hub id owner/name; or {INSTEAD}"
         )
-    if model == "embedded":
-        return weights_folder()
-    # An unknown home folder, or a name that no folder can have, is no folder either.
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-        folder = Path(model).expanduser()
-        if folder.is_dir():
-            return folder
-    return None
+    return model_folder(model)
 
 
 def _check_folder(folder: Path) -> list[Path]:
