@@ -32,6 +32,8 @@ LONG_TOKENS: Final = 24
 LONG: Final = Regex(f"[a-z ]{{{32 * LONG_TOKENS}}}")
 """No answer ends before `LONG_TOKENS`: no token has more than 32 characters."""
 ROUNDS: Final = 5
+SINGLES: Final = 6
+"""Single questions in a round: each takes so little time that a few would measure the machine's mood."""
 TOGETHER: Final = 10
 """Questions of a batch of plain `generate`, about as many as an image has."""
 
@@ -139,7 +141,7 @@ class Pairs:
 async def measure(folder: Path, images: int, clock: Clock) -> dict[str, float]:
     """All figures; see the README for what they mean."""
     pairs = Pairs(LocalEngine.load(folder, device="cpu"), Plain(folder), clock)
-    grouped = requests(images + 4 * ROUNDS + 1)
+    grouped = requests(images + (3 + SINGLES) * ROUNDS + 1)
     warm = grouped.pop()
     await ask(pairs.engine, warm)
     loop(pairs.plain, warm)
@@ -149,7 +151,8 @@ async def measure(folder: Path, images: int, clock: Clock) -> dict[str, float]:
         await ask(pairs.engine, [_numbered(known[0], STEPS)])
         await pairs.run("known plan", known)
         await pairs.run_long(_plan(grouped.pop()))
-        await pairs.run("single", grouped.pop()[:1])
+        for _ in range(SINGLES):
+            await pairs.run("single", grouped.pop()[:1])
     answers = []
     for part in _parts(grouped):
         answers += await pairs.run("all", part)
