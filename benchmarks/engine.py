@@ -1,16 +1,18 @@
 """The local engine against plain transformers on one checkpoint: `python -m benchmarks.engine`.
 
-Prints ratios of one run, on easy-VQA's test questions, with the tokens compared: a plan's steps asked together
-against one `generate` call each, over an image that nobody has seen, over one that a planning call has just seen (as
-the planner's are), and with answers of a given length; a single question; and an evaluation's questions against a loop
-of processor and `generate`, and against `generate` over all questions of an image at once. No comparison meets an image
-of another. The sides of each take turns, so that a machine that slows down slows all; where other processes take most
-of it, `--processor-time` counts the processor's seconds instead of those on the wall.
+Prints ratios of one run, on easy-VQA's test questions, with the tokens compared: a plan's steps asked together against
+one `generate` call each, over an image that nobody has seen, over one that a planning call has just seen (as the
+planner's are), and with answers of a given length; a single question; and an evaluation's questions against a loop of
+processor and `generate`, and against `generate` over all questions of an image at once. No comparison meets an image
+of another. And what share of the machine's best speed at products of matrices the evaluation reaches, the arithmetic
+counted that it cannot do without. The sides of each take turns, so that a machine that slows down slows all; where
+other processes take most of it, `--processor-time` counts the processor's seconds instead of those on the wall.
 """
 
 import asyncio
 import itertools
 import resource
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 from PIL import Image
 
+from benchmarks.bound import best_flops, needed_flops
 from benchmarks.figures import parser, report
 from cot.engine import Completion, Message, Regex, Request
 from cot.engine.local import LocalEngine
@@ -53,6 +56,20 @@ class Plain:
 
     def answer(self, requests: Sequence[Request], *, least: int = 0) -> list[str]:
         """Greedy texts for requests of one user message, of at least `least` tokens, in one batch."""
+        inputs = self._inputs(requests)
+        most = max(request.max_tokens for request in requests)
+        ids = self._model.generate(**inputs, max_new_tokens=most, min_new_tokens=least, do_sample=False)
+        texts: list[str] = self._processor.batch_decode(
+            ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        return texts
+
+    def needed_flops(self, request: Request, *, images: int, prompt: int, completion: int) -> float:
+        """What so many images and tokens of prompts and answers take, told from a request: see `benchmarks.bound`."""
+        inputs = self._inputs([request])
+        return needed_flops(self._model, inputs, images=images, prompt=prompt, completion=completion)
+
+    def _inputs(self, requests: Sequence[Request]) -> Any:
         conversations = [
             [{"role": "user", "content": [
                 {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part.pixels}
@@ -60,16 +77,10 @@ class Plain:
             ]}]
             for request in requests
         ]  # fmt: skip
-        inputs = self._processor.apply_chat_template(
+        return self._processor.apply_chat_template(
             conversations, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
             processor_kwargs={"padding": True},
         )  # fmt: skip
-        most = max(request.max_tokens for request in requests)
-        ids = self._model.generate(**inputs, max_new_tokens=most, min_new_tokens=least, do_sample=False)
-        texts: list[str] = self._processor.batch_decode(
-            ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
-        return texts
 
 
 def requests(images: int) -> list[list[Request]]:
@@ -145,6 +156,7 @@ async def measure(folder: Path, images: int, clock: Clock) -> dict[str, float]:
     warm = grouped.pop()
     await ask(pairs.engine, warm)
     loop(pairs.plain, warm)
+    first_tokens: list[float] = []
     for _ in range(ROUNDS):
         await pairs.run("plan", _plan(grouped.pop()))
         known = _plan(grouped.pop())
@@ -152,14 +164,18 @@ async def measure(folder: Path, images: int, clock: Clock) -> dict[str, float]:
         await pairs.run("known plan", known)
         await pairs.run_long(_plan(grouped.pop()))
         for _ in range(SINGLES):
-            await pairs.run("single", grouped.pop()[:1])
+            (answer,) = await pairs.run("single", grouped.pop()[:1])
+            first_tokens.append(answer.timings.queue_seconds + answer.timings.prefill_seconds)
     answers = []
     for part in _parts(grouped):
         answers += await pairs.run("all", part)
         pairs.slow["batched"] += loop(pairs.plain, part, together=TOGETHER, clock=clock)[1]
     pairs.fast["batched"] = pairs.fast["all"]
     usage = [answer.usage for answer in answers]
+    computed = sum(u.prompt_tokens - u.cached_tokens for u in usage)
+    generated = sum(u.completion_tokens for u in usage)
     await pairs.engine.close()
+    flops = pairs.plain.needed_flops(warm[0], images=len(grouped), prompt=computed, completion=generated)
     return {
         "plan_speedup_k6": pairs.speedup("plan"),
         "plan_speedup_k6_after_planning": pairs.speedup("known plan"),
@@ -170,6 +186,9 @@ async def measure(folder: Path, images: int, clock: Clock) -> dict[str, float]:
         "eval_questions_per_second": len(answers) / pairs.fast["all"],
         "generate_questions_per_second": len(answers) / pairs.slow["all"],
         "batched_generate_questions_per_second": len(answers) / pairs.slow["batched"],
+        "eval_tokens_per_second": (computed + generated) / pairs.fast["all"],
+        "eval_share_of_arithmetic_bound": flops / best_flops(clock) / pairs.fast["all"],
+        "seconds_to_first_token": statistics.median(first_tokens),
         "same_predictions": pairs.same / pairs.total,
         "prefix_hit_rate": sum(u.cached_tokens for u in usage) / sum(u.prompt_tokens for u in usage),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
