@@ -22,6 +22,7 @@ from cot.train.data import IGNORE, BatchMaker, feed
 from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
 from cot.train.looking import LAYER, looked_at, looking_loss
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
+from cot.train.optimizers import new_optimizers
 from cot.train.sample import GRID, Seen
 from cot.train.start import finished_weights, load_tokenizer, make_folder, read_checkpoint
 
@@ -36,8 +37,9 @@ VISION_BATCHES: Final = 4
 class Recipe:
     """Everything that defines a training run.
 
-    vision_minutes, look_up_minutes and minutes: time to spend on patch labels, and then, with the vision tower held
-    still, on finding what a name refers to and on questions. learning_rate: peak; cosine decay, but for the look-up.
+    vision_minutes, look_up_minutes and minutes: time to spend on patch labels, then, with the vision tower held still,
+    on finding what a name refers to, and then on questions and patch labels together.
+    learning_rate: peak; cosine decay, but for the look-up.
     compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     Raises UsageError for an unknown size, and for a time or rate that is negative or not finite.
     """
@@ -133,21 +135,8 @@ class Trainer:
             ) from error
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Muon (Jordan et al. 2024) for the matrices inside the layers that a long part trains, AdamW for all else."""
-        rate, decay, part = self.recipe.learning_rate, self.recipe.weight_decay, self.state["part"]
-        trained = {"vision": "vision_tower", "look-up": None, "questions": "language_model"}[part]
-        matrices: list[torch.nn.Parameter] = []
-        taught = (self.heads,) if part == "vision" else (self.names, self.heads.norm, self.heads.share)
-        others = [parameter for module in taught for parameter in module.parameters()]
-        for name, parameter in self.model.named_parameters():
-            if trained and trained in name and "layers" in name and parameter.ndim == 2:
-                matrices.append(parameter)
-            elif part == "vision" or "vision_tower" not in name:
-                others.append(parameter)
-        adamw = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True)
-        if not matrices:
-            return [adamw]
-        return [adamw, torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")]
+        decay = self.recipe.weight_decay
+        return new_optimizers(self.state["part"], self.model, self.heads, self.names, weight_decay=decay)
 
     def _resume(self, saved: dict[str, Any]) -> None:
         """Go on from what `checkpoint` wrote. Raises DataError if it does not fit."""
@@ -253,7 +242,8 @@ class Trainer:
         falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         for group in groups:
-            group["lr"] = self.recipe.learning_rate * warm * (1.0 if self.state["part"] == "look-up" else falling)
+            rate = self.recipe.learning_rate * group["share"]
+            group["lr"] = rate * warm * (1.0 if self.state["part"] == "look-up" else falling)
         loss, figures = self._loss(batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -266,7 +256,7 @@ class Trainer:
     def _features(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Patch features of the vision tower's last layer, as LLaVA takes them: (batch, patches, width)."""
         tower = self.model.model.vision_tower
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state["part"] == "vision"):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state["part"] != "look-up"):
             hidden: torch.Tensor = tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
         return hidden
 
@@ -348,7 +338,7 @@ class Trainer:
         gaps, signs = self.names.gap_loss(later, seen, before)
         # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
         shares = self.heads.shares(features)
-        whole, _ = self.heads.whole(shares, batch["objects"])
+        patches, read = self.heads.loss(features, batch)
         named = batch["seen"][..., Seen._fields.index("objects")]
         rows, places = (named >= 0).nonzero(as_tuple=True)
         places_in_all = (rows, places + PREFIX_TOKENS)
@@ -357,7 +347,8 @@ class Trainer:
         looking, far = looking_loss(
             looked, shares.detach()[rows], batch["objects"][rows], named[rows, places], start=start
         )
-        return names + gaps + looking + whole, {**told, **signs, **far}
+        right = {name: read[name].item() for name in ("patch_accuracy", "sum_accuracy")}
+        return names + gaps + looking + patches, {**told, **signs, **far, **right}
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

@@ -13,7 +13,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 LAYER: Final = 1
 """The layer whose first head is taught: the one before it can put names of several words together."""
 SINK: Final = 3.0
-FAR: Final = 7.0
+FAR: Final = 8.0
 """By how much patches of other objects are to score less than the first token."""
 
 
