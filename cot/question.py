@@ -1,4 +1,4 @@
-"""A question about images, and what was said before it."""
+"""A question about images, and what was said or shown before it."""
 
 import json
 from dataclasses import dataclass
@@ -43,6 +43,16 @@ class Earlier:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A question with its answer, which is shown before another question. images, choices: as `Question` has them."""
+
+    question: str
+    images: tuple[LoadedImage, ...]
+    answer: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Question:
     """What the user asks.
 
@@ -50,6 +60,7 @@ class Question:
     images: at least one, in the order the user named them.
     choices: if not empty, the answer is one of these.
     earlier: what was said before, if it is a follow-up.
+    examples: solved questions that the model is shown first, wherever it is asked for the answer.
     Raises UsageError if the text is empty, there is no image, or a choice is empty or given twice.
     """
 
@@ -57,6 +68,7 @@ class Question:
     images: tuple[LoadedImage, ...]
     choices: tuple[str, ...] = ()
     earlier: Earlier = Earlier()
+    examples: tuple[Example, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.text.strip():

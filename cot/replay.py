@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from cot.engine.base import (
     Candidate,
     Completion,
@@ -30,14 +32,15 @@ from cot.engine.base import (
 from cot.errors import CotError, EngineError, TraceError, UsageError, reason
 from cot.image import LoadedImage, load_image
 from cot.planner.asked import storable
+from cot.planner.asking import transcript
 from cot.planner.budget import Budget
 from cot.planner.names import check_strategy
 from cot.planner.run import run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import read_wording
-from cot.question import Earlier, Question
+from cot.question import Earlier, Example, Question
 from cot.trace.diff import Diff, diff_traces
-from cot.trace.event import JUDGE_STEP, Call, Note, RunStarted, TracedImage
+from cot.trace.event import JUDGE_STEP, Call, Note, RunStarted, TracedExample, TracedImage
 from cot.trace.read import Trace, read_trace
 from cot.trace.record import Recorder
 
@@ -47,6 +50,7 @@ NOT_RECORDED: Final = "no reply was recorded for this prompt"
 _UNHURRIED_SECONDS: Final = 1e6
 _LANGUAGE: Final = re.compile("[a-z]{2,3}(-[A-Za-z]{2,4})?")
 _NUMBER: Final = re.compile("[0-9]+")
+_EXAMPLES: Final = TypeAdapter(tuple[TracedExample, ...])
 _FINISH_REASONS: Final[tuple[FinishReason, ...]] = ("stop", "length", "cancelled")
 
 
@@ -82,11 +86,10 @@ class RecordedEngine:
         return self._info
 
     async def complete(self, request: Request) -> Completion:
-        """The recorded reply to the last text of the request. Raises EngineError or TimeoutError."""
+        """The recorded reply to the prompt of the request. Raises EngineError or TimeoutError."""
         # As with a model, what is asked together is all asked before the first of it is answered.
         await asyncio.sleep(0)
-        texts = [part for part in request.messages[-1].content if isinstance(part, str)]
-        digest = hashlib.sha256("".join(texts).encode("utf-8", "backslashreplace")).hexdigest()
+        digest = hashlib.sha256(transcript(request.messages).encode("utf-8", "backslashreplace")).hexdigest()
         calls = self._waiting.get(digest)
         if not calls:
             if self._clock_ran_out:
@@ -151,9 +154,21 @@ def recorded_question(trace: Trace) -> Question:
         images = tuple(_image(trace, image) for image in started.images)
         said = started.settings.get("earlier")
         earlier = Earlier.from_text(str(said)) if said else Earlier()
-        return Question(started.question, images, started.choices, earlier)
+        return Question(started.question, images, started.choices, earlier, _examples(trace, started))
     except UsageError as error:
         raise TraceError(f"{trace.path} holds no question that can be asked: {error}") from error
+
+
+def _examples(trace: Trace, started: RunStarted) -> tuple[Example, ...]:
+    said = started.settings.get("examples")
+    try:
+        found = _EXAMPLES.validate_json(str(said)) if said else ()
+    except ValidationError as error:
+        raise TraceError(f"{trace.path} holds examples that no run has; expected a list of them as JSON") from error
+    return tuple(
+        Example(one.question, tuple(_image(trace, image) for image in one.images), one.answer, one.choices)
+        for one in found
+    )
 
 
 def recorded_budget(trace: Trace) -> Budget:

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from cot.errors import DataError
-from cot.task import load_task, task_names
+from cot.evaluate.images import image_opener
+from cot.evaluate.shots import draw_shots
+from cot.metric import Target
+from cot.task import Sample, load_task, task_names
 
 ELSEWHERE = {
     "easy-vqa", "scenes", "shapes", "charts", "unseen-style", "calibration", "vqav2", "pope", "mme", "chartqa",
@@ -140,18 +143,61 @@ CASES = {
 }  # fmt: skip
 
 
+VQA_TRAIN = (
+    {"info": {}, "data_type": "mscoco", "data_subtype": "train2014",
+     "questions": [{"image_id": 9, "question": "What sport?", "question_id": 90}]},
+    {"annotations": [{"image_id": 9, "question_id": 90, "answers": [
+        {"answer_id": n, "answer": "race" if n else "run"} for n in range(10)]}]},
+)  # fmt: skip
+DOCVQA_TRAIN = {"data": [{"questionId": 9, "question": "How many?", "image": "documents/9.png", "answers": ["61%"],
+                          "image_local_name": "9.jpeg"}]}  # fmt: skip
+TEXTVQA_TRAIN = {"data": [{"question_id": 9, "question": "What brand?", "image_id": "9", "answers": ["nokia"] * 10}]}
+
+TRAIN = {
+    "vqav2": Case(dict(zip(("v2_OpenEnded_mscoco_train2014_questions.json", "v2_mscoco_train2014_annotations.json"),
+                           VQA_TRAIN, strict=True)),
+                  "What sport?", ("race",), ("train2014/COCO_train2014_000000000009.jpg",), "90"),
+    "ok-vqa": Case(dict(zip(("OpenEnded_mscoco_train2014_questions.json", "mscoco_train2014_annotations.json"),
+                            VQA_TRAIN, strict=True)),
+                   "What sport?", ("race",), ("train2014/COCO_train2014_000000000009.jpg",), "90"),
+    "textvqa": Case({"TextVQA_0.5.1_train.json": TEXTVQA_TRAIN}, "What brand?", ("nokia",), ("train_images/9.jpg",),
+                    "9"),
+    "gqa": Case({"train_balanced_questions.json": GQA}, "Is it overcast?", ("no",), ("images/n161313.jpg",),
+                "201307251"),
+    "a-okvqa": Case({"aokvqa_v1p0_train.json": [AOKVQA]}, AOKVQA["question"], ("A dog",),
+                    ("train2017/000000461751.jpg",), AOKVQA["question_id"], tuple(AOKVQA["choices"])),
+    "a-okvqa-direct": Case(
+        {"aokvqa_v1p0_train.json": [AOKVQA, {**AOKVQA, "question_id": "2", "difficult_direct_answer": True}]},
+        AOKVQA["question"], ("a dog",), ("train2017/000000461751.jpg",), AOKVQA["question_id"]),
+    "docvqa": Case({"train_v1.0.json": DOCVQA_TRAIN}, "How many?", ("61%",), ("documents/9.png",), "9"),
+    "infographicvqa": Case({"infographicsVQA_train_v1.0.json": DOCVQA_TRAIN}, "How many?", ("61%",),
+                           ("infographicsvqa_images/9.jpeg",), "9"),
+    "chartqa": Case({"../train/train_human.json": [{"imgname": "9.png", "query": "How much?", "label": "3"}]},
+                    "How much?", ("3",), ("../train/png/9.png",), "1"),
+    "scienceqa": Case({"problems.json": {"1": SCIENCEQA, "9": {**SCIENCEQA, "split": "train"}}},
+                      "Magnets have poles.\nWhich is the north pole?", ("right",), ("images/train/9/image.png",), "9",
+                      ("left", "right")),
+    "mmmu": Case({"MMMU_DEV_VAL.tsv": tsv(MMMU, {**MMMU, "index": "9", "split": "dev"})}, MMMU["question"],
+                 ("an owl",), (), "9", tuple(OPTIONS.values())),
+}  # fmt: skip
+"""Where examples come from, and the one that is drawn; its answer is what a model should say."""
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Writes the files of a case, and its images."""
+    place = tmp_path / "test"
 
     def written(case):
+        place.mkdir()
         for name, content in case.files.items():
-            (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text(content if isinstance(content, str) else json.dumps(content))
         for image in case.images:
             if isinstance(image, str):
-                (tmp_path / image).parent.mkdir(parents=True, exist_ok=True)
-                Image.new("RGB", (8, 6), "red").save(tmp_path / image)
-        return tmp_path
+                (place / image).parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (8, 6), "red").save(place / image)
+        return place
 
     return written
 
@@ -174,6 +220,16 @@ def test_a_task_reads_what_its_authors_publish(folder, name):
     assert first.images == tuple(data / image if isinstance(image, str) else image for image in case.images)
     assert task.metric(case.right or case.answers[0], first.target).value == 1.0
     assert task.survey().n == case.n
+
+
+@pytest.mark.parametrize("name", TRAIN)
+def test_examples_are_those_of_the_training_set(folder, name):
+    case = TRAIN[name]
+    shots = draw_shots(load_task(name, data=folder(case)), 1, seed=0, images=image_opener())
+    ((example,), _) = shots.before(Sample("none", "none", "?", (), Target(("a",)), "nowhere"), ())
+    assert shots.ids == (case.id,)
+    assert (example.question, example.answer, example.choices) == (case.question, *case.answers, case.choices)
+    assert all(image.source.endswith(case.images[0].removeprefix("../")) for image in example.images if case.images)
 
 
 def test_mmstar_with_its_options_in_the_question(tmp_path):
@@ -202,8 +258,8 @@ def test_a_file_of_vlmevalkit_that_is_not_whole(tmp_path):
         ({"precision": None}, "got a float with precision None"),
     ],
 )
-def test_a_ground_truth_of_no_kind(folder, tmp_path, change, message):
+def test_a_ground_truth_of_no_kind(folder, change, message):
     data = folder(CASES["mathvista"])
-    (tmp_path / "testmini.json").write_text(json.dumps({"1": {**MATHVISTA, **change}}))
+    (data / "testmini.json").write_text(json.dumps({"1": {**MATHVISTA, **change}}))
     with pytest.raises(DataError, match=message):
         list(load_task("mathvista", data=data).samples())

@@ -39,6 +39,9 @@ def evaluate_tasks(
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Draw the samples of --limit at random, by --seed.")
     ] = False,
+    shots: Annotated[
+        int, typer.Option(help="Solved examples that each question is shown behind, from the `shots` of its task.")
+    ] = 0,
     seed: Seed = None,
     concurrency: Annotated[int, typer.Option(help="Samples in flight at most.")] = 32,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; one that is there goes on.")] = None,
@@ -87,7 +90,7 @@ def evaluate_tasks(
     if check:
         from cot.cli.eval_check import check_data
 
-        chosen = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed)
+        chosen = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots)
         raise typer.Exit(0 if check_data(chosen, settings) else 1)
     names = split_strategies(strategy) or suite.strategies or split_strategies(settings.strategy)
     options = make_options(
@@ -98,7 +101,7 @@ def evaluate_tasks(
     output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)
     with RunFolder(out or _new_folder(shard), shard) as folder:
         output.say(f"run: {folder.path}")
-        selections = choose(suite, data=data, limit=limit, shuffle=shuffle, seed=settings.seed, shard=shard)
+        selections = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots, shard=shard)
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)
         summary = _run(folder, selections, settings, options, output, judge_model)
@@ -119,24 +122,35 @@ def split_strategies(text: str | None) -> tuple[str, ...]:
 
 def choose(
     suite: "Suite",
+    settings: "Settings",
     *,
     data: Path | None,
     limit: int | None,
     shuffle: bool,
-    seed: int,
+    shots: int = 0,
     shard: "Shard | None" = None,
 ) -> "list[Selection]":
-    """The samples of a suite's tasks, at most `limit` of each. Raises TaskError, DataError and UsageError."""
+    """The samples of a suite's tasks, at most `limit` of each, and their examples.
+
+    Raises TaskError, DataError and UsageError.
+    """
     from cot.evaluate import select
+    from cot.evaluate.images import image_opener
+    from cot.evaluate.shots import draw_shots
     from cot.task import load_task
 
     # All task files are read before the first sample is.
     loaded = {name: load_task(name, data=data, loaders=loaders()) for name in suite.tasks}
     limits = {name: [most for most in (limit, own) if most is not None] for name, own in suite.tasks.items()}
+    images = image_opener(settings.image_limits)
+    examples = {name: draw_shots(task, shots, seed=settings.seed, images=images) for name, task in loaded.items()}
     return [
-        select(task, limit=min(limits[name], default=None), shuffle=shuffle, seed=seed, shard=shard)
+        select(
+            task, limit=min(limits[name], default=None), shuffle=shuffle, seed=settings.seed, shard=shard,
+            shots=examples[name],
+        )
         for name, task in loaded.items()
-    ]
+    ]  # fmt: skip
 
 
 def make_options(
@@ -174,6 +188,8 @@ def _run(
 ) -> "Summary | None":
     from cot.evaluate import evaluate
     from cot.evaluate.runner import check_judge
+    from cot.evaluate.shots import check_strategies
+    from cot.planner.ask import ONE_IMAGE
     from cot.planner.calibration_file import tuning_for
 
     async def run(engine: "Engine", judge: "Engine | None") -> "Summary | None":
@@ -185,6 +201,7 @@ def _run(
                 await judge.close()
 
     # Loading takes long, so what is wrong is said before.
+    check_strategies(selections[0].identity.shots, options.strategies)
     check_judge(selections, judge_model is not None, settings.language)
     engine = _load(settings, folder, output)
     judge = engine if judge_model == settings.model else None
@@ -194,6 +211,8 @@ def _run(
     options = replace(options, asking=replace(options.asking, tuning=tuning))
     if note:
         output.say(f"note: {note}")
+    if settings.model == "embedded" and selections[0].identity.shots:
+        output.say(f"note: {ONE_IMAGE}")
     try:
         return asyncio.run(run(engine, judge))
     except KeyboardInterrupt:

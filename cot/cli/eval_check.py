@@ -10,7 +10,8 @@ from typing import Final
 from cot.config import Settings
 from cot.errors import ImageError
 from cot.evaluate import Selection
-from cot.evaluate.asking import Asking, image_opener
+from cot.evaluate.images import image_opener
+from cot.image import ImageLimits
 from cot.task import ImageSource, Sample
 from cot.trace.plain import plain
 
@@ -20,15 +21,14 @@ MOST_TOLD: Final = 5
 
 def check_data(selections: Sequence[Selection], settings: Settings) -> bool:
     """Open every image of every chosen sample; whether all could be. Rows were looked at as they were chosen."""
-    asking = Asking(image_limits=settings.image_limits)
     # Every task is looked at, also behind one that is not whole.
-    found = [_checked(selection, asking) for selection in selections]
+    found = [_checked(selection, settings.image_limits) for selection in selections]
     return all(found)
 
 
-def _checked(selection: Selection, asking: Asking) -> bool:
+def _checked(selection: Selection, limits: ImageLimits) -> bool:
     first: Sample | None = None
-    images, bad = image_opener(asking), 0
+    images, bad = image_opener(limits), 0
     opened: set[ImageSource] = set()
     for sample in selection.samples():
         first = first or sample
@@ -45,7 +45,9 @@ def _checked(selection: Selection, asking: Asking) -> bool:
                 if bad <= MOST_TOLD:
                     print(plain(f"{sample.where}: {error}", one_line=True), file=sys.stderr)
     wrong = f", {bad} images cannot be opened" if bad else ""
-    print(plain(f"{selection.identity.name}: {selection.identity.n} samples{wrong}; {_shown(first)}", one_line=True))
+    shown = f", each behind {selection.identity.shots} examples" if selection.identity.shots else ""
+    said = f"{selection.identity.name}: {selection.identity.n} samples{shown}{wrong}; {_shown(first)}"
+    print(plain(said, one_line=True))
     return not bad
 
 

@@ -123,4 +123,6 @@ def _print(run: "StoredRun", found: "Detail") -> None:
 
 def _settings(definition: dict[str, Any]) -> dict[str, Any]:
     names = ("revision", "language", "seed", "limit", "shuffle", "ablation")
-    return {**{name: definition.get(name) for name in names if definition.get(name)}, **definition["settings"]}
+    shots = max(task["shots"] for task in definition["tasks"])
+    said = {**{name: definition.get(name) for name in names}, "shots": shots}
+    return {**{name: value for name, value in said.items() if value}, **definition["settings"]}

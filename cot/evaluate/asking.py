@@ -6,32 +6,27 @@ being cancelled, are raised.
 
 import asyncio
 import dataclasses
-import io
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 from cot.engine.base import Engine
 from cot.errors import CotError, TraceError, reason
-from cot.evaluate.ablation import Ablation, altered
+from cot.evaluate.ablation import Ablation
+from cot.evaluate.images import Images
 from cot.evaluate.judge import Judge, Judged, JudgedRecorder
 from cot.evaluate.result import SampleResult
+from cot.evaluate.shots import Shots
 from cot.evaluate.steps import score_steps
-from cot.image import DEFAULT_LIMITS, ImageLimits, LoadedImage, load_image
+from cot.image import DEFAULT_LIMITS, ImageLimits, LoadedImage
 from cot.metric import Metric, Score, errored, unparsed
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
 from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
-from cot.question import Question
-from cot.task import ImageSource, Sample
+from cot.question import Example, Question
+from cot.task import Sample
 from cot.trace.record import Recorder
-
-REMEMBERED_IMAGES: Final = 16
-"""Opened images that are kept, for the other questions about them."""
 
 
 @dataclass(frozen=True)
@@ -47,44 +42,34 @@ class Asking:
     image_limits: ImageLimits = DEFAULT_LIMITS
 
 
-Images = Callable[[ImageSource], LoadedImage]
-
-
-class _Named(io.BytesIO):
-    """Bytes of a file, with the name that messages give them."""
-
-    name = "image of the data"
-
-
-def image_opener(asking: Asking) -> Images:
-    """Opens images within the bounds, as the ablation shows them, and remembers the last few. Raises ImageError."""
-
-    @lru_cache(maxsize=REMEMBERED_IMAGES)
-    def opened(source: ImageSource) -> LoadedImage:
-        image = load_image(_Named(source) if isinstance(source, bytes) else source, asking.image_limits)
-        return altered(image, asking.ablation, asking.seed)
-
-    return opened
-
-
 async def ask_sample(
-    task: str, metric: Metric | Judge, sample: Sample, strategy: str, engine: Engine, asking: Asking, images: Images
+    task: str,
+    metric: Metric | Judge,
+    sample: Sample,
+    strategy: str,
+    engine: Engine,
+    asking: Asking,
+    images: Images,
+    shots: Shots | None = None,
 ) -> SampleResult:
-    """Ask and score one sample. metric: what scores it; a judge is asked. Raises TraceError."""
+    """Ask and score one sample. metric: what scores it; a judge is asked. shots: its examples. Raises TraceError."""
     outcome, trace, judged = None, None, None
     keeps = JudgedRecorder if isinstance(metric, Judge) else Recorder
     recorder = keeps(asking.traces) if asking.traces else None
     try:
         # In a thread: a download or a large picture must not hold up the questions in flight.
         loaded = [await asyncio.to_thread(images, source) for source in sample.images]
-        question = Question(sample.question, tuple(loaded), sample.target.choices)
-        outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, "sample": sample.id})
+        examples, note = await asyncio.to_thread(_examples, shots, sample, loaded, asking) if shots else ((), "")
+        question = Question(sample.question, tuple(loaded), sample.target.choices, examples=examples)
+        outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, "sample": sample.id}, note)
         if isinstance(metric, Judge):
             score = _without_answer(outcome)
             if score is None:
                 score, judged = await metric(question, sample.target.answers, outcome.answer.text, recorder)
         else:
             score = score_outcome(outcome, metric, sample)
+        if shots and score.status == "errored":
+            score = errored(f"{score.explanation} (asked with --shots {shots.n})")
     except TraceError:
         raise
     except CotError as error:
@@ -122,6 +107,7 @@ async def _ask(
     asking: Asking,
     recorder: Recorder | None,
     settings: dict[str, str],
+    note: str,
 ) -> Outcome:
     return await run(
         strategy,
@@ -133,8 +119,17 @@ async def _ask(
         tuning=asking.tuning,
         recorder=recorder,
         settings=settings | ({"ablation": asking.ablation} if asking.ablation else {}),
+        note=note,
         exchange_answers=asking.ablation == "shuffle-steps",
     )
+
+
+def _examples(
+    shots: Shots, sample: Sample, loaded: list[LoadedImage], asking: Asking
+) -> tuple[tuple[Example, ...], str]:
+    """Those of a sample, and a note. They are whole under an ablation too, and none may show what it takes away."""
+    own = [shots.images(source) for source in sample.images] if asking.ablation else loaded
+    return shots.before(sample, own)
 
 
 def _result(

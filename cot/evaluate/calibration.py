@@ -11,7 +11,8 @@ from typing import Final, get_args
 
 from cot.engine.base import Engine
 from cot.errors import CotError, DataError, EngineError
-from cot.evaluate.asking import Asking, Images, image_opener, score_outcome
+from cot.evaluate.asking import Asking, score_outcome
+from cot.evaluate.images import Images, image_opener
 from cot.evaluate.select import Selection
 from cot.metric import Metric
 from cot.planner.calibrate import MAX_COST, Pair, Routed, fit_keep, routed
@@ -98,7 +99,9 @@ async def calibrate(
     """
     asking = replace(asking, tuning=asking.tuning or Tuning())
     failures: list[str] = []
-    asker = _Asker(engine, asking, image_opener(asking), TEMPERATURES if votes else ())
+    asker = _Asker(
+        engine, asking, image_opener(asking.image_limits, asking.ablation, asking.seed), TEMPERATURES if votes else ()
+    )
     places = asyncio.Semaphore(concurrency)
     work = list(_halved(selections))
     done = 0

@@ -37,6 +37,12 @@ class TaskIdentity(_Frozen):
     """Samples chosen."""
     limit: int | None = None
     """So many at most were to be."""
+    shots: int = 0
+    """Examples that each sample is shown behind."""
+    shots_sha256: str | None = None
+    """Of what was drawn: ids, questions, choices and answers, and the pixels of those that are shown."""
+    shots_ids: tuple[str, ...] = ()
+    """Of the examples that are shown, unless one shares a sample's image."""
 
 
 class JudgeIdentity(_Frozen):

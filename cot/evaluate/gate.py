@@ -49,6 +49,11 @@ def check_comparable(
         if part.task not in now or part.strategy not in strategies:
             raise UsageError(f"the baseline has {_name(part)}, which is not run; expected at least what it has")
         before, after = then.get(part.task), now[part.task]
+        if before and (before.shots, before.shots_sha256) != (after.shots, after.shots_sha256):
+            raise UsageError(
+                f"the baseline of {part.task} was made with --shots {before.shots}, and this run has {after.shots}"
+                f"{' other' if before.shots == after.shots else ''} examples; expected the same --shots and --seed"
+            )
         if before is None or (before.version, before.data_sha256) != (after.version, after.data_sha256):
             raise UsageError(
                 f"the baseline has {before.n if before else 'no'} samples of {part.task}, and not those {after.n} of"

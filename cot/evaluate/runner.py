@@ -14,12 +14,14 @@ from typing import Final
 from cot.engine.base import Engine
 from cot.errors import EngineError, UsageError
 from cot.evaluate.ablation import with_other_images
-from cot.evaluate.asking import Asking, Images, ask_sample, image_opener
+from cot.evaluate.asking import Asking, ask_sample
 from cot.evaluate.definition import Definition, JudgeIdentity, define
 from cot.evaluate.folder import SUMMARY_FILE, TRACES_FOLDER, RunFolder
+from cot.evaluate.images import Images, image_opener
 from cot.evaluate.judge import Judge, check_template
 from cot.evaluate.result import SampleResult, result_key
 from cot.evaluate.select import Selection
+from cot.evaluate.shots import check_strategies
 from cot.evaluate.summary import Summary, summarise
 from cot.metric import Metric
 from cot.planner.names import check_strategy, strategy_names
@@ -87,11 +89,13 @@ async def evaluate(
     names = [selection.identity.name for selection in selections]
     if not names or len(set(names)) != len(names):
         raise UsageError(f"got the tasks {names}; expected at least one, each once")
+    for selection in selections:
+        check_strategies(selection.identity.shots, options.strategies)
     folder.define(_definition(selections, engine, options, _judge_identity(selections, judge, options.asking.language)))
     done, skipped = _known(folder, selections, options, watch)
     watch.started(len(options.strategies) * sum(selection.n for selection in selections), skipped)
     asking = replace(options.asking, traces=folder.path / TRACES_FOLDER if options.trace else None)
-    images = image_opener(asking)
+    images = image_opener(asking.image_limits, asking.ablation, asking.seed)
     failures = 0
 
     async def work(job: _Job) -> None:
@@ -198,7 +202,8 @@ async def _do(job: _Job, engine: Engine, judge: Engine | None, asking: Asking, i
     metric: Metric | Judge = task.metric
     if judge and task.judge_template:
         metric = Judge(judge, task.judge_template, asking.language, asking.budget, asking.seed)
-    return await ask_sample(task.task.name, metric, job.sample, job.strategy, engine, asking, images)
+    shots = job.selection.shots
+    return await ask_sample(task.task.name, metric, job.sample, job.strategy, engine, asking, images, shots)
 
 
 def check_judge(selections: Sequence[Selection], named: bool, language: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Final
 from cot.errors import UsageError
 from cot.evaluate.definition import TaskIdentity
 from cot.evaluate.shard import Shard, Share
+from cot.evaluate.shots import Shots
 from cot.task import LoadedTask, Sample
 
 WINDOW: Final = 256
@@ -22,7 +23,7 @@ WINDOW: Final = 256
 class Selection:
     """The chosen samples of a task. numbers: their places in the data from 0; None for the first `limit`.
 
-    share: the groups that this process does, of several; None if it does all.
+    share: the groups that this process does, of several; None if it does all. shots: the examples of each sample.
     """
 
     task: LoadedTask
@@ -30,6 +31,7 @@ class Selection:
     limit: int | None
     numbers: frozenset[int] | None
     share: Share | None = None
+    shots: Shots | None = None
 
     @property
     def n(self) -> int:
@@ -48,11 +50,18 @@ class Selection:
 
 
 def select(
-    task: LoadedTask, *, limit: int | None = None, shuffle: bool = False, seed: int = 0, shard: Shard | None = None
+    task: LoadedTask,
+    *,
+    limit: int | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    shard: Shard | None = None,
+    shots: Shots | None = None,
 ) -> Selection:
     """Choose the first `limit` samples, all of them without one, or with `shuffle` as many at random by `seed`.
 
     shard: which of several processes this is. All samples are looked at once, whoever does them.
+    shots: the examples that each is shown, which may not be of its own image.
     Raises UsageError for a limit below 1 or a shuffle without one, and DataError.
     """
     if limit is not None and limit < 1:
@@ -67,7 +76,10 @@ def select(
 
     def looked_at(samples: Iterator[Sample]) -> Iterator[Sample]:
         chosen = _chosen(samples, limit, numbers)
-        return share.dealing(chosen) if share else chosen
+        for sample in share.dealing(chosen) if share else chosen:
+            if shots:
+                shots.check(sample)
+            yield sample
 
     found = task.survey(looked_at)
     identity = TaskIdentity(
@@ -77,8 +89,11 @@ def select(
         data_sha256=found.sha256,
         n=found.n,
         limit=limit,
+        shots=shots.n if shots else 0,
+        shots_sha256=shots.sha256 if shots else None,
+        shots_ids=shots.ids if shots else (),
     )
-    return Selection(task, identity, limit, numbers, share)
+    return Selection(task, identity, limit, numbers, share, shots)
 
 
 def _chosen(samples: Iterator[Sample], limit: int | None, numbers: frozenset[int] | None) -> Iterator[Sample]:

@@ -43,6 +43,11 @@ def multiple_choice(prediction: str, target: Target) -> Score:
     return scored(float(letter in right), letter, f"{quoted(prediction)} is read as {letter}, {quoted(option)}")
 
 
+def option_of(answer: str, choices: Sequence[str]) -> str:
+    """The text of the option that a ground truth names, by its letter or its text. Raises DataError."""
+    return choices[ascii_uppercase.index(_letter_of(answer, choices))]
+
+
 def parse_choice(response: str, choices: Sequence[str]) -> str | None:
     r"""The letter of the option that a response chooses, or None; never a guess.
 

@@ -23,11 +23,21 @@ def messages(rendered: Rendered, images: Sequence[LoadedImage], system: str = ""
     """
     turns = [Message("system", (system,))] if system else []
     for shot in rendered.examples:
-        parts: tuple[str | LoadedImage | None, ...] = (shot.before, shot.image, shot.text)
+        parts: tuple[str | LoadedImage, ...] = (shot.before, *shot.images, shot.text)
         turns.append(Message("user", tuple(part for part in parts if part)))
         turns.append(Message("assistant", (shot.output,)))
     before = (rendered.before,) if rendered.before else ()
     return (*turns, Message("user", (*before, *images, rendered.text)))
+
+
+def transcript(turns: Sequence[Message]) -> str:
+    """What `messages` gave as text: `Rendered.transcript` again, since a recording knows a prompt by its hash."""
+    *before, last = (turn for turn in turns if turn.role != "system")
+    texts = [part for part in last.content if isinstance(part, str)]
+    if len(texts) == 1 and not before:
+        return texts[0]
+    shown = [f"{turn.role}: " + "\n".join(map(_shown, turn.content)) for turn in before]
+    return "\n".join([*shown, "user: " + "\n".join(filter(None, (*texts[:-1], "[images]", texts[-1])))])
 
 
 def output_constraint(matter: FrontMatter, inputs: dict[str, object]) -> Constraint | None:
@@ -50,6 +60,10 @@ def parse_output(text: str, kind: str, choices: Sequence[str] = ()) -> object:
         except (ValueError, RecursionError) as error:
             raise AnswerError(f"got {text[:80]!r}; expected JSON: {error}") from error
     return parse_answer(text, _wants(kind), choices)
+
+
+def _shown(part: str | LoadedImage) -> str:
+    return part if isinstance(part, str) else f"[image {part.sha256[:8]}]"
 
 
 def _wants(kind: object) -> Wants:

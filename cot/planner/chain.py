@@ -19,9 +19,10 @@ from cot.image import LoadedImage
 from cot.planner.asked import Asked, read, storable
 from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
+from cot.planner.examples import behind_examples
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
-from cot.prompt import Rendered, load_template
+from cot.prompt import Rendered, Template, load_template
 from cot.question import Question
 from cot.step import FinalAnswer, Step, StopReason, SubAnswer, Value
 from cot.trace.event import Call, Measured, Note, StepTaken
@@ -114,12 +115,15 @@ class Chain:
 
     def render(self, template: str, **inputs: Any) -> Rendered:
         """Render a template in the chain's language; say so where it exists in English only."""
+        return self._template(template).render(**inputs)
+
+    def _template(self, template: str) -> Template:
         language = self.wording.language
         name = self.wording.templates.get(template, template)
         loaded = load_template(name, language=language)
         if loaded.language != language:
             self.note(f"{name} has no translation into {language!r}; the English one is used")
-        return loaded.render(**inputs)
+        return loaded
 
     async def ask(
         self, template: str, parse: Callable[[str], T | None], *, step: str, may_be_cut: bool = False, **how: Any
@@ -139,6 +143,7 @@ class Chain:
         may_be_cut: bool = False,
         images: Sequence[LoadedImage] = (),
         with_images: bool = True,
+        with_examples: bool = False,
         **inputs: Any,
     ) -> list[Asked[T]]:
         """Ask the model with a rendered template, behind all images of the question.
@@ -147,9 +152,12 @@ class Chain:
         step: what the call is for, in the trace. n: samples, fewer where the budget has not a token for each.
         sampling: None is greedy. may_be_cut: text that reached the token limit is parsed all the same.
         images: shown in place of the question's. with_images: whether any are shown.
+        with_examples: behind the question's examples, since it asks for the answer to the whole question.
         Raises ChainStopped, and then every later call does.
         """
         rendered = self.render(template, **inputs)
+        if with_examples:
+            rendered = behind_examples(rendered, self._template(template), self.question.examples, self._template)
         try:
             if self.stopped:
                 raise self.stopped

@@ -86,6 +86,7 @@ async def ask_whole(
         step=step,
         constraint=constraint_whole(chain) or constraint,
         may_be_cut=not choices,
+        with_examples=True,
         question=chain.question.text,
         choices=choices,
         **inputs,

@@ -189,8 +189,9 @@ async def _conclude(
     parse = partial(parse_whole, chain) if free else partial(_parsed, kind)
     constraint = constraint_whole(chain) if free else output_constraint(matter, inputs)
     asked: Asked[Value] = await chain.ask(
-        matter.name, parse, step=step.name, constraint=constraint, may_be_cut=free and constraint is None, **inputs
-    )
+        matter.name, parse, step=step.name, constraint=constraint, may_be_cut=free and constraint is None,
+        with_examples=True, **inputs,
+    )  # fmt: skip
     supports = tuple(sorted(numbers[other] for other in step.takes.values()))
     if asked.problem is not None:
         chain.note(f"{step.name}: {asked.problem}")

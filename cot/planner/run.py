@@ -22,6 +22,7 @@ from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
+from cot.planner.examples import as_text, traced
 from cot.planner.follow_up import understand
 from cot.planner.names import find_own
 from cot.planner.own import follow_own
@@ -33,7 +34,7 @@ from cot.planner.vote import vote
 from cot.planner.wording import Wording
 from cot.question import Earlier, Question
 from cot.step import FinalAnswer, Step, StopReason
-from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
+from cot.trace.event import Measured, RunFinished, RunStarted
 from cot.trace.record import Recorder
 
 Strategy = Callable[[Chain], Awaitable[Conclusion]]
@@ -112,6 +113,7 @@ async def run(
     if recorder:
         how = {**chain.wording.recordable, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
         said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
+        said |= {"examples": as_text(question.examples)} if question.examples else {}
         _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how, **said})
     if note:
         chain.note(note)
@@ -175,7 +177,7 @@ def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, 
 def _record_start(
     recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, settings: dict[str, Any]
 ) -> None:
-    for image in question.images:
+    for image in (*question.images, *(image for example in question.examples for image in example.images)):
         recorder.add_image(image)
     info = dataclasses.asdict(engine.info)
     loading = {f"load: {name}": seconds for name, seconds in info.pop("load_seconds").items()}
@@ -184,16 +186,7 @@ def _record_start(
         RunStarted(
             question=storable(question.text),
             choices=tuple(storable(choice) for choice in question.choices),
-            images=tuple(
-                TracedImage(
-                    source=storable(image.source),
-                    sha256=image.sha256,
-                    width=image.pixels.width,
-                    height=image.pixels.height,
-                    notes=image.notes,
-                )
-                for image in question.images
-            ),
+            images=tuple(traced(image) for image in question.images),
             strategy=strategy,
             seed=seed,
             settings=settings,

@@ -89,6 +89,7 @@ async def _draw(chain: Chain, n: int, *, seed: int) -> list[Asked[Value]]:
         n=n,
         sampling=Sampling(temperature=chain.tuning.temperature, seed=seed),
         constraint=constraint_whole(chain),
+        with_examples=True,
         question=chain.question.text,
         choices=chain.question.choices,
     )

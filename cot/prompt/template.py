@@ -6,7 +6,7 @@ kinds and outputs beyond `MAX_RENDERED_CHARACTERS` are errors. It asks no model 
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ class Shot:
 
     before: str
     text: str
-    image: LoadedImage | None
+    images: tuple[LoadedImage, ...]
     output: str
 
 
@@ -59,6 +59,11 @@ class Rendered:
         """The whole prompt for people; only the text where there are no examples and nothing before the images."""
         return _transcript(self.before, self.text, self.examples)
 
+    def behind(self, shots: Sequence[Shot]) -> "Rendered":
+        """The same prompt with more examples, which come behind its own."""
+        examples = (*self.examples, *shots)
+        return dataclasses.replace(self, examples=examples, sha256=_digest(self.before, self.text, examples))
+
 
 @dataclass(frozen=True)
 class Template:
@@ -75,8 +80,13 @@ class Template:
         """Fill the template in. Raises PromptError for missing, unknown or wrong inputs, or a failing template."""
         before, text = self.fill(inputs)
         matter = self.matter
-        digest = hashlib.sha256(_transcript(before, text, self.shots).encode("utf-8", "surrogatepass")).hexdigest()
+        digest = _digest(before, text, self.shots)
         return Rendered(text, matter.name, self.sha256, digest, matter.max_tokens, before, matter.stop, self.shots)
+
+    def shot(self, inputs: dict[str, Any], images: tuple[LoadedImage, ...], output: str) -> Shot:
+        """An example in the words of this template. Raises PromptError."""
+        before, text = self.fill(inputs)
+        return Shot(before, text, images, output)
 
     def fill(self, inputs: dict[str, Any]) -> tuple[str, str]:
         """The text before the images and the text behind them. Raises PromptError."""
@@ -147,7 +157,7 @@ def parse_template(
     template = Template(matter, "", body, language, path)
     shots = tuple(_shot(template, index, open_image or _no_images) for index in range(len(matter.examples)))
     for shot in shots:
-        digest.update(b"\0" + shot.image.sha256.encode() if shot.image else b"")
+        digest.update(b"".join(b"\0" + image.sha256.encode() for image in shot.images))
     return dataclasses.replace(template, sha256=digest.hexdigest(), shots=shots)
 
 
@@ -172,10 +182,13 @@ def _without_question(name: str, empty: str) -> PromptError:
 def _shot(template: Template, index: int, open_image: OpenImage) -> Shot:
     example = template.matter.examples[index]
     try:
-        before, text = template.fill(example.inputs)
-        return Shot(before, text, open_image(example.image) if example.image else None, example.output)
+        return template.shot(example.inputs, (open_image(example.image),) if example.image else (), example.output)
     except CotError as error:
         raise PromptError(f"{template.matter.name}: example {index + 1}: {error}") from error
+
+
+def _digest(before: str, text: str, examples: tuple[Shot, ...]) -> str:
+    return hashlib.sha256(_transcript(before, text, examples).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _transcript(before: str, text: str, examples: tuple[Shot, ...]) -> str:
@@ -183,8 +196,8 @@ def _transcript(before: str, text: str, examples: tuple[Shot, ...]) -> str:
         return text
     turns = []
     for shot in examples:
-        image = f"[image {shot.image.sha256[:8]}]" if shot.image else ""
-        turns.append("user: " + "\n".join(filter(None, (shot.before, image, shot.text))))
+        images = (f"[image {image.sha256[:8]}]" for image in shot.images)
+        turns.append("user: " + "\n".join(filter(None, (shot.before, *images, shot.text))))
         turns.append(f"assistant: {shot.output}")
     turns.append("user: " + "\n".join(filter(None, (before, "[images]", text))))
     return "\n".join(turns)

@@ -33,6 +33,7 @@ def lm_eval_results(report: Report) -> dict[str, Any]:
             counts[task] = {"original": detail.part.n, "effective": scored}
     versions = {task.name: task.version for task in definition.tasks if task.name in results}
     limits = {one.limit for one in definition.tasks}
+    shots = {task.name: task.shots for task in definition.tasks if task.name in results}
     return {
         "results": results,
         "group_subtasks": {task: [] for task in results},
@@ -40,14 +41,14 @@ def lm_eval_results(report: Report) -> dict[str, Any]:
             task: {
                 "task": task,
                 "output_type": "generate_until",
-                "num_fewshot": 0,
+                "num_fewshot": shots.get(task, 0),
                 "metric_list": [{"metric": metrics[task], "aggregation": "mean", "higher_is_better": True}],
                 "metadata": {"version": versions.get(task)},
             }
             for task in results
         },
         "versions": versions,
-        "n-shot": dict.fromkeys(results, 0),
+        "n-shot": {task: shots.get(task, 0) for task in results},
         "higher_is_better": {task: {metrics[task]: True} for task in results},
         "n-samples": counts,
         "config": {

@@ -32,6 +32,22 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class ShotSource(_Frozen):
+    """Where solved examples come from; what is not said here is as the task has it. Never the rows that are asked."""
+
+    data: DataSpec | None = None
+    """Where the rows come from."""
+    only: Expression | None = None
+    """Rows for which it is false are left out."""
+    question: Expression | None = None
+    answers: Expression | None = None
+    images: Expression | None = None
+    choices: Expression | None = None
+    id: Expression | None = None
+    group: Expression | None = None
+    """Of rows that say them in another way."""
+
+
 class Task(_Frozen):
     """What is asked of which data, and how answers are scored. Never holds a score."""
 
@@ -71,6 +87,8 @@ class Task(_Frozen):
     """Kind of the ground truth, where the metric reads it: text (the default), integer, float or list."""
     precision: Expression | None = None
     """Decimal places of the ground truth, where the metric reads them."""
+    shots: ShotSource | None = None
+    """Where the examples of `--shots` come from."""
 
 
 def task_names() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from cot.dataset.spec import images_folder
 from cot.errors import CotError, DataError, TaskError, reason
 from cot.metric import JUDGE, METRICS, VERDICT_TEMPLATE, Metric, Target, find_metric
 from cot.prompt.sandbox import compile_expression
-from cot.task.file import Task, find_task, read_task
+from cot.task.file import ShotSource, Task, find_task, read_task
 from cot.task.sample import (
     ImageRules,
     Sample,
@@ -43,7 +43,10 @@ class Survey:
 
 @dataclass(frozen=True)
 class LoadedTask:
-    """A task with all that it needs. folder: what the paths of its data are relative to. sha256: of its file."""
+    """A task with all that it needs. folder: what the paths of its data are relative to. sha256: of its file.
+
+    shots: the same task over the rows that examples come from; None if it names none.
+    """
 
     task: Task
     path: Path
@@ -52,6 +55,7 @@ class LoadedTask:
     metric: Metric
     expressions: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     loaders: Mapping[str, Loader]
+    shots: "LoadedTask | None" = None
 
     @property
     def judge_template(self) -> str | None:
@@ -135,6 +139,16 @@ def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str,
     """
     path = find_task(reference)
     task, sha256 = read_task(path)
+    folder = data or path.resolve().parent
+    if data and (data / task.name).is_dir():
+        folder = data / task.name
+    loaded = _loaded(task, path, sha256, folder, loaders)
+    if (examples := _task_of_examples(task, path)) is None:
+        return loaded
+    return dataclasses.replace(loaded, shots=_loaded(examples, path, sha256, folder, loaders))
+
+
+def _loaded(task: Task, path: Path, sha256: str, folder: Path, loaders: Mapping[str, Loader]) -> LoadedTask:
     if task.data.loader not in loaders:
         raise TaskError(f"unknown loader {task.data.loader!r} in {path}; known: {', '.join(loaders)}")
     if task.metric.name not in METRICS:
@@ -144,10 +158,22 @@ def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str,
     except CotError as error:
         raise TaskError(f"{path}: {error}") from error
     expressions = {name: _compiled(name, text, path) for name in EXPRESSIONS if (text := getattr(task, name))}
-    folder = data or path.resolve().parent
-    if data and (data / task.name).is_dir():
-        folder = data / task.name
     return LoadedTask(task, path, sha256, folder, metric, expressions, loaders)
+
+
+def _task_of_examples(task: Task, path: Path) -> Task | None:
+    """The task over the rows that examples come from; None if it names none. Raises TaskError for its own rows."""
+    source = task.shots
+    if source is None:
+        return None
+    said = {name: value for name in ShotSource.model_fields if (value := getattr(source, name)) is not None}
+    examples = task.model_copy(update={"shots": None, "category": None, "facts": None, **said})
+    if (examples.data, examples.only) == (task.data, task.only):
+        raise TaskError(
+            f"{path}: shots are the rows that are asked; expected others: a split or a file under `data`, or another"
+            " `only`"
+        )
+    return examples
 
 
 def _compiled(name: str, text: str, path: Path) -> Callable[[Mapping[str, Any]], Any]:

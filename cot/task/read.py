@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -49,8 +49,9 @@ def _first(error: ValidationError | RecursionError, model: type[BaseModel]) -> s
 def _known(place: tuple[Any, ...], model: type[BaseModel]) -> tuple[str, ...]:
     """The fields that are known at a place."""
     for name in place:
-        inner = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        said = model.model_fields[name].annotation if name in model.model_fields else None
+        kinds = [kind for kind in (said, *get_args(said)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not kinds:
             break
-        model = inner
+        model = kinds[0]
     return tuple(model.model_fields)

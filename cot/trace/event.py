@@ -51,6 +51,16 @@ class TracedImage(_Frozen):
     """What was done to it on opening."""
 
 
+class TracedExample(_Frozen):
+    """A solved question that was shown before the one that was asked. The setting `examples` is a list of them as JSON;
+    the pixels of their images lie where those of the question do."""
+
+    question: str
+    choices: tuple[str, ...] = ()
+    images: tuple[TracedImage, ...]
+    answer: str
+
+
 class _Event(_Frozen):
     seq: int = 0
     """Number of the line, from 0."""
@@ -68,7 +78,8 @@ class RunStarted(_Event):
     strategy: str
     seed: int
     settings: dict[str, Value] = {}
-    """All settings by name, and the budget; `earlier`: what was said before a follow-up, as JSON."""
+    """All settings by name, and the budget; `earlier`: what was said before a follow-up, and `examples`: what was
+    shown before the question, as JSON."""
     engine: dict[str, Value] = {}
     """Model, revision, number format, quantisation, device and context length."""
     versions: dict[str, str] = {}

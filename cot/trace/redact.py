@@ -22,7 +22,10 @@ REDACTED: Final = "[redacted]"
 """What stands in place of text and values."""
 
 _PRIVATE_SETTINGS: Final = ("trace_dir",)
-_SAID_SETTINGS: Final = ("system", "earlier")
+_SAID_SETTINGS: Final[dict[What, tuple[str, ...]]] = {
+    "prompts": ("system", "earlier", "examples"), "images": ("examples",),
+}  # fmt: skip
+"""Settings that hold what is to be left out."""
 
 
 def redact(trace: Trace, what: frozenset[What]) -> Trace:
@@ -50,11 +53,11 @@ def _event(event: Event, kinds: frozenset[What]) -> Event:
 
 def _started(event: RunStarted, kinds: frozenset[What]) -> RunStarted:
     settings = {name: value for name, value in event.settings.items() if name not in _PRIVATE_SETTINGS}
+    said = {name for kind in kinds for name in _SAID_SETTINGS.get(kind, ())}
+    settings |= {name: REDACTED for name in said if settings.get(name)}
     update: dict[str, Any] = {"settings": settings}
     if "prompts" in kinds:
-        hidden_settings = {name: REDACTED for name in _SAID_SETTINGS if settings.get(name)}
         update |= {"question": REDACTED, "choices": (REDACTED,) * len(event.choices)}
-        update["settings"] = settings | hidden_settings
     if "images" in kinds:
         hidden = {"source": REDACTED, "sha256": "", "notes": ()}
         update["images"] = tuple(image.model_copy(update=hidden) for image in event.images)

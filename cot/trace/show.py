@@ -107,7 +107,9 @@ def _add_start(tree: Tree, event: RunStarted) -> None:
         node.add(Text(f"image: {_line(image.source)}  {size}  sha256 {_line(image.sha256)[:16]}…"))
     named = {"strategy": event.strategy, "seed": event.seed, **event.engine}
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in named.items() if value not in (None, "")))))
-    node.add(Text(_line(", ".join(f"{name} {value}" for name, value in event.settings.items())), "dim"))
+    # Examples are long, and stand in the prompts.
+    settings = {**event.settings, **({"examples": "in the prompts"} if event.settings.get("examples") else {})}
+    node.add(Text(_line(", ".join(f"{name} {value}" for name, value in settings.items())), "dim"))
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in event.versions.items())), "dim"))
     if event.measured.started_at:
         node.add(Text(_line(event.measured.started_at), "dim"))

@@ -35,6 +35,10 @@ CALIBRATION: Final = "calibration"
 CALIBRATED: Final = ("scenes", "shapes", "charts")
 
 
+EXAMPLES: Final = "examples/"
+"""Before a part: the split of solved examples to show before questions of it."""
+
+
 def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
     """Samples without end, each with what its questions share: `scenes/0`."""
     number = 0
@@ -52,19 +56,27 @@ def calibration_samples() -> Iterator[tuple[str, Sample]]:
             yield f"{CALIBRATION}/{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH)
 
 
+def example_samples(part: str) -> Iterator[tuple[str, Sample]]:
+    """Samples without end, of seeds that nothing else uses, in the wordings of training: `examples/scenes/0`."""
+    for number in itertools.count():
+        name = f"{EXAMPLES}{part}/{number}"
+        yield name, GENERATORS[part](random.Random(name), questions=QUESTIONS_EACH)
+
+
 def held_out_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
-    """A loader: the part is `split`, and `n` says how many questions there are.
+    """A loader: the part is `split`, `examples/` before it for its examples, and `n` says how many questions there are.
 
     Fields: `image` (the bytes of a PNG file), `image_id`, `number` (from 1), `question`, `answer`, `family`, `facts`.
     Raises DataError for an unknown part, and without `n`.
     """
-    part = spec.split or ""
-    if part not in (*GENERATORS, CALIBRATION):
-        known = ", ".join((*GENERATORS, CALIBRATION))
-        raise DataError(f"unknown split {spec.split!r} of generated data; known: {known}")
+    known: dict[str, Callable[[], Iterator[tuple[str, Sample]]]] = {CALIBRATION: calibration_samples}
+    for part in GENERATORS:
+        known |= {part: partial(held_out_samples, part), EXAMPLES + part: partial(example_samples, part)}
+    if spec.split not in known:
+        raise DataError(f"unknown split {spec.split!r} of generated data; known: {', '.join(known)}")
     if spec.n is None:
         raise DataError("generated data has no end; expected n, the number of questions")
-    for image_id, sample in calibration_samples() if part == CALIBRATION else held_out_samples(part):
+    for image_id, sample in known[spec.split]():
         buffer = io.BytesIO()
         sample.image.save(buffer, "PNG")
         for number, qa in enumerate(sample.qas, 1):

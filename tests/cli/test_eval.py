@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import zlib
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,11 @@ def guide(root, tmp_path):
         path.write_text("".join(line[4:] + "\n" for line in block.rstrip("\n").split("\n")))
         if path.suffix == ".csv":
             for row in csv.DictReader(path.read_text().splitlines()):
-                Image.new("RGB", (8, 6), "red").save(path.parent / row["image"])
+                colour = zlib.crc32(row["image"].encode()).to_bytes(4)[:3]
+                Image.new("RGB", (8, 6), tuple(colour)).save(path.parent / row["image"])
+    for name, block in re.findall(r"to\sthe\send\sof\s`([\w/.-]+)`:\n\n((?:    .*\n|\n)+)", text):
+        with (tmp_path / name).open("a") as file:
+            file.writelines(line[4:] + "\n" for line in block.rstrip("\n").split("\n"))
     for kind in ("cat", "dog"):
         (tmp_path / "animals" / kind).mkdir(parents=True)
         Image.new("RGB", (8, 6), "red").save(tmp_path / "animals" / kind / "1.png")
@@ -51,7 +56,7 @@ def guide(root, tmp_path):
 
 
 def test_every_command_of_the_guide_runs(run, guide):
-    assert len(guide) == 4
+    assert len(guide) == 5
     for command in guide:
         code, out, err = run(*command)
         assert code == 0, err

@@ -106,9 +106,9 @@ def test_examples_are_turns_with_images(prompts):
     Image.new("RGB", (4, 3), "red").save(path)
     template = prompts.read("a/b")
     (shot,) = template.render(question="q").examples
-    assert (shot.text, shot.output, shot.image.width) == ("colour", "red", 4)
+    assert (shot.text, shot.output, shot.images[0].width) == ("colour", "red", 4)
     assert template.render(question="q").transcript == (
-        f"user: [image {shot.image.sha256[:8]}]\ncolour\nassistant: red\nuser: [images]\nq"
+        f"user: [image {shot.images[0].sha256[:8]}]\ncolour\nassistant: red\nuser: [images]\nq"
     )
     Image.new("RGB", (4, 3), "blue").save(path)
     assert prompts.read("a/b").sha256 != template.sha256

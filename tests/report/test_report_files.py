@@ -5,13 +5,14 @@ import io
 import json
 
 import pytest
-from eval_runs import result, results, write_run
+from eval_runs import DIGEST, result, results, write_run
 from html_pages import HOSTILE
 
 import cot.cli
 from cot.compare import choose
 from cot.compare.stored import choose_all
 from cot.errors import UsageError
+from cot.evaluate.definition import TaskIdentity
 from cot.report import collect, lm_eval_results, markdown, write_csv
 
 
@@ -69,6 +70,9 @@ def test_lm_eval_results(tmp_path):
     assert found["date"] == 1769860800.0
     single = lm_eval_results(report_of(write_run(tmp_path / "b", results("c"))))
     assert single["results"]["mine"]["exact_stderr,direct"] == "N/A"
+    task = TaskIdentity(name="mine", version=1, sha256=DIGEST, data_sha256=DIGEST, n=1, shots=4)
+    few = lm_eval_results(report_of(write_run(tmp_path / "c", results("c"), tasks=[task])))
+    assert (few["n-shot"], few["configs"]["mine"]["num_fewshot"]) == ({"mine": 4}, 4)
     with pytest.raises(UsageError, match="the format has one model a file"):
         lm_eval_results(report_of(tmp_path / "a:cot", tmp_path / "b"))
 
