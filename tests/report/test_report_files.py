@@ -87,6 +87,16 @@ def test_the_command_writes_all_of_them(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
+    ("option", "words"), [("--md", "66.7%"), ("--lm-eval", '"exact,direct": 0.666'), ("--csv", ",yes,")]
+)
+def test_each_file_can_be_had_alone(tmp_path, monkeypatch, capfd, option, words):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "a", results("ccw"))
+    assert cot.cli.main(["report", "a", option, "-"]) == 0
+    assert words in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("options", "code", "message"),
     [
         ([], 2, "got nothing to write; expected --html FILE"),
