@@ -47,7 +47,7 @@ def test_a_row_becomes_a_sample(write, tmp_path):
     [
         ("metric: exact", "metric: acc", r"unknown metric 'acc' in .*task.yaml; known: anls, choice"),
         ("metric: exact", "metric: {name: exact, options: {x: y}}", "task.yaml: unknown option 'x'"),
-        ("loader: jsonl", "loader: parquet", r"unknown loader 'parquet' in .*; known: jsonl, json, json-map, csv"),
+        ("loader: jsonl", "loader: excel", r"unknown loader 'excel' in .*; known: jsonl, json, json-map, csv"),
         ("version: 1", "", "the field 'version' is missing"),
         ("version: 1", "version: 1\nscore: 3", "unknown field 'score'; known: name, version"),
         ("question: question", "question: question(1)", "no expression: call is not allowed"),

@@ -21,7 +21,8 @@ class DataSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     loader: Name
-    """`jsonl`, `json`, `json-map`, `csv`, `tsv`, `folder`, `vqav2`, `mme`, `vlmeval`, `easy-vqa` or `generated`."""
+    """`jsonl`, `json`, `json-map`, `csv`, `tsv`, `parquet`, `folder`, `vqav2`, `mme`, `vlmeval`, `easy-vqa` or
+    `generated`."""
     path: Name | None = None
     """The data file or folder."""
     split: Name | None = None
