@@ -13,13 +13,14 @@ BATCH_ROWS: Final = 64
 _BUFFER_BYTES: Final = 1 << 20
 
 
-def pyarrow_parquet() -> Any:
-    """The module `pyarrow.parquet`. Raises DataError where pyarrow is not installed."""
+def load_pyarrow() -> Any:
+    """The package pyarrow, with its `parquet`. Raises DataError where it is not installed."""
     try:
+        import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise DataError("Parquet needs the package pyarrow: pip install 'pyarrow>=17'") from error
-    return pyarrow.parquet
+    return pyarrow
 
 
 def parquet(spec: DataSpec, folder: Path) -> Iterator[Row]:
@@ -28,7 +29,7 @@ def parquet(spec: DataSpec, folder: Path) -> Iterator[Row]:
     Cells are what Python has for them: text, numbers, lists, and `{"bytes": …, "path": …}` where Hugging Face keeps an
     image, so that a task says `images: image.bytes`. Raises DataError for a file that is none or is cut short.
     """
-    library = pyarrow_parquet()
+    library = load_pyarrow().parquet
     path = data_path(spec, folder)
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):

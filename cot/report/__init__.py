@@ -8,5 +8,6 @@ from cot.report.csv_file import write_csv
 from cot.report.lm_eval import lm_eval_results
 from cot.report.markdown import markdown
 from cot.report.page import report_page
+from cot.report.parquet_file import write_parquet
 
-__all__ = ["Report", "collect", "lm_eval_results", "markdown", "report_page", "write_csv"]
+__all__ = ["Report", "collect", "lm_eval_results", "markdown", "report_page", "write_csv", "write_parquet"]
