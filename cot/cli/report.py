@@ -13,6 +13,7 @@ from cot.errors import UsageError
 
 if TYPE_CHECKING:
     from cot.compare import Chosen
+    from cot.report import DataImages
 
 
 def report_runs(
@@ -31,6 +32,9 @@ def report_runs(
     samples: Annotated[
         int, typer.Option(min=0, help="Samples on the page at most; of more, so many are drawn.")
     ] = 10_000,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Small images on the page, from traces or the tasks' data.")
+    ] = True,
 ) -> None:
     """Report runs: scores with intervals, paired differences, plots, and the samples themselves."""
     from cot.compare.stored import choose_all
@@ -50,11 +54,21 @@ def report_runs(
         if md is not None:
             write(markdown(report), md)
         if html is not None:
-            write(report_page(report), html)
+            write(report_page(report, images=images, data=_data_images() if images else None), html)
     if csv is not None:
         _write_csv(chosen, csv)
     if parquet is not None:
         _write_parquet(chosen, parquet)
+
+
+def _data_images() -> "DataImages":
+    from cot.cli.eval import loaders
+    from cot.config import load_settings
+    from cot.report import DataImages
+    from cot.trace.plain import plain
+
+    limits = load_settings({})[0].image_limits
+    return DataImages(loaders(), limits, lambda text: typer.echo(plain(text, one_line=True), err=True))
 
 
 def _write_csv(chosen: "list[Chosen]", out: Path) -> None:

@@ -50,12 +50,23 @@ class JudgeIdentity(_Frozen):
     """Name -> SHA-256."""
 
 
+class TaskPlace(_Frozen):
+    """Where a task was found, so that a report finds its images again."""
+
+    task: str
+    """Path of its file, or the name of one that ships."""
+    folder: str
+    """What the paths of its data are relative to."""
+
+
 class MadeWith(_Frozen):
     """What is told, and may differ when a run goes on."""
 
     started_at: str
     device: str
     versions: dict[str, str] = {}
+    data: dict[str, TaskPlace] = {}
+    """By task."""
 
 
 class Definition(_Frozen):
@@ -99,9 +110,9 @@ class Definition(_Frozen):
 def define(
     tasks: Sequence[TaskIdentity], info: EngineInfo, *, started_at: str, strategies: Sequence[str], language: str,
     seed: int, shuffle: bool, ablation: Ablation | None, settings: dict[str, float | int | str],
-    judge: JudgeIdentity | None = None,
+    judge: JudgeIdentity | None = None, data: dict[str, TaskPlace] | None = None,
 ) -> Definition:  # fmt: skip
-    """The definition of a run that starts now. started_at: UTC, ISO 8601."""
+    """The definition of a run that starts now. started_at: UTC, ISO 8601. data: where each task was found."""
     return Definition(
         cot=cot.__version__,
         tasks=tuple(tasks),
@@ -117,7 +128,7 @@ def define(
         settings=settings,
         templates=template_hashes(language, strategies),
         judge=judge,
-        made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions)),
+        made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions), data=data or {}),
     )
 
 

@@ -61,7 +61,7 @@ def test_pictures_are_bounded(report, monkeypatch):
     monkeypatch.setattr("cot.report.sample_view.MAX_PICTURE_BYTES", 10)
     found = assert_safe(report_page(report))
     assert page_data(found)["pictures"] == []
-    assert "later samples have no image" in found.texts["p"]
+    assert "not every sample has its image here" in found.texts["p"]
 
 
 @pytest.mark.parametrize("damage", ["trace", "image", "outside"])
