@@ -148,6 +148,8 @@ def test_tasks_that_ship_load_and_are_short(root):
 def test_an_unknown_name_and_a_missing_file():
     with pytest.raises(TaskError, match="unknown task 'popes', did you mean 'pope'?"):
         load_task("popes")
+    with pytest.raises(TaskError, match=r"~nobody-is-called-this/a.yaml cannot be read: .*home"):
+        load_task("~nobody-is-called-this/a.yaml")
     with pytest.raises(TaskError, match=r"no.yaml is no file"):
         load_task("no.yaml")
 

@@ -4,9 +4,9 @@ In: tasks, what answers, and the settings. Out: a `Definition`, and in what two 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 import cot
 from cot.engine.base import EngineInfo
@@ -21,7 +21,7 @@ _SHOWN = 3
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TaskIdentity(_Frozen):
@@ -79,7 +79,7 @@ class Definition(_Frozen):
     revision: str | None
     dtype: str
     quantization: str
-    strategies: tuple[str, ...]
+    strategies: Annotated[tuple[str, ...], Field(min_length=1)]
     language: str
     seed: int
     shuffle: bool
