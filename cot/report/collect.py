@@ -123,9 +123,13 @@ def _compared(chosen: Sequence[Chosen]) -> tuple[tuple[Comparison, ...], list[st
 
 
 def _state(chosen: Sequence[Chosen]) -> list[str]:
-    runs = {one.run.path: one.run for one in chosen}
-    return [
-        f"{path} is {run.state}: it has {run.done} of {run.total} results"
-        for path, run in runs.items()
-        if run.state != "finished"
-    ]
+    notes = []
+    for path, run in {one.run.path: one.run for one in chosen}.items():
+        if run.state != "finished":
+            notes.append(f"{path} is {run.state}: it has {run.done} of {run.total} results")
+        if ablation := run.definition.ablation:
+            notes.append(
+                f"{path} is a control, made with --ablate {ablation}: images that are from the data and not from its"
+                " traces are not as the model saw them"
+            )
+    return notes

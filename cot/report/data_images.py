@@ -37,12 +37,12 @@ class DataImages:
 
         runs: of this task; where the data of one is gone, the next one's is looked at.
         """
-        self.say(f"looking for the images of {len(wanted)} samples of {task} in its data; --no-images leaves them out")
         missing = dict(wanted)
         problem = ""
         for run in {run.path: run for run in runs}.values():
             try:
                 loaded = self._load(task, run)
+                self.say(f"looking for {len(missing)} images of {task} in its data; --no-images leaves them out")
                 for sample in loaded.samples():
                     result = missing.get(sample.id)
                     if result and _same(sample, result):

@@ -4,7 +4,9 @@ In: a `Report`. Out: the text of a page, made harmless by `cot.trace.safe_page`.
 script; the list of samples is data that the page's one script shows, as text, a page at a time.
 """
 
+from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,8 @@ from cot.trace.safe_page import PAGES, asset, page_environment, render
 
 _FOLDER: Final = Path(__file__).resolve().parent / "pages"
 _TEXT_CHARACTERS: Final = 2000
+_MAX_TEXTS: Final = 64
+"""Choices or ground truths of a sample that are shown."""
 
 
 def report_page(report: Report, *, images: bool = True, data: DataImages | None = None) -> str:
@@ -95,12 +99,12 @@ def _row(row: Row, report: Report, pictures: Pictures | None) -> dict[str, Any]:
         )
     first = row.first
     return {
-        "task": first.task,
-        "id": first.id,
-        "category": first.category,
+        "task": _cut(first.task),
+        "id": _cut(first.id),
+        "category": _cut(first.category),
         "question": _cut(first.question),
-        "choices": [_cut(choice) for choice in first.choices],
-        "targets": [_cut(target) for target in dict.fromkeys(first.targets)],
+        "choices": _some(first.choices),
+        "targets": _some(dict.fromkeys(first.targets)),
         "picture": picture,
         "answers": answers,
     }
@@ -108,6 +112,11 @@ def _row(row: Row, report: Report, pictures: Pictures | None) -> dict[str, Any]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
+
+
+def _some(texts: Iterable[str]) -> list[str]:
+    found = [_cut(text) for text in islice(texts, _MAX_TEXTS + 1)]
+    return found if len(found) <= _MAX_TEXTS else [*found[:-1], "…"]
 
 
 def _harmless(value: Any) -> Any:

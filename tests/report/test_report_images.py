@@ -89,7 +89,7 @@ def test_each_image_of_the_data_is_there_once(evaluated, page, capfd):
     assert colours(listed) == ["red", "red", "green", "green", "blue", "blue"]
     assert len(listed["pictures"]) == 3
     assert "no images of" not in problems(found)
-    assert "looking for the images of 6 samples of mine in its data; --no-images" in capfd.readouterr().err
+    assert "looking for 6 images of mine in its data; --no-images" in capfd.readouterr().err
 
 
 def test_images_that_are_bytes_are_found_too(evaluated, page, data):

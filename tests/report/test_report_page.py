@@ -91,6 +91,18 @@ def test_hostile_text_stays_text(tmp_path):
     assert row["question"] == row["answers"][0]["answer"] == shown
 
 
+def test_long_texts_and_lists_are_cut(tmp_path):
+    long = "x" * 100_000
+    made = [
+        result(0, id=long, question=long, category=long, answer=long, targets=tuple(map(str, range(500)))),
+        result(1),
+    ]
+    page = report_page(collect([choose(str(write_run(tmp_path / "a", made)))]))
+    assert len(page) < 60_000
+    (row, _) = page_data(assert_safe(page))["rows"]
+    assert (len(row["targets"]), row["targets"][-1], len(row["id"])) == (65, "…", 2001)
+
+
 def test_of_many_samples_the_same_are_drawn_in_all_runs(tmp_path):
     runs = [write_run(tmp_path / name, results("cw" * 500)[::step]) for name, step in (("a", 1), ("b", -1))]
     report = collect([choose(str(run)) for run in runs], max_samples=20)
