@@ -1,5 +1,6 @@
 """Pairs, flips and their statistics; what a list of runs says; what is refused."""
 
+import json
 import math
 
 import pytest
@@ -131,6 +132,48 @@ def test_no_run_and_a_damaged_one_are_one_clear_error(tmp_path):
         choose(str(run))
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"score": math.nan}, "score: Input should be a finite number"),
+        ({"score": 5.0}, "score: Input should be less than or equal to 1"),
+        ({"score": None}, "got a score of None for an answer that is correct"),
+        ({"status": "errored"}, "got a score of 1.0 for an answer that is errored"),
+        ({"confidence": -0.5}, "confidence: Input should be greater"),
+        ({"usage": {"prompt_tokens": 10**30}}, "usage.prompt_tokens: "),
+        ({"usage": {"prompt_tokens": -1}}, "usage.prompt_tokens: "),
+        ({"usage": {str(number): 1 for number in range(200)}}, "usage: "),
+        ({"seconds": 1e300}, "seconds: "),
+        ({"question": "\ud800"}, "Invalid JSON"),
+    ],
+)
+def test_a_result_that_cannot_be_is_refused_with_its_place(tmp_path, fields, message):
+    run = open_run(write_run(tmp_path / "a", results("c")))
+    line = json.loads((run.path / "samples.jsonl").read_text())
+    with (run.path / "samples.jsonl").open("a") as file:
+        file.write(json.dumps({**line, "id": "1", **fields}) + "\n")
+    with pytest.raises(DataError, match=f"samples.jsonl, line 2: no result of a sample .*{message}"):
+        detail(run)
+
+
+def test_a_result_that_is_there_twice_or_too_long_is_refused(tmp_path, monkeypatch):
+    run = open_run(write_run(tmp_path / "a", [*results("cw"), result(0)]))
+    with pytest.raises(DataError, match="has mine direct '0' twice; expected each sample once"):
+        detail(run)
+    monkeypatch.setattr("cot.evaluate.samples.MAX_LINE_BYTES", 100)
+    with pytest.raises(DataError, match="line 1: longer than 100 bytes"):
+        detail(run)
+
+
+def test_a_run_that_changes_while_it_is_read_is_refused(tmp_path):
+    run = open_run(write_run(tmp_path / "a", results("cw")))
+    places = [place for place, _ in run.located()]
+    assert [one.id for one in run.at(reversed(places))] == ["1", "0"]
+    (run.path / "samples.jsonl").write_bytes(b"{}\n")
+    with pytest.raises(DataError, match="a changed while it was read"):
+        run.at(places)
+
+
 def test_a_torn_last_line_is_left_out(tmp_path):
     run = open_run(write_run(tmp_path / "a", results("ccw"), finished=False))
     file = run.path / "samples.jsonl"
@@ -159,6 +202,26 @@ def test_runs_are_listed_with_state_and_score_newest_first(tmp_path):
     assert find_runs(tmp_path, model="large") == []
     (tmp_path / "old" / "samples.jsonl").write_text("{}\n")
     assert find_runs(tmp_path)[1].look().state == "unreadable"
+
+
+def test_linked_runs_are_listed_and_links_to_elsewhere_are_not_followed(tmp_path):
+    write_run(tmp_path / "other" / "one", results("cw"))
+    runs = tmp_path / "runs"
+    write_run(runs / "two", results("cw"))
+    (runs / "linked").symlink_to("../other/one")
+    (runs / "elsewhere").symlink_to("../other")
+    (runs / "around").symlink_to("around")
+    (runs / "up").symlink_to("..")
+    assert sorted(run.path.name for run in find_runs(runs)) == ["linked", "two"]
+
+
+def test_a_summary_that_cannot_be_is_not_believed(tmp_path):
+    run = write_run(tmp_path / "a", results("cw"))
+    summary = json.loads((run / "summary.json").read_text())
+    for score in (math.nan, 7.0):
+        summary["parts"][0]["score"] = score
+        (run / "summary.json").write_text(json.dumps(summary))
+        assert find_runs(tmp_path)[0].look().parts[0].score == 0.5
 
 
 def test_a_summary_of_other_results_is_not_believed(tmp_path):

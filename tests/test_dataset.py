@@ -53,6 +53,8 @@ def test_a_bad_table_is_one_line_with_its_place(tmp_path, name, text, message):
 def test_data_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="does not exist; expected the data there; .*--data"):
         rows(tmp_path, loader="jsonl", path="a.jsonl")
+    with pytest.raises(DataError, match="'~nobody-is-called-this/a.jsonl': .*home.*; expected a path"):
+        rows(tmp_path, loader="jsonl", path="~nobody-is-called-this/a.jsonl")
     with pytest.raises(DataError, match="needs a path"):
         rows(tmp_path, loader="jsonl")
     (tmp_path / "a.jsonl").write_bytes(b"\xff\n")

@@ -11,6 +11,7 @@ import time
 import pytest
 from PIL import Image
 
+from cot.compare import choose, compare, detail, find_runs
 from cot.compare.stored import open_run
 from cot.engine import ScriptedEngine
 from cot.errors import ConfigError, DataError, EngineError
@@ -155,11 +156,28 @@ async def test_a_list_of_runs_sees_shares(task, tmp_path):
     await run(task, out, FIRST)
     half = open_run(out)
     assert (half.state, half.done, half.total) == ("interrupted", 21, N)
+    assert find_runs(tmp_path)[0].look().parts[0].n == 21
     with RunFolder(out, SECOND):
         assert open_run(out).state == "running"
     await run(task, out, SECOND)
     whole = open_run(out)
     assert (whole.state, whole.done, len(list(whole.results()))) == ("finished", N, N)
+
+
+async def test_what_shares_have_done_again_is_looked_at_once(task, tmp_path):
+    out = tmp_path / "out"
+    whole, _ = await run(task, out)
+    newer = [dict(result, answer="newer") for result in results(out)[:3]]
+    share_file(out, 0).parent.mkdir()
+    share_file(out, 0).write_text("".join(json.dumps(result) + "\n" for result in newer))
+    stored = open_run(out)
+    assert [result.answer for result in stored.results()].count("newer") == 3
+    assert detail(stored).parts[0].part.n == whole.parts[0].n == N
+    chosen = choose(str(out))
+    (task_pairs,) = compare(chosen, chosen).tasks
+    assert (task_pairs.pairs, task_pairs.only_a) == (N, 0)
+    places = [place for place, _ in stored.located()]
+    assert [result.id for result in stored.at(places)] == [result.id for result in stored.results()]
 
 
 async def test_another_number_of_processes_goes_on(task, tmp_path):

@@ -47,7 +47,7 @@ def test_a_row_becomes_a_sample(write, tmp_path):
     [
         ("metric: exact", "metric: acc", r"unknown metric 'acc' in .*task.yaml; known: anls, choice"),
         ("metric: exact", "metric: {name: exact, options: {x: y}}", "task.yaml: unknown option 'x'"),
-        ("loader: jsonl", "loader: parquet", r"unknown loader 'parquet' in .*; known: jsonl, json, json-map, csv"),
+        ("loader: jsonl", "loader: excel", r"unknown loader 'excel' in .*; known: jsonl, json, json-map, csv"),
         ("version: 1", "", "the field 'version' is missing"),
         ("version: 1", "version: 1\nscore: 3", "unknown field 'score'; known: name, version"),
         ("question: question", "question: question(1)", "no expression: call is not allowed"),
@@ -148,6 +148,8 @@ def test_tasks_that_ship_load_and_are_short(root):
 def test_an_unknown_name_and_a_missing_file():
     with pytest.raises(TaskError, match="unknown task 'popes', did you mean 'pope'?"):
         load_task("popes")
+    with pytest.raises(TaskError, match=r"~nobody-is-called-this/a.yaml cannot be read: .*home"):
+        load_task("~nobody-is-called-this/a.yaml")
     with pytest.raises(TaskError, match=r"no.yaml is no file"):
         load_task("no.yaml")
 

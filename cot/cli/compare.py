@@ -1,5 +1,6 @@
 """`cot compare`: two runs, sample by sample."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +30,7 @@ def compare_runs(
 
     found = compare(choose(a), choose(b), max_flips=flips)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
     else:
         _print(found)
 

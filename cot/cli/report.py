@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cot.cli.trace_options import write
-from cot.errors import DataError, UsageError, reason
+from cot.cli.whole_file import whole_file
+from cot.errors import UsageError
 
 if TYPE_CHECKING:
     from cot.compare import Chosen
+    from cot.report import DataImages
 
 
 def report_runs(
@@ -24,16 +26,26 @@ def report_runs(
         Path | None, typer.Option("--lm-eval", help="Write one run's scores as lm-evaluation-harness has them.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every result as a line of CSV to this file.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write every result as a row of Parquet, in typed columns, to this file.")
+    ] = None,
     samples: Annotated[
         int, typer.Option(min=0, help="Samples on the page at most; of more, so many are drawn.")
     ] = 10_000,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Small images on the page, from traces or the tasks' data.")
+    ] = True,
 ) -> None:
     """Report runs: scores with intervals, paired differences, plots, and the samples themselves."""
     from cot.compare.stored import choose_all
     from cot.report import collect, lm_eval_results, markdown, report_page
 
-    if html is None and md is None and lm_eval is None and csv is None:
-        raise UsageError("got nothing to write; expected --html FILE, --md FILE, --lm-eval FILE or --csv FILE")
+    if all(out is None for out in (html, md, lm_eval, csv, parquet)):
+        raise UsageError(
+            "got nothing to write; expected --html FILE, --md FILE, --lm-eval FILE, --csv FILE or --parquet FILE"
+        )
+    if parquet is not None:
+        _check_parquet(parquet)
     chosen = [one for name in runs for one in choose_all(name)]
     if html is not None or md is not None or lm_eval is not None:
         report = collect(chosen, max_samples=samples if html is not None else 0)
@@ -42,9 +54,21 @@ def report_runs(
         if md is not None:
             write(markdown(report), md)
         if html is not None:
-            write(report_page(report), html)
+            write(report_page(report, images=images, data=_data_images() if images else None), html)
     if csv is not None:
         _write_csv(chosen, csv)
+    if parquet is not None:
+        _write_parquet(chosen, parquet)
+
+
+def _data_images() -> "DataImages":
+    from cot.cli.eval import loaders
+    from cot.config import load_settings
+    from cot.report import DataImages
+    from cot.trace.plain import plain
+
+    limits = load_settings({})[0].image_limits
+    return DataImages(loaders(), limits, lambda text: typer.echo(plain(text, one_line=True), err=True))
 
 
 def _write_csv(chosen: "list[Chosen]", out: Path) -> None:
@@ -53,9 +77,23 @@ def _write_csv(chosen: "list[Chosen]", out: Path) -> None:
     if str(out) == "-":
         write_csv(chosen, sys.stdout)
         return
-    try:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            write_csv(chosen, file)
-    except OSError as error:
-        raise DataError(f"cannot write {out}: {reason(error)}; expected a file that can be written to") from error
+    with whole_file(out) as path, path.open("w", encoding="utf-8", newline="") as file:
+        write_csv(chosen, file)
+    typer.echo(f"wrote {out}", err=True)
+
+
+def _check_parquet(out: Path) -> None:
+    """Say what is missing before any result is read."""
+    from cot.dataset.parquet import load_pyarrow
+
+    if str(out) == "-":
+        raise UsageError("got --parquet -; expected a file: Parquet is no text; for stdout take --csv -")
+    load_pyarrow()
+
+
+def _write_parquet(chosen: "list[Chosen]", out: Path) -> None:
+    from cot.report import write_parquet
+
+    with whole_file(out) as path, path.open("wb") as file:
+        write_parquet(chosen, file)
     typer.echo(f"wrote {out}", err=True)

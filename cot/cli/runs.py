@@ -75,9 +75,10 @@ def _listed(runs: "list[Listed]", task: str) -> "Table":
             if task in ("", part.task):
                 counts = (part.counts.get("unparsed", 0), part.counts.get("errored", 0))
                 score = (part.n, percent(part.score), interval_text(part.interval))
-                add_row(made, *head, part.task, part.strategy, *score, *counts)
+                strategy = f"{part.strategy}, {run.ablation}" if run.ablation else part.strategy
+                add_row(made, *head, part.task, strategy, *score, *counts)
         if not run.parts:
-            add_row(made, *head, ", ".join(run.tasks) or run.problem)
+            add_row(made, *head, run.problem or ", ".join(run.tasks))
     return made
 
 

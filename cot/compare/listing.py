@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cot.compare.stored import State, StoredRun, open_run
 from cot.errors import DataError
+from cot.evaluate.ablation import Ablation
 from cot.evaluate.folder import RUN_FILE
 from cot.evaluate.summary import Part, summarise
 
@@ -35,6 +36,8 @@ class Listed(BaseModel):
     done: int = 0
     """Results that are there, of `total`."""
     total: int = 0
+    ablation: Ablation | None = None
+    """What was taken from the model: then the scores are controls."""
     parts: tuple[Part, ...] = ()
     problem: str = ""
 
@@ -63,6 +66,7 @@ class Found:
             "model": definition.model,
             "tasks": tuple(task.name for task in definition.tasks),
             "strategies": definition.strategies,
+            "ablation": definition.ablation,
         }
         try:
             return Listed(
@@ -109,12 +113,22 @@ def _parts(run: StoredRun) -> tuple[Part, ...]:
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / RUN_FILE).is_file():
-        yield folder
-    elif depth:
-        try:
-            below = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
-        except OSError:
+    """Of a linked folder it is only looked whether it is a run: what is below it may lead anywhere."""
+    try:
+        if (folder / RUN_FILE).is_file():
+            yield folder
             return
-        for path in below:
-            yield from _run_folders(Path(path), depth - 1)
+        entries = os.scandir(folder) if depth else ()
+        below = sorted((entry.path, entry.is_symlink()) for entry in entries if _is_folder(entry))
+    except OSError:
+        return
+    for path, is_link in below:
+        yield from _run_folders(Path(path), 0 if is_link else depth - 1)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself.
+        return False

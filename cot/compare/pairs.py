@@ -19,8 +19,8 @@ from cot.evaluate.result import SampleResult
 class TaskPairs:
     """The pairs of one task. a, b, clusters, categories: a number for each pair that has a score in both runs.
 
-    clusters, categories: numbers of groups and categories, as in `category_names`. worse, better: where the lines of a
-    pair whose score changed begin, two numbers a pair. usage, seconds: sums over all pairs, by run.
+    clusters, categories: numbers of groups and categories, as in `category_names`. worse, better: the places of both
+    results of a pair whose score changed. usage, seconds: sums over all pairs, by run.
     """
 
     a: "array[float]" = field(default_factory=lambda: array("d"))
@@ -54,12 +54,11 @@ class _First:
         self.usage: dict[str, array[int]] = {}
         for start, result in chosen.run.located(chosen.strategy):
             if result.task in tasks:
-                self._add(start, result, chosen)
+                self._add(start, result)
 
-    def _add(self, start: int, result: SampleResult, chosen: Chosen) -> None:
-        key, row = _key(result), len(self.rows)
-        if self.rows.setdefault(key, row) != row:
-            raise _twice(chosen, result)
+    def _add(self, start: int, result: SampleResult) -> None:
+        row = len(self.rows)
+        self.rows[_key(result)] = row
         self.starts.append(start)
         self.asked.append(_asked(result))
         self.seconds.append(result.seconds)
@@ -82,7 +81,7 @@ class _First:
 
 
 def pair(a: Chosen, b: Chosen, names: list[str]) -> dict[str, TaskPairs]:
-    """The pairs of each task. Raises DataError for a result that is there twice, or asks something else in b."""
+    """The pairs of each task. Raises DataError for one that asks something else in b."""
     tasks = {name: TaskPairs() for name in names}
     groups: dict[str, int] = {}
     first = _First(a, tasks)
@@ -91,8 +90,6 @@ def pair(a: Chosen, b: Chosen, names: list[str]) -> dict[str, TaskPairs]:
         if result.task not in tasks:
             continue
         key = _key(result)
-        if key in seen:
-            raise _twice(b, result)
         seen.add(key)
         row = first.rows.get(key)
         if row is None:
@@ -146,10 +143,3 @@ def _asked(result: SampleResult) -> int:
 def _score(result: SampleResult) -> float:
     """An unparsed answer was asked for and counts as 0; not a number if it errored."""
     return math.nan if result.status == "errored" else result.score or 0.0
-
-
-def _twice(chosen: Chosen, result: SampleResult) -> DataError:
-    return DataError(
-        f"{chosen.run.path} has {result.task} {chosen.strategy} {result.id[:60]!r} twice; expected each sample once;"
-        " run it again into another folder"
-    )

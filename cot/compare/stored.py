@@ -11,11 +11,18 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from cot.errors import DataError, UsageError, reason
+from cot.errors import DataError, UsageError, quoted, reason
 from cot.evaluate.definition import Definition
 from cot.evaluate.folder import LOCK_FILE, RUN_FILE, SUMMARY_FILE
 from cot.evaluate.result import SampleResult
-from cot.evaluate.samples import SAMPLES_FILE, SHARES_FOLDER
+from cot.evaluate.samples import (
+    MAX_LINE_BYTES,
+    SAMPLES_FILE,
+    SHARES_FOLDER,
+    first_problem,
+    located_samples,
+    read_line,
+)
 from cot.evaluate.summary import Summary
 from cot.source import shown
 from cot.trace.lock import is_held
@@ -24,6 +31,8 @@ State = Literal["finished", "running", "interrupted"]
 """`running`: a process writes it now."""
 
 _BLOCK: Final = 1 << 20
+_FILE_BYTES: Final = 1 << 48
+"""Of one file at most; a place is a number of the file times this, and where the line begins in it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class StoredRun:
     def done(self) -> int:
         """Results that are there, also those of several processes, not yet put together. Raises DataError if they
         cannot be read."""
-        return sum(map(_lines, (self.path / SAMPLES_FILE, *(self.path / SHARES_FOLDER).glob("*.jsonl"))))
+        return sum(map(_lines, self._files()))
 
     @cached_property
     def summary(self) -> Summary | None:
@@ -75,44 +84,47 @@ class StoredRun:
         return (result for _, result in self.located(strategy))
 
     def located(self, strategy: str | None = None) -> Iterator[tuple[int, SampleResult]]:
-        """The results, each with where its line begins, in bytes. Raises DataError for a line that is no result."""
-        file = self.path / SAMPLES_FILE
-        try:
-            with file.open("rb") as lines:
-                start = 0
-                for number, line in enumerate(lines, 1):
-                    if not line.endswith(b"\n"):
-                        return
-                    try:
-                        result = SampleResult.model_validate_json(line)
-                    except ValidationError as error:
-                        first = error.errors(include_url=False)[0]
-                        raise DataError(
-                            f"{file}, line {number}: no result of a sample that this version of cot reads:"
-                            f" {'.'.join(map(str, first['loc']))}: {first['msg']}; run it again into another folder"
-                        ) from error
+        """The results, each with its place, as `at` takes it.
+
+        Those of several processes that are not put together yet come first, since they are newer; what they have done
+        again is left out. Raises DataError for a line that is no result, or a result that is there twice.
+        """
+        seen: set[int] = set()
+        files = self._files()
+        for number, file in enumerate(files):
+            for start, result in located_samples(file):
+                key = hash((result.task, result.strategy, result.id))
+                if key not in seen:
+                    seen.add(key)
                     if strategy in (None, result.strategy):
-                        yield start, result
-                    start += len(line)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise DataError(f"cannot read {file}: {reason(error)}") from error
+                        yield number * _FILE_BYTES + start, result
+                elif len(files) == 1:
+                    raise DataError(
+                        f"{file} has {result.task} {result.strategy} {quoted(result.id)} twice; expected each sample"
+                        " once; run it again into another folder"
+                    )
+
+    def at(self, places: Iterable[int]) -> list[SampleResult]:
+        """The results at some places. Raises DataError if the run has changed meanwhile."""
+        found, files = [], self._files()
+        for place in places:
+            number, start = divmod(place, _FILE_BYTES)
+            try:
+                with files[number].open("rb") as file:
+                    file.seek(start)
+                    found.append(read_line(file.readline(MAX_LINE_BYTES), str(self.path)))
+            except (OSError, IndexError, DataError) as error:
+                raise DataError(f"{self.path} changed while it was read; expected it to stay; try it again") from error
+        return found
+
+    def _files(self) -> list[Path]:
+        return [*sorted((self.path / SHARES_FOLDER).glob("*.jsonl")), self.path / SAMPLES_FILE]
 
     def trace_folder(self, result: SampleResult) -> Path | None:
         """Where a result's trace is; None if none was kept, or its name leads out of the run's folder."""
         if not result.trace or PurePath(result.trace).is_absolute() or ".." in PurePath(result.trace).parts:
             return None
         return self.path / result.trace
-
-    def at(self, starts: Iterable[int]) -> list[SampleResult]:
-        """The results whose lines begin there, in bytes, as `located` gave it."""
-        with (self.path / SAMPLES_FILE).open("rb") as file:
-            found = []
-            for start in starts:
-                file.seek(start)
-                found.append(SampleResult.model_validate_json(file.readline()))
-            return found
 
 
 def _lines(path: Path) -> int:
@@ -151,10 +163,7 @@ def open_run(path: Path) -> StoredRun:
     try:
         return StoredRun(path, Definition.model_validate_json(content))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise DataError(
-            f"{file} is not what this version of cot reads: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+        raise DataError(f"{file} is not what this version of cot reads: {first_problem(error)}") from error
 
 
 def parse(name: str) -> tuple[StoredRun, str | None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from cot.dataset.official import folder_of_images, mme, vlmeval, vqav2
+from cot.dataset.parquet import parquet
 from cot.dataset.spec import DataSpec, Loader, Row
 from cot.dataset.table import delimited, json_map, json_rows, jsonl
 from cot.errors import DataError
@@ -16,6 +17,7 @@ LOADERS: Final[Mapping[str, Loader]] = {
     "json-map": json_map,
     "csv": delimited,
     "tsv": delimited,
+    "parquet": parquet,
     "folder": folder_of_images,
     "vqav2": vqav2,
     "mme": mme,

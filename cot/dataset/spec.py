@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cot.errors import DataError
+from cot.errors import DataError, quoted, reason
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -21,7 +21,8 @@ class DataSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     loader: Name
-    """`jsonl`, `json`, `json-map`, `csv`, `tsv`, `folder`, `vqav2`, `mme`, `vlmeval`, `easy-vqa` or `generated`."""
+    """`jsonl`, `json`, `json-map`, `csv`, `tsv`, `parquet`, `folder`, `vqav2`, `mme`, `vlmeval`, `easy-vqa` or
+    `generated`."""
     path: Name | None = None
     """The data file or folder."""
     split: Name | None = None
@@ -59,7 +60,7 @@ def existing(name: str | None, folder: Path, missing: str) -> Path:
     """A file or folder that must be there. missing: what to say where it has no name."""
     if name is None:
         raise DataError(f"{missing}; expected the name of a file or folder")
-    path = folder / Path(name).expanduser()
+    path = _placed(name, folder)
     if not path.exists():
         raise DataError(f"{path} does not exist; expected the data there; put it there, or name its folder with --data")
     return path
@@ -68,8 +69,15 @@ def existing(name: str | None, folder: Path, missing: str) -> Path:
 def images_folder(spec: DataSpec, folder: Path) -> Path:
     """The folder that the paths of images start from."""
     if spec.images is not None:
-        return folder / Path(spec.images).expanduser()
+        return _placed(spec.images, folder)
     if spec.path is None:
         return folder
-    path = folder / Path(spec.path).expanduser()
+    path = _placed(spec.path, folder)
     return path if path.is_dir() else path.parent
+
+
+def _placed(name: str, folder: Path) -> Path:
+    try:
+        return folder / Path(name).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{quoted(name)}: {reason(error)}; expected a path in the task; write it out") from error

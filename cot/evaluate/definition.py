@@ -4,9 +4,9 @@ In: tasks, what answers, and the settings. Out: a `Definition`, and in what two 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 import cot
 from cot.engine.base import EngineInfo
@@ -21,7 +21,7 @@ _SHOWN = 3
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TaskIdentity(_Frozen):
@@ -56,12 +56,23 @@ class JudgeIdentity(_Frozen):
     """Name -> SHA-256."""
 
 
+class TaskPlace(_Frozen):
+    """Where a task was found, so that a report finds its images again."""
+
+    task: str
+    """Path of its file, or the name of one that ships."""
+    folder: str
+    """What the paths of its data are relative to."""
+
+
 class MadeWith(_Frozen):
     """What is told, and may differ when a run goes on."""
 
     started_at: str
     device: str
     versions: dict[str, str] = {}
+    data: dict[str, TaskPlace] = {}
+    """By task."""
 
 
 class Definition(_Frozen):
@@ -74,7 +85,7 @@ class Definition(_Frozen):
     revision: str | None
     dtype: str
     quantization: str
-    strategies: tuple[str, ...]
+    strategies: Annotated[tuple[str, ...], Field(min_length=1)]
     language: str
     seed: int
     shuffle: bool
@@ -105,9 +116,9 @@ class Definition(_Frozen):
 def define(
     tasks: Sequence[TaskIdentity], info: EngineInfo, *, started_at: str, strategies: Sequence[str], language: str,
     seed: int, shuffle: bool, ablation: Ablation | None, settings: dict[str, float | int | str],
-    judge: JudgeIdentity | None = None,
+    judge: JudgeIdentity | None = None, data: dict[str, TaskPlace] | None = None,
 ) -> Definition:  # fmt: skip
-    """The definition of a run that starts now. started_at: UTC, ISO 8601."""
+    """The definition of a run that starts now. started_at: UTC, ISO 8601. data: where each task was found."""
     return Definition(
         cot=cot.__version__,
         tasks=tuple(tasks),
@@ -123,7 +134,7 @@ def define(
         settings=settings,
         templates=template_hashes(language, strategies),
         judge=judge,
-        made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions)),
+        made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions), data=data or {}),
     )
 
 

@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cot.errors import DataError
 from cot.evaluate.judge import Judged
 from cot.evaluate.steps import StepScores
 from cot.metric import Item, Score, Status, Target
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[int, Field(ge=0, le=2**40)]
+"""Far more than a sample can take, and few enough that sums over millions of them fit."""
 
 
 class SampleResult(BaseModel):
@@ -29,12 +35,12 @@ class SampleResult(BaseModel):
     """The model's own text, or the expression that the answer was computed by."""
     targets: tuple[str, ...]
     """The ground truths."""
-    score: float | None
+    score: Share | None
     """In [0, 1]; None if unparsed or errored."""
     status: Status
     explanation: str
     """Why it came to this."""
-    confidence: float
+    confidence: Share
     """In [0, 1]; 0 where the engine gives none."""
     stop_reason: str
     notes: tuple[str, ...] = ()
@@ -42,12 +48,21 @@ class SampleResult(BaseModel):
     """What the judge said, where one scores."""
     steps: StepScores | None = None
     """How its steps went; None where nothing was planned."""
-    usage: dict[str, int] = {}
+    usage: Annotated[dict[str, Amount], Field(max_length=100)] = {}
     """Tokens, calls and batches."""
-    seconds: float = 0.0
+    seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     """Wall clock of the chain, waiting for its turn included."""
     trace: str | None = None
     """Folder of the trace, from the run folder; None if none was kept."""
+
+    @model_validator(mode="after")
+    def _check_score(self) -> Self:
+        """Score and status must not contradict each other: what is missing is never a 0."""
+        try:
+            Score(self.score, self.status, "", "")
+        except DataError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @property
     def key(self) -> bytes:

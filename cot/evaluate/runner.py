@@ -257,4 +257,5 @@ def _definition(
         ablation=asking.ablation,
         settings=settings,
         judge=judge,
+        data={selection.identity.name: selection.place for selection in selections},
     )

@@ -12,11 +12,14 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from cot.errors import DataError
+from cot.errors import DataError, reason
 from cot.evaluate.result import SampleResult
 
 SAMPLES_FILE: Final = "samples.jsonl"
 SHARES_FOLDER: Final = "shares"
+
+MAX_LINE_BYTES: Final = 64 * 2**20
+"""Longest line that is read: some hundred times what a question with all its ground truths takes."""
 
 
 def share_file(folder: Path, rank: int) -> Path:
@@ -25,22 +28,46 @@ def share_file(folder: Path, rank: int) -> Path:
 
 
 def read_samples(file: Path) -> Iterator[SampleResult]:
-    """Every result of a file, in the order in which they were finished; none if there is no file.
+    """Every result of a file, as `located_samples` has them. Raises DataError."""
+    return (result for _, result in located_samples(file))
 
-    A last line without a line break is still being written, or was cut short, and is left out. Raises DataError.
+
+def located_samples(file: Path) -> Iterator[tuple[int, SampleResult]]:
+    """Every result of a file, in the order in which they were finished, each with where its line begins, in bytes.
+
+    None if there is no file. A last line without a line break is still being written, or was cut short, and is left
+    out. Raises DataError for a line that is no result, and a file that cannot be read.
     """
     try:
-        lines = file.open("rb")
+        with file.open("rb") as lines:
+            start = number = 0
+            while (line := lines.readline(MAX_LINE_BYTES)).endswith(b"\n"):
+                number += 1
+                yield start, read_line(line, f"{file}, line {number}")
+                start += len(line)
     except FileNotFoundError:
         return
-    with lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield SampleResult.model_validate_json(line)
-            except ValidationError as error:
-                raise DataError(f"{file}, line {number}: no result of a sample; name another --out") from error
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {reason(error)}; expected the results of a run") from error
+    if len(line) == MAX_LINE_BYTES:
+        raise DataError(f"{file}, line {number + 1}: longer than {MAX_LINE_BYTES} bytes; expected a result a line")
+
+
+def read_line(line: bytes, where: str) -> SampleResult:
+    """A result. where: the file and line, for messages. Raises DataError."""
+    try:
+        return SampleResult.model_validate_json(line)
+    except ValidationError as error:
+        raise DataError(
+            f"{where}: no result of a sample that this version of cot reads: {first_problem(error)}; run it again into"
+            " another folder"
+        ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first of what is wrong: `made_with.device: Field required`."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ": ".join([*([".".join(map(str, first["loc"]))] if first["loc"] else []), first["msg"]])
 
 
 def read_run(folder: Path) -> Iterator[SampleResult]:

@@ -3,14 +3,17 @@
 In: a task, and how many. Out: samples, one after another; never are they all in memory.
 """
 
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
+from cot.config import tasks_folder
 from cot.errors import UsageError
-from cot.evaluate.definition import TaskIdentity
+from cot.evaluate.definition import TaskIdentity, TaskPlace
 from cot.evaluate.shard import Shard, Share
 from cot.evaluate.shots import Shots
 from cot.task import LoadedTask, Sample
@@ -37,6 +40,13 @@ class Selection:
     def n(self) -> int:
         """Samples that this process does."""
         return self.share.n if self.share else self.identity.n
+
+    @property
+    def place(self) -> TaskPlace:
+        """Where the task was found."""
+        path = self.task.path
+        name = path.stem if path.parent == tasks_folder() else _absolute(path)
+        return TaskPlace(task=name, folder=_absolute(self.task.folder))
 
     def samples(self) -> Iterator[Sample]:
         """The chosen samples, those of one image together as far as `WINDOW` reaches. Raises DataError."""
@@ -100,3 +110,8 @@ def _chosen(samples: Iterator[Sample], limit: int | None, numbers: frozenset[int
     if numbers is None:
         return islice(samples, limit)
     return (sample for number, sample in enumerate(samples) if number in numbers)
+
+
+def _absolute(path: Path) -> str:
+    """What is no UTF-8 in it is written out: run.json could not hold it."""
+    return os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")

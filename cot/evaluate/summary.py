@@ -7,9 +7,9 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
@@ -30,7 +30,7 @@ IntervalMethod = Literal["wilson", "clustered_bootstrap"]
 class Part(BaseModel):
     """A task under a strategy."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     task: str
     strategy: str
@@ -38,7 +38,7 @@ class Part(BaseModel):
     n: int
     """Samples in all; `scored` of them are in the score."""
     scored: int
-    score: float | None
+    score: Annotated[float, Field(ge=0, le=1)] | None
     """In [0, 1]; None if nothing was scored."""
     interval: tuple[float, float] | None
     """95%."""

@@ -5,8 +5,12 @@ In: runs under their strategies, which are only read. Out: text. It asks no mode
 
 from cot.report.collect import Report, collect
 from cot.report.csv_file import write_csv
+from cot.report.data_images import DataImages
 from cot.report.lm_eval import lm_eval_results
 from cot.report.markdown import markdown
 from cot.report.page import report_page
+from cot.report.parquet_file import write_parquet
 
-__all__ = ["Report", "collect", "lm_eval_results", "markdown", "report_page", "write_csv"]
+__all__ = [
+    "DataImages", "Report", "collect", "lm_eval_results", "markdown", "report_page", "write_csv", "write_parquet",
+]  # fmt: skip

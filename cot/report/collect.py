@@ -65,7 +65,8 @@ class Report:
 def collect(chosen: Sequence[Chosen], *, max_samples: int = DEFAULT_SAMPLES) -> Report:
     """Read the runs.
 
-    max_samples: of more samples as many are drawn, by a hash of task and id, so that it is the same ones in every run.
+    max_samples: of more samples as many are drawn, by a hash of task and id, so that it is the same ones in every run;
+    with 0 all are counted and none is kept.
     Raises UsageError for too many or equal runs, and DataError for what cannot be read.
     """
     names = [one.name for one in chosen]
@@ -79,7 +80,8 @@ def collect(chosen: Sequence[Chosen], *, max_samples: int = DEFAULT_SAMPLES) -> 
     columns = []
     for number, one in enumerate(chosen):
         tallies: dict[str, Tally] = {}
-        kept = heapq.nsmallest(max_samples, _counted(one, tallies, seen), key=lambda found: _draw(found[1]))
+        # One at least: of the smallest 0 heapq would not read a single result.
+        kept = heapq.nsmallest(max(1, max_samples), _counted(one, tallies, seen), key=lambda found: _draw(found[1]))
         for order, result in kept:
             row = rows.setdefault((result.task, result.id), Row(result, (number, order)))
             row.results[number] = result
@@ -121,9 +123,13 @@ def _compared(chosen: Sequence[Chosen]) -> tuple[tuple[Comparison, ...], list[st
 
 
 def _state(chosen: Sequence[Chosen]) -> list[str]:
-    runs = {one.run.path: one.run for one in chosen}
-    return [
-        f"{path} is {run.state}: it has {run.done} of {run.total} results"
-        for path, run in runs.items()
-        if run.state != "finished"
-    ]
+    notes = []
+    for path, run in {one.run.path: one.run for one in chosen}.items():
+        if run.state != "finished":
+            notes.append(f"{path} is {run.state}: it has {run.done} of {run.total} results")
+        if ablation := run.definition.ablation:
+            notes.append(
+                f"{path} is a control, made with --ablate {ablation}: images that are from the data and not from its"
+                " traces are not as the model saw them"
+            )
+    return notes

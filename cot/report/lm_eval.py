@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from cot.errors import UsageError
+from cot.evaluate import Definition
 from cot.report.collect import Report
 
 
@@ -53,14 +54,27 @@ def lm_eval_results(report: Report) -> dict[str, Any]:
         "n-samples": counts,
         "config": {
             "model": "cot",
-            "model_args": f"pretrained={definition.model},revision={definition.revision},dtype={definition.dtype}",
+            "model_args": _arguments(definition),
             "limit": next(iter(limits)) if len(limits) == 1 else None,
             "random_seed": definition.seed,
             "device": definition.made_with.device,
         },
         "git_hash": None,
-        "date": datetime.fromisoformat(definition.made_with.started_at).timestamp(),
+        "date": _seconds(definition.made_with.started_at),
         "model_source": "cot",
         "model_name": definition.model,
         "model_name_sanitized": "".join(c if c.isalnum() or c in "-_." else "_" for c in definition.model),
     }
+
+
+def _arguments(definition: Definition) -> str:
+    ablation = f",ablation={definition.ablation}" if definition.ablation else ""
+    return f"pretrained={definition.model},revision={definition.revision},dtype={definition.dtype}{ablation}"
+
+
+def _seconds(time: str) -> float | None:
+    """ISO 8601 to seconds since 1970; None if it is no time."""
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except (ValueError, OverflowError):
+        return None

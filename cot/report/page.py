@@ -4,7 +4,9 @@ In: a `Report`. Out: the text of a page, made harmless by `cot.trace.safe_page`.
 script; the list of samples is data that the page's one script shows, as text, a page at a time.
 """
 
+from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ import jinja2
 
 from cot.compare.tally import RIGHT_FROM
 from cot.report.collect import Report, Row
+from cot.report.data_images import DataImages
 from cot.report.plots import plots
 from cot.report.sample_view import Pictures, step_lines, trace_of
 from cot.trace.plain import escaped
@@ -19,16 +22,23 @@ from cot.trace.safe_page import PAGES, asset, page_environment, render
 
 _FOLDER: Final = Path(__file__).resolve().parent / "pages"
 _TEXT_CHARACTERS: Final = 2000
+_MAX_TEXTS: Final = 64
+"""Choices or ground truths of a sample that are shown."""
 
 
-def report_page(report: Report) -> str:
-    """The page. Traces of the samples in `report.rows` are read for their images and steps."""
+def report_page(report: Report, *, images: bool = True, data: DataImages | None = None) -> str:
+    """The page. Traces of the samples in `report.rows` are read for their images and steps.
+
+    images: whether there are any. data: where those come from that no trace has; None to leave them out.
+    """
     pictures = Pictures()
-    rows = [_row(row, report, pictures) for row in report.rows]
+    rows = [_row(row, report, pictures if images else None) for row in report.rows]
     notes = list(report.notes)
+    if images and data:
+        notes += _add_images(rows, report, pictures, data)
     if pictures.full:
-        notes.append("later samples have no image here, which keeps the page small")
-    data = {"columns": [column.name for column in report.columns], "pictures": pictures.urls, "rows": rows}
+        notes.append("not every sample has its image here, which keeps the page small")
+    shown = {"columns": [column.name for column in report.columns], "pictures": pictures.urls, "rows": rows}
     return render(
         _environment(),
         "report.html.jinja",
@@ -36,13 +46,34 @@ def report_page(report: Report) -> str:
         script=asset(_FOLDER / "report.js"),
         report=report,
         notes=notes,
-        data=_harmless(data),
+        images=images,
+        data=_harmless(shown),
         plots={task: plots(report, task) for task in report.tasks},
         RIGHT_FROM=RIGHT_FROM,
     )
 
 
-def _row(row: Row, report: Report, pictures: Pictures) -> dict[str, Any]:
+def _add_images(rows: list[dict[str, Any]], report: Report, pictures: Pictures, data: DataImages) -> list[str]:
+    """Give samples without a picture that of the data; what a reader must know."""
+    for task in report.tasks:
+        places = {
+            row.first.id: number
+            for number, row in enumerate(report.rows)
+            if row.first.task == task and rows[number]["picture"] is None
+        }
+        if not places:
+            continue
+        wanted = {sample: report.rows[number].first for sample, number in places.items()}
+        runs = [column.chosen.run for column in report.columns if task in column.details]
+        for sample, source in data.find(task, wanted, runs):
+            if pictures.full:
+                break
+            rows[places[sample]]["picture"] = pictures.of_data(source, data.limits)
+    bad = pictures.problems
+    return [*data.problems, *([f"{len(bad)} images cannot be shown, the first: {bad[0]}"] if bad else [])]
+
+
+def _row(row: Row, report: Report, pictures: Pictures | None) -> dict[str, Any]:
     picture: int | None = None
     answers: list[dict[str, Any] | None] = []
     for number, column in enumerate(report.columns):
@@ -51,8 +82,8 @@ def _row(row: Row, report: Report, pictures: Pictures) -> dict[str, Any]:
             answers.append(None)
             continue
         trace = trace_of(column.chosen, result)
-        if trace and picture is None:
-            picture = pictures.number(trace)
+        if trace and pictures and picture is None:
+            picture = pictures.of_trace(trace)
         answers.append(
             {
                 "status": result.status,
@@ -68,12 +99,12 @@ def _row(row: Row, report: Report, pictures: Pictures) -> dict[str, Any]:
         )
     first = row.first
     return {
-        "task": first.task,
-        "id": first.id,
-        "category": first.category,
+        "task": _cut(first.task),
+        "id": _cut(first.id),
+        "category": _cut(first.category),
         "question": _cut(first.question),
-        "choices": [_cut(choice) for choice in first.choices],
-        "targets": [_cut(target) for target in dict.fromkeys(first.targets)],
+        "choices": _some(first.choices),
+        "targets": _some(dict.fromkeys(first.targets)),
         "picture": picture,
         "answers": answers,
     }
@@ -81,6 +112,11 @@ def _row(row: Row, report: Report, pictures: Pictures) -> dict[str, Any]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
+
+
+def _some(texts: Iterable[str]) -> list[str]:
+    found = [_cut(text) for text in islice(texts, _MAX_TEXTS + 1)]
+    return found if len(found) <= _MAX_TEXTS else [*found[:-1], "…"]
 
 
 def _harmless(value: Any) -> Any:

@@ -1,19 +1,22 @@
 """What a page shows of a sample beside its result: a small image, and the steps of its traces.
 
-In: results whose traces lie in the run's folder. Out: pictures as data URLs, each once, and lines of text. A trace or
-an image that is missing or damaged is left out.
+In: results whose traces lie in the run's folder, and images of the data. Out: pictures as data URLs, each once, and
+lines of text. A trace or an image that is missing or damaged is left out.
 """
 
 import base64
+import contextlib
+import hashlib
 import io
+from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
 from cot.compare import Chosen
-from cot.errors import CotError
+from cot.errors import CotError, ImageError
 from cot.evaluate.result import SampleResult
-from cot.image import load_image
+from cot.image import ImageLimits, LoadedImage, load_image
 from cot.trace.read import Trace, read
 from cot.trace.show import step_line
 
@@ -26,33 +29,50 @@ _STEP_CHARACTERS: Final = 400
 
 
 class Pictures:
-    """Thumbnails by the hash of their image. urls: as data URLs. full: whether some were left out to bound the page."""
+    """Thumbnails, each once. urls: as data URLs. full: whether some were left out to bound the page.
+
+    problems: what is wrong with images of the data, a text each.
+    """
 
     def __init__(self) -> None:
         self.urls: Final[list[str]] = []
         self.full = False
-        self._numbers: dict[str, int | None] = {}
+        self.problems: Final[list[str]] = []
+        # By the hash of the pixels, and by what images of the data are: a file, or the hash of its bytes.
+        self._numbers: dict[str | Path, int | None] = {}
         self._bytes = 0
 
-    def number(self, trace: Trace) -> int | None:
+    def of_trace(self, trace: Trace) -> int | None:
         """Place in `urls` of the first image of a trace; None if there is none."""
         started = trace.started
         if not started or not started.images:
             return None
         image = started.images[0]
-        if image.sha256 not in self._numbers:
+        if image.sha256 not in self._numbers and not self.full:
+            self._numbers[image.sha256] = None
             path = trace.image_path(image)
-            self._numbers[image.sha256] = None if path is None or self.full else self._add(str(path), image.sha256)
-        return self._numbers[image.sha256]
+            with contextlib.suppress(ImageError):
+                if path and (loaded := load_image(path)).sha256 == image.sha256:
+                    self._numbers[image.sha256] = self._add(loaded)
+        return self._numbers.get(image.sha256)
 
-    def _add(self, path: str, sha256: str) -> int | None:
-        try:
-            loaded = load_image(path)
-        except CotError:
-            return None
-        if loaded.sha256 != sha256:
-            return None
-        smaller = loaded.pixels.copy()
+    def of_data(self, source: Path | bytes, limits: ImageLimits) -> int | None:
+        """Place in `urls` of an image of the data, which is opened once; None if it cannot be shown."""
+        name = source if isinstance(source, Path) else f"file {hashlib.sha256(source).hexdigest()}"
+        if name not in self._numbers and not self.full:
+            self._numbers[name] = None
+            try:
+                loaded = load_image(source if isinstance(source, Path) else io.BytesIO(source), limits)
+            except ImageError as error:
+                self.problems.append(str(error))
+            else:
+                if self._numbers.get(loaded.sha256) is None:
+                    self._numbers[loaded.sha256] = self._add(loaded)
+                self._numbers[name] = self._numbers[loaded.sha256]
+        return self._numbers.get(name)
+
+    def _add(self, image: LoadedImage) -> int | None:
+        smaller = image.pixels.copy()
         smaller.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         smaller.save(buffer, "JPEG", quality=75)

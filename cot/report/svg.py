@@ -17,6 +17,8 @@ WIDTH: Final = 460
 HEIGHT: Final = 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 22, 12, 42
 
+_TITLE_CHARACTERS: Final = 300
+
 Points = Iterable[tuple[float, float]]
 
 
@@ -118,4 +120,5 @@ def _text(svg: ElementTree.Element, text: str, x: float, y: float, anchor: str, 
 
 def _titled(element: ElementTree.Element, title: str) -> None:
     if title:
-        ElementTree.SubElement(element, "title").text = escaped(title)
+        shown = title if len(title) <= _TITLE_CHARACTERS else f"{title[:_TITLE_CHARACTERS]}…"
+        ElementTree.SubElement(element, "title").text = escaped(shown)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
-from cot.errors import TaskError
+from cot.errors import TaskError, reason
 from cot.task.read import read_yaml
 
 Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
@@ -104,10 +104,13 @@ def suite_names() -> tuple[str, ...]:
 def find_task(reference: str) -> Path:
     """The file of a task: a path that ends in .yaml or .yml, or the name of a shipped one. Raises TaskError."""
     if reference.lower().endswith((".yaml", ".yml")):
-        path = Path(reference).expanduser()
-        if not path.is_file():
-            raise TaskError(f"{reference} is no file; expected a task in YAML; check the path")
-        return path
+        try:
+            path = Path(reference).expanduser()
+            if path.is_file():
+                return path
+        except (OSError, RuntimeError) as error:
+            raise TaskError(f"{reference} cannot be read: {reason(error)}; expected a task in YAML") from error
+        raise TaskError(f"{reference} is no file; expected a task in YAML; check the path")
     known = task_names()
     if reference not in known:
         suites = suite_names()

@@ -87,6 +87,25 @@ def test_hostile_text_is_shown_as_plain_text(run, tmp_path):
         assert not set(out) & set("\x1b\u202e")
 
 
+def test_why_a_run_cannot_be_read_and_what_is_a_control_is_listed(run, tmp_path):
+    write_run(tmp_path / "runs" / "c", results("cc"), ablation="blank")
+    with (tmp_path / "runs" / "b" / "samples.jsonl").open("a") as file:
+        file.write("{}\n")
+    listed = {line.split()[0]: line for line in run("runs", "list")[1].splitlines()}
+    assert "unreadable" in listed["runs/b"]
+    assert "samples.jsonl, line 7: no result of a sample" in listed["runs/b"]
+    assert "direct, blank" in listed["runs/c"]
+
+
+def test_a_folder_whose_name_is_no_text_is_read(run, tmp_path):
+    (tmp_path / "runs" / "b").rename(tmp_path / "runs" / "b\udcff")
+    for arguments in (["runs", "list", "--json"], ["runs", "show", "runs/b\udcff", "--json"],
+                      ["compare", "runs/a", "runs/b\udcff", "--json"]):  # fmt: skip
+        code, out, err = run(*arguments)
+        assert (code, err) == (0, "")
+        assert "runs/b\udcff" in json.dumps(json.loads(out), ensure_ascii=False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

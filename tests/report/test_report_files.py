@@ -30,6 +30,11 @@ def test_markdown_has_scores_pairs_and_categories(tmp_path):
     assert ["exist", "3", "50.0%"] in [row[2:5] for row in rows]
 
 
+def test_a_control_is_called_one(tmp_path):
+    run = write_run(tmp_path / "a", results("cw"), ablation="wrong-image")
+    assert "a is a control, made with --ablate wrong-image" in markdown(report_of(run)).replace("\\", "")
+
+
 def test_markdown_of_hostile_text_is_text(tmp_path):
     made = [result(0, category=HOSTILE), result(1, category="a|b\n# c <b> [x](y) `z`")]
     text = markdown(report_of(write_run(tmp_path / "a", made)))
@@ -53,6 +58,24 @@ def test_csv_has_a_line_for_each_result(tmp_path):
     assert (rows[3]["answer"], rows[3]["question"], rows[4]["answer"]) == ("'=HYPERLINK(1)", "-5", "-5")
     assert json.loads(rows[3]["targets"]) == ["-5", "b"]
     assert (rows[5]["strategy"], rows[5]["trace"], rows[0]["prompt_tokens"]) == ("cot", "traces/x", "100")
+
+
+def test_csv_has_no_character_that_a_terminal_obeys(tmp_path):
+    hostile = result(0, answer="\x1b[31m\rred\x9b", targets=("\x1b", "\x85"), question="a\tb\nc é")
+    run = write_run(tmp_path / "a", [hostile])
+    file = io.StringIO()
+    write_csv(choose_all(str(run)), file)
+    (row,) = csv.DictReader(io.StringIO(file.getvalue()))
+    assert (row["answer"], row["question"]) == (r"\u001b[31m\u000dred\u009b", "a\tb\nc é")
+    assert json.loads(row["targets"]) == ["\x1b", "\x85"]
+
+
+@pytest.mark.parametrize("started_at", ["yesterday", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-12:00"])
+def test_lm_eval_results_of_an_odd_time_and_of_a_control(tmp_path, started_at):
+    made_with = {"started_at": started_at, "device": "cpu"}
+    found = lm_eval_results(report_of(write_run(tmp_path / "a", results("cw"), made_with=made_with, ablation="blank")))
+    assert found["date"] is None or abs(found["date"]) > 1e9
+    assert found["config"]["model_args"].endswith(",ablation=blank")
 
 
 def test_lm_eval_results(tmp_path):
@@ -88,6 +111,16 @@ def test_the_command_writes_all_of_them(tmp_path, monkeypatch, capfd):
     assert "66.7%" in (tmp_path / "r.html").read_text()
     assert json.loads((tmp_path / "r.json").read_text())["results"]["mine"]["exact,direct"] == pytest.approx(2 / 3)
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("--md", "66.7%"), ("--lm-eval", '"exact,direct": 0.666'), ("--csv", ",yes,")]
+)
+def test_each_file_can_be_had_alone(tmp_path, monkeypatch, capfd, option, words):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "a", results("ccw"))
+    assert cot.cli.main(["report", "a", option, "-"]) == 0
+    assert words in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

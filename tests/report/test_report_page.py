@@ -61,7 +61,7 @@ def test_pictures_are_bounded(report, monkeypatch):
     monkeypatch.setattr("cot.report.sample_view.MAX_PICTURE_BYTES", 10)
     found = assert_safe(report_page(report))
     assert page_data(found)["pictures"] == []
-    assert "later samples have no image" in found.texts["p"]
+    assert "not every sample has its image here" in found.texts["p"]
 
 
 @pytest.mark.parametrize("damage", ["trace", "image", "outside"])
@@ -89,6 +89,18 @@ def test_hostile_text_stays_text(tmp_path):
     (row, _) = page_data(found)["rows"]
     shown = HOSTILE.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
     assert row["question"] == row["answers"][0]["answer"] == shown
+
+
+def test_long_texts_and_lists_are_cut(tmp_path):
+    long = "x" * 100_000
+    made = [
+        result(0, id=long, question=long, category=long, answer=long, targets=tuple(map(str, range(500)))),
+        result(1),
+    ]
+    page = report_page(collect([choose(str(write_run(tmp_path / "a", made)))]))
+    assert len(page) < 60_000
+    (row, _) = page_data(assert_safe(page))["rows"]
+    assert (len(row["targets"]), row["targets"][-1], len(row["id"])) == (65, "…", 2001)
 
 
 def test_of_many_samples_the_same_are_drawn_in_all_runs(tmp_path):

@@ -1,0 +1,57 @@
+"""Parquet, by the optional package pyarrow: what brings it in, and a loader of rows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from cot.dataset.spec import DataSpec, Row, data_path
+from cot.errors import DataError, reason
+
+BATCH_ROWS: Final = 64
+"""Rows in memory at once: each may hold an image."""
+
+_BUFFER_BYTES: Final = 1 << 20
+
+
+def load_pyarrow() -> Any:
+    """The package pyarrow, with its `parquet`. Raises DataError where it is not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError("Parquet needs the package pyarrow: pip install 'pyarrow>=17'") from error
+    return pyarrow
+
+
+def parquet(spec: DataSpec, folder: Path) -> Iterator[Row]:
+    """A Parquet file, or a folder of `*.parquet` by name; a few rows are read at a time.
+
+    Cells are what Python has for them: text, numbers, lists, and `{"bytes": …, "path": …}` where Hugging Face keeps an
+    image, so that a task says `images: image.bytes`. Raises DataError for a file that is none or is cut short.
+    """
+    library = load_pyarrow().parquet
+    path = data_path(spec, folder)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise DataError(f"{path} holds no files *.parquet; expected one at least; check the path in the task")
+    for file in files:
+        yield from _rows(library, file)
+
+
+def _rows(library: Any, file: Path) -> Iterator[Row]:
+    number = 0
+    try:
+        # Without a buffer a whole column of a row group would be read at once.
+        with library.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as opened:
+            names = opened.schema_arrow.names
+            if len(set(names)) != len(names):
+                raise DataError(f"columns must be distinct, got {names!r}"[:300])
+            for batch in opened.iter_batches(BATCH_ROWS):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(values, f"{file}, row {number}")
+    except Exception as error:
+        # A damaged file makes pyarrow raise almost anything.
+        raise DataError(
+            f"{file}, after row {number}: {reason(error)}; expected a file of Parquet; copy or export it again"
+        ) from error

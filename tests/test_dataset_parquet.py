@@ -1,0 +1,87 @@
+"""The loader of Parquet files, as Hugging Face has them and as others do."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cot.dataset import DataSpec, load_rows
+from cot.errors import DataError
+from cot.task import load_task
+
+TASK = """
+name: mine
+version: 1
+data: {loader: parquet, path: data}
+question: question
+answers: answer
+images: image.bytes
+metric: exact
+"""
+
+
+@pytest.fixture
+def write():
+    """Writes a Parquet file of rows."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+
+    def written(path: Path, rows, **options):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(arrow.Table.from_pylist(rows), path, **options)
+        return path
+
+    return written
+
+
+def rows(path: Path):
+    return [dict(row.values) for row in load_rows(DataSpec(loader="parquet", path=path.name), path.parent)]
+
+
+def test_cells_keep_their_types(write, tmp_path):
+    made = [{"n": number, "share": 0.5, "text": "a\nb", "list": ["x", "y"], "none": None} for number in range(200)]
+    assert rows(write(tmp_path / "a.parquet", made, row_group_size=150)) == made
+
+
+def test_shards_with_images_make_samples(write, tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(buffer, "PNG")
+    for number in (1, 0):
+        row = {"image": {"bytes": buffer.getvalue(), "path": None}, "question": f"What is {number}?", "answer": number}
+        write(tmp_path / "data" / f"test-0000{number}-of-00002.parquet", [row])
+    (tmp_path / "task.yaml").write_text(TASK)
+    samples = list(load_task(str(tmp_path / "task.yaml")).samples())
+    assert [sample.question for sample in samples] == ["What is 0?", "What is 1?"]
+    assert samples[0].images == (buffer.getvalue(),)
+    assert samples[1].where.endswith("test-00001-of-00002.parquet, row 1")
+
+
+@pytest.mark.parametrize("damage", ["cut", "no parquet", "data"])
+def test_a_damaged_file_is_one_line_with_its_place(write, tmp_path, damage):
+    path = write(tmp_path / "a.parquet", [{"text": f"{number:0500}"} for number in range(9)], compression="zstd")
+    whole = path.read_bytes()
+    path.write_bytes({"cut": whole[:-9], "no parquet": b"text\n", "data": b"PAR1" + b"x" * 40 + whole[44:]}[damage])
+    with pytest.raises(DataError, match=r"a\.parquet, after row 0: .*; expected a file of Parquet") as caught:
+        rows(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table([["x"], ["y"]], names=["a", "a"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"columns must be distinct, got \['a', 'a'\]"):
+        rows(tmp_path / "a.parquet")
+
+
+def test_a_folder_without_a_file_is_refused(write, tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=r"data holds no files \*\.parquet"):
+        rows(tmp_path / "data")
+
+
+def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(DataError, match=r"Parquet needs the package pyarrow: pip install 'pyarrow>=17'"):
+        rows(tmp_path / "a.parquet")
