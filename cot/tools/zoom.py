@@ -40,6 +40,16 @@ class Box:
                 "with left < right and top < bottom; divide pixels by the width and the height"
             )
 
+    def __str__(self) -> str:
+        return f"[{', '.join(f'{edge:g}' for edge in astuple(self))}]"
+
+    def edges(self, image: LoadedImage) -> tuple[int, int, int, int]:
+        """Left, upper, right and lower edge in pixels: every pixel that the box touches lies within."""
+        return (
+            math.floor(self.left * image.width), math.floor(self.top * image.height),
+            math.ceil(self.right * image.width), math.ceil(self.bottom * image.height),
+        )  # fmt: skip
+
 
 def parse_box(text: str) -> Box | None:
     """The box that a text consists of, `[0.1, 0.25, 0.5, 1]`; None if it is anything else."""
@@ -58,15 +68,11 @@ def zoom(image: LoadedImage, box: Box) -> LoadedImage:
     Every pixel that the box touches is kept, so at least one; the aspect ratio is the region's. At most
     `MAX_ENLARGEMENT` times, and never smaller than it was.
     """
-    edges = (
-        math.floor(box.left * image.width), math.floor(box.top * image.height),
-        math.ceil(box.right * image.width), math.ceil(box.bottom * image.height),
-    )  # fmt: skip
-    region = image.pixels.crop(edges)
+    region = image.pixels.crop(box.edges(image))
     scale = min(MAX_ENLARGEMENT, max(image.width, image.height) / max(region.size))
     size = (max(1, round(region.width * scale)), max(1, round(region.height * scale)))
     enlarged = region.resize(size, Image.Resampling.BICUBIC)
-    return from_pixels(enlarged, source=f"{image.source} [{', '.join(f'{edge:g}' for edge in astuple(box))}]")
+    return from_pixels(enlarged, source=f"{image.source} {box}")
 
 
 def zoom_step(image: LoadedImage, box: Box) -> tuple[ToolUse, LoadedImage]:
