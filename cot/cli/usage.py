@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
-from pydantic import ValidationError
 
 
 def usage_problem(error: typer.TyperException, command: Any, arguments: Sequence[str]) -> str:
@@ -44,6 +43,8 @@ def _reached(path: str, command: Any, arguments: Sequence[str]) -> tuple[str, An
 
 
 def _of_parameter(error: typer.BadParameter, param: Any) -> str:
+    from pydantic import ValidationError
+
     name = param.get_error_hint()
     if not error.message:
         return f"the {param.param_type_name} {name} is missing; {_usage(error)}"

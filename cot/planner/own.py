@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cot.errors import PromptError, ToolError
+from cot.planner.asking import check_output
 from cot.prompt import load_template, search_path
 from cot.prompt.matter import FrontMatter, first_problem, read_yaml
 from cot.prompt.source import read_inside
@@ -138,11 +139,12 @@ def _check_template(matter: FrontMatter, step: OwnStep, where: str) -> None:
     for given, spec in matter.inputs.items():
         if spec.required and given not in step.takes and given not in _GIVEN:
             raise PromptError(f"{where}: {matter.name} needs {given!r}; say which step it takes it from")
-    if matter.output in ("plan", "region", "wants", "choice"):
+    if matter.output in ("plan", "wants", "choice"):
         raise PromptError(
-            f"{where}: {matter.name} has the output {matter.output!r}; expected text, phrase, number, count, yes_no"
-            " or a JSON schema"
+            f"{where}: {matter.name} has the output {matter.output!r}; expected text, phrase, number, count, yes_no,"
+            " region or a JSON schema"
         )
+    check_output(matter)
 
 
 def template_of(strategy: str, step: OwnStep) -> str:

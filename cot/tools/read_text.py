@@ -17,8 +17,8 @@ from PIL import Image
 
 from cot.errors import ToolError, quoted
 from cot.image import LoadedImage
+from cot.region import Box, parse_box
 from cot.tools.tool import Tool, as_tool
-from cot.tools.zoom import Box, parse_box
 from cot.trace.plain import plain
 
 MIN_CONFIDENCE: Final = 0.8

@@ -12,9 +12,10 @@ import pytest
 
 import cot.cli
 import cot.prompt.watch
+from cot.answer import NUMBER_PATTERN
 from cot.cli import ask, prompts_compare
 from cot.cli import eval as eval_module
-from cot.engine import ScriptedEngine
+from cot.engine import Regex, ScriptedEngine
 
 _SAVE = re.compile(r"as\s`(prompts/\S+)`:$")
 
@@ -49,12 +50,17 @@ def _pattern(line):
     return "*".join(re.sub(r"([\[\]*?])", r"[\1]", part) for part in line.split("…"))
 
 
+def _say(request):
+    """A number where one is asked for."""
+    return "95" if isinstance(request.constraint, Regex) and request.constraint.pattern == NUMBER_PATTERN else "brown"
+
+
 def test_the_guide_does_what_it_says(root, tmp_path, monkeypatch, capfd):
     pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
     shutil.copytree(root / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     for module in (ask, eval_module, prompts_compare):
-        monkeypatch.setattr(module, "load_engine", lambda settings: ScriptedEngine(lambda request: "brown"))
+        monkeypatch.setattr(module, "load_engine", lambda settings: ScriptedEngine(_say))
 
     def interrupt(seconds):
         raise KeyboardInterrupt

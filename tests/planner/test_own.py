@@ -6,8 +6,9 @@ import pytest
 import step_tools
 from PIL import Image, ImageDraw, ImageFont
 
+import cot.cli
 from cot.config import weights_folder
-from cot.engine import ScriptedEngine
+from cot.engine import Regex, ScriptedEngine
 from cot.engine.local import LocalEngine
 from cot.errors import PromptError, UsageError
 from cot.evaluate.definition import template_hashes
@@ -157,6 +158,8 @@ def test_it_is_listed_and_counts_in_what_defines_a_run(careful):
         (("name: count", "name: amount"), r"no template 'careful/amount'"),
         (("name: count", "name: Count it"), r"steps.1.name"),
         (("description", "- description"), r"is not YAML"),
+        (("description: Looks", "name: d\nname: Looks"), r"'name' in line 2 is there already"),
+        ((STEPS, "- look"), r"careful/strategy.yaml: Input should be a valid dictionary"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(careful, change, message):
@@ -293,3 +296,42 @@ async def test_what_is_written_in_the_image_is_read(careful, completion):
     outcome = await run("careful", Question("Which?", (from_pixels(pixels, source="sign.png"),)), engine)
     assert engine.requests[-1].messages[-1].content[-1] == "a basket and Platform 12. Which?"
     assert outcome.answer.value == "three apples"
+
+
+async def test_a_region_that_a_step_names_is_where_a_tool_looks(careful, question, completion):
+    pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
+    steps = WITH_TOOL.replace("tool: TOOL", "tool: read_text, takes: {region: look}")
+    careful(steps, look=LOOK | {"output": "region"})
+    engine = script(completion, Look="[0, 0.5, 1, 1.0]", **{"[0, 0.5": "below"})
+    pixels = Image.new("RGB", (400, 200), "white")
+    draw, font = ImageDraw.Draw(pixels), ImageFont.load_default(size=48)
+    draw.text((20, 20), "Above", fill="black", font=font)
+    draw.text((20, 120), "Below", fill="black", font=font)
+    await run("careful", Question("Which?", (from_pixels(pixels, source="sign.png"),)), engine)
+    assert isinstance(engine.requests[0].constraint, Regex)
+    assert engine.requests[-1].messages[-1].content[-1] == "[0, 0.5, 1, 1] and Below. Which?"
+
+
+def test_a_schema_that_no_engine_can_be_held_to_is_refused(careful):
+    careful(look=LOOK | {"output": "{json_schema: {type: nonsense}}"})
+    with pytest.raises(PromptError, match="careful/look: no engine can be held to its JSON schema: Invalid type"):
+        check_strategy("careful")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("direct", "of a strategy that ships; expected another"), ("my-way", "; expected a to z")]
+    + [("Mine", "; expected a to z, 0 to 9 and _, a letter first; rename the folder")],
+)
+def test_a_folder_that_can_be_no_strategy_is_said_and_not_offered(tmp_path, monkeypatch, capfd, name, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts" / name).mkdir(parents=True)
+    file = tmp_path / "prompts" / name / "strategy.yaml"
+    file.write_text("description: d\nsteps: [{name: ask, template: direct/answer}]\n")
+    assert strategy_names().count(name) == (name == "direct")
+    assert cot.cli.main(["prompts", "lint"]) == 1
+    said = capfd.readouterr().out
+    assert f"{name}: error: {file}: got the name {name!r}" in said
+    assert why in said
+    assert cot.cli.main(["prompts", "list"]) == 0
+    assert f"strategy {name}" not in capfd.readouterr().err

@@ -5,11 +5,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cot.errors import ToolError
 from cot.image import from_pixels
+from cot.region import Box, parse_box
 from cot.tools import read_text as module
 from cot.tools.find import find_tool
 from cot.tools.read_text import MAX_CHARACTERS, MAX_LINE_CHARACTERS, TextLine, as_text, line_of, read_text, rows
 from cot.tools.tool import use_tool
-from cot.tools.zoom import Box, parse_box
 
 WORDS = {"Platform 12": (20, 20), "LONDON": (420, 30), "Departs 09:41": (40, 220)}
 
