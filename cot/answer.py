@@ -10,6 +10,7 @@ from typing import Final
 
 from cot.engine.base import Choices, Constraint, Regex
 from cot.errors import AnswerError, quoted
+from cot.region import parse_box
 from cot.step import Value, Wants
 from cot.trace.plain import UNKNOWN, show_value
 
@@ -29,6 +30,9 @@ Means the same in Python's `re` and in Rust's `regex`."""
 SPACES: Final = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 """Visible width, no ink: all characters that `str.strip` removes and `INVISIBLE` leaves."""
 
+_COORDINATE: Final = r"(0(\.[0-9]{1,3})?|1(\.0{1,3})?)"
+REGION_PATTERN: Final = rf"unknown|\[{', '.join([_COORDINATE] * 4)}\]"
+
 PHRASE_PATTERN: Final = f"[^{INVISIBLE}{SPACES}][^{INVISIBLE}]{{0,{MAX_PHRASE_CHARACTERS - 1}}}"
 
 _VISIBLE: Final = re.compile(f"[^{INVISIBLE}{SPACES}]")
@@ -47,7 +51,7 @@ def constraint_for(wants: Wants, choices: Sequence[str] = (), *, may_abstain: bo
     """What a model may say where a value of this kind is wanted; None for free text.
 
     may_abstain: whether "unknown" is added to `choices`; the other kinds always allow it.
-    Raises AnswerError for `choice` without choices, and for `region`, which has no text form yet.
+    Raises AnswerError for `choice` without choices.
     """
     match wants:
         case "count":
@@ -65,7 +69,7 @@ def constraint_for(wants: Wants, choices: Sequence[str] = (), *, may_abstain: bo
                 raise AnswerError("a choice was wanted, but there are no choices; give at least one")
             return Choices(tuple(dict.fromkeys((*choices, UNKNOWN) if may_abstain else choices)))
         case "region":
-            raise AnswerError("regions cannot be asked for; use count, yes_no, number, phrase or text")
+            return Regex(REGION_PATTERN)
 
 
 def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
@@ -74,8 +78,9 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
     count: int >= 0, in digits or in words up to twenty. number: int or float; thousands may be
     separated by commas, and a percentage is its number ("12%" is 12). yes_no: bool. choice: the
     option, as it is spelled in `choices`, found by its text or its letter ("B", "(b)", "B. dog").
-    phrase, text: stripped text. Quotes, a final full stop and "Answer:" around a value are no part
-    of it. Raises AnswerError if the text is anything else.
+    region: `[left, top, right, bottom]` from 0 to 1, as text. phrase, text: stripped text. Quotes, a
+    final full stop and "Answer:" around a value are no part of it. Raises AnswerError if the text is
+    anything else.
     """
     shown = text.strip()
     if not _VISIBLE.search(shown):
@@ -85,8 +90,13 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
         return _choice(shown, bare, choices)
     if bare.casefold() == UNKNOWN:
         return None
-    if wants in ("phrase", "text", "region"):
+    if wants in ("phrase", "text"):
         return shown
+    if wants == "region":
+        box = parse_box(bare)
+        if box is None:
+            raise AnswerError(f"got {quoted(shown)}; expected {_EXPECTED[wants]}")
+        return str(box)
     value = _typed(bare)
     if wants == "yes_no":
         fits = isinstance(value, bool)
@@ -143,7 +153,7 @@ _EXPECTED: Final[dict[Wants, str]] = {
     "yes_no": "yes, no or unknown",
     "choice": "one of the choices",
     "phrase": "a word or a short phrase, or unknown",
-    "region": "a region, or unknown",
+    "region": "[left, top, right, bottom] from 0 to 1, or unknown",
     "text": "a sentence",
 }
 

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,6 +8,7 @@ from cot.answer import (
     COUNT_PATTERN,
     NUMBER_PATTERN,
     PHRASE_PATTERN,
+    REGION_PATTERN,
     constraint_for,
     match_choice,
     parse_answer,
@@ -140,8 +143,31 @@ def test_constraints():
     assert constraint_for("text") is None
     with pytest.raises(AnswerError):
         constraint_for("choice")
-    with pytest.raises(AnswerError):
-        constraint_for("region")
+    assert constraint_for("region") == Regex(REGION_PATTERN)
+
+
+def test_regions_are_boxes():
+    assert parse_answer(" [0.10,0,0.5, 1.0] ", "region") == "[0.1, 0, 0.5, 1]"
+    assert parse_answer("Answer: [0, 0, 1, 1].", "region") == "[0, 0, 1, 1]"
+    assert parse_answer("unknown", "region") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["left", "[0, 0, 1]", "[0.5, 0, 0.1, 1]", "[10, 20, 30, 40]", "at [0, 0, 1, 1]", "[" * 99]
+)
+def test_what_is_no_box_is_no_region(text):
+    with pytest.raises(AnswerError, match="left, top, right, bottom. from 0 to 1, or unknown"):
+        parse_answer(text, "region")
+
+
+@given(st.from_regex(REGION_PATTERN, fullmatch=True, alphabet=st.characters(codec="ascii")))
+def test_a_region_that_is_allowed_is_read_unless_it_is_empty(text):
+    edges = [float(number) for number in re.findall("[0-9.]+", text)]
+    if edges and not (edges[0] < edges[2] and edges[1] < edges[3]):
+        with pytest.raises(AnswerError):
+            parse_answer(text, "region")
+    else:
+        assert (parse_answer(text, "region") is None) == (text == "unknown")
 
 
 @pytest.mark.parametrize(("wants", "pattern"), [("count", COUNT_PATTERN), ("number", NUMBER_PATTERN)])

@@ -16,6 +16,7 @@ LAYERS = [
     "errors",
     "source",
     "image",
+    "region",
     "question",
     "config",
     "step",

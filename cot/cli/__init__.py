@@ -18,7 +18,8 @@ from cot import __version__
 from cot.cli import ask, calibrate, chat, compare, config, models, prompts, report, runs, trace, train
 from cot.cli import eval as evaluation
 from cot.cli.streams import write_nowhere
-from cot.errors import CotError
+from cot.cli.usage import usage_problem
+from cot.errors import CotError, UsageError
 
 app = typer.Typer(
     name="cot",
@@ -67,11 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     _make_streams_usable()
     try:
-        try:
-            app(args=arguments, prog_name="cot")
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        code = _run(arguments)
         sys.stdout.flush()
         return code
     except CotError as error:
@@ -85,6 +82,20 @@ def main(arguments: list[str] | None = None) -> int:
 
         place = f" ({shown(str(error.filename))})" if error.filename else ""
         return _report(f"the system refused: {error.strerror or error}{place}; free some space or check the path", 1)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run one command line. Raises UsageError where it is wrong."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="cot", standalone_mode=False)
+    except SystemExit as stop:
+        code = stop.code
+    except typer.TyperException as error:
+        if problem := usage_problem(error, command, sys.argv[1:] if arguments is None else arguments):
+            raise UsageError(problem) from error
+        code = error.exit_code
+    return code if isinstance(code, int) else int(code is not None)
 
 
 def _make_streams_usable() -> None:

@@ -37,6 +37,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
     The first that has a file wins: ./prompts (project), prompts in your settings folder (user), the shipped ones.
     """
+    from cot.planner.names import name_problem
     from cot.planner.own import own_strategies
     from cot.prompt.source import list_located, search_path
 
@@ -55,7 +56,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
         is_there = "" if folder.path.is_dir() else " (not there)"
         typer.echo(prompts_run.safe(f"{folder.origin}: {folder.path}{is_there}"), err=True)
     for name, path in own_strategies().items():
-        typer.echo(prompts_run.safe(f"strategy {name}: {path}"), err=True)
+        if not name_problem(name):
+            typer.echo(prompts_run.safe(f"strategy {name}: {path}"), err=True)
 
 
 def _print_list(found: "tuple[Located, ...]") -> None:
@@ -105,6 +107,7 @@ def new(
 @app.command()
 def lint(names: _NAMES = None) -> None:
     """Look for mistakes without a model. Exit code 1 if there are errors; warnings alone are 0."""
+    from cot.planner.asking import check_output
     from cot.prompt.lint import lint as find_mistakes
 
     counts = {"error": 0, "warning": 0}
@@ -113,7 +116,7 @@ def lint(names: _NAMES = None) -> None:
         counts["error"] += 1
         typer.echo(prompts_run.safe(problem))
     for found, folders in chosen:
-        for finding in find_mistakes(found, folders):
+        for finding in find_mistakes(found, folders, check_output=check_output):
             counts[finding.level] += 1
             typer.echo(prompts_run.safe(f"{prompts_run.label(found)}: {finding.level}: {finding.text}"))
     said = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())
@@ -149,12 +152,17 @@ def diff(
 
 def _wrong_strategies() -> list[str]:
     from cot.errors import CotError
-    from cot.planner.own import load_own, own_strategies
+    from cot.planner.names import find_own, name_problem
+    from cot.planner.own import own_strategies
 
     problems = []
-    for name in own_strategies():
+    for name, path in own_strategies().items():
+        problem = name_problem(name)
+        if problem:
+            problems.append(f"{name}: error: {path}: {problem}")
+            continue
         try:
-            load_own(name)
+            find_own(name)
         except CotError as error:
             problems.append(f"{name}: error: {error}")
     return problems

@@ -12,7 +12,7 @@ import cot
 from cot.engine.base import EngineInfo
 from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
-from cot.planner.own import FILE, load_own, template_of
+from cot.planner.own import FILE, OwnStrategy, load_own, templates_of, tool_versions
 from cot.planner.run import STRATEGIES
 from cot.prompt.find import load_template
 from cot.prompt.source import list_located, search_path
@@ -131,7 +131,7 @@ def define(
         seed=seed,
         shuffle=shuffle,
         ablation=ablation,
-        settings=settings,
+        settings={**settings, **_tools(strategies)},
         templates=template_hashes(language, strategies),
         judge=judge,
         made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions), data=data or {}),
@@ -144,11 +144,21 @@ def template_hashes(language: str, strategies: Sequence[str]) -> dict[str, str]:
     Strategies that ship use each other's templates, so that those of all of them count. Raises PromptError.
     """
     folders = search_path()
-    own = {name: found for name in strategies if name not in STRATEGIES and (found := load_own(name))}
+    own = _own(strategies)
     names = {found.name for found in list_located(folders) if found.name.split("/")[0] in STRATEGIES}
-    names |= {template_of(name, step) for name, (strategy, _) in own.items() for step in strategy.steps}
+    names |= {template for name, (strategy, _) in own.items() for template in templates_of(name, strategy)}
     files = {f"{name}/{FILE}": sha256 for name, (_, sha256) in own.items()}
     return {name: load_template(name, language=language, folders=folders).sha256 for name in sorted(names)} | files
+
+
+def _tools(strategies: Sequence[str]) -> dict[str, str]:
+    """What the tools of users' own strategies come from: another version may read another text."""
+    versions = (tool_versions(strategy) for strategy, _ in _own(strategies).values())
+    return {name: version for found in versions for name, version in found.items()}
+
+
+def _own(strategies: Sequence[str]) -> dict[str, tuple[OwnStrategy, str]]:
+    return {name: found for name in strategies if name not in STRATEGIES and (found := load_own(name))}
 
 
 def _flat(definition: Definition) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,8 @@ from typing import get_args
 
 from cot.answer import constraint_for, parse_answer
 from cot.engine.base import Constraint, JsonSchema, Message, Regex
-from cot.errors import AnswerError
+from cot.engine.grammar import grammar
+from cot.errors import AnswerError, EngineError, PromptError
 from cot.image import LoadedImage
 from cot.planner.plan import PLAN_PATTERN, parse_plan
 from cot.prompt import FrontMatter, Rendered
@@ -48,6 +49,21 @@ def output_constraint(matter: FrontMatter, inputs: dict[str, object]) -> Constra
     if kind == "plan":
         return Regex(PLAN_PATTERN)
     return constraint_for(_wants(kind), _choices(inputs))
+
+
+def check_output(matter: FrontMatter) -> None:
+    """Raises PromptError for a JSON schema that engines cannot be held to."""
+    if matter.json_schema is None:
+        return
+    from llguidance import LLMatcher
+
+    try:
+        problem = LLMatcher.validate_grammar(grammar(JsonSchema(matter.json_schema)))
+    except EngineError as error:
+        problem = str(error)
+    if problem:
+        shown = " ".join(problem.split())[:200]
+        raise PromptError(f"{matter.name}: no engine can be held to its JSON schema: {shown}; make it simpler")
 
 
 def parse_output(text: str, kind: str, choices: Sequence[str] = ()) -> object:

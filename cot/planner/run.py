@@ -23,9 +23,10 @@ from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
 from cot.planner.examples import as_text, traced
+from cot.planner.follow_own import follow_own
 from cot.planner.follow_up import understand
 from cot.planner.names import find_own
-from cot.planner.own import follow_own
+from cot.planner.own import tool_versions
 from cot.planner.reason import reason
 from cot.planner.route import route
 from cot.planner.tuning import Tuning
@@ -67,11 +68,15 @@ class Outcome:
     longest_tokens: int = 0
 
 
-def find_strategy(name: str) -> Strategy:
-    """The strategy of this name. Raises UsageError if there is none, and PromptError for an own one that is wrong."""
+def find_strategy(name: str) -> tuple[Strategy, dict[str, str]]:
+    """The strategy of this name, and the versions of the tools that only it uses.
+
+    Raises UsageError if there is none, and PromptError for an own one that is wrong.
+    """
     if name in STRATEGIES:
-        return STRATEGIES[name]
-    return partial(follow_own, name, find_own(name))
+        return STRATEGIES[name], {}
+    own = find_own(name)
+    return partial(follow_own, name, own), tool_versions(own)
 
 
 async def run(
@@ -97,7 +102,7 @@ async def run(
     exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
     Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
     """
-    chosen = find_strategy(strategy)
+    chosen, tools = find_strategy(strategy)
     budget = budget or Budget()
     chain = Chain(
         question,
@@ -114,7 +119,7 @@ async def run(
         how = {**chain.wording.recordable, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
         said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
         said |= {"examples": as_text(question.examples)} if question.examples else {}
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how, **said})
+        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how, **said}, tools)
     if note:
         chain.note(note)
     try:
@@ -175,13 +180,14 @@ def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, 
 
 
 def _record_start(
-    recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, settings: dict[str, Any]
-) -> None:
+    recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, settings: dict[str, Any],
+    tools: dict[str, str],
+) -> None:  # fmt: skip
     for image in (*question.images, *(image for example in question.examples for image in example.images)):
         recorder.add_image(image)
     info = dataclasses.asdict(engine.info)
     loading = {f"load: {name}": seconds for name, seconds in info.pop("load_seconds").items()}
-    versions = {"cot": cot.__version__, "python": platform.python_version(), **info.pop("versions")}
+    versions = {"cot": cot.__version__, "python": platform.python_version(), **info.pop("versions"), **tools}
     recorder.record(
         RunStarted(
             question=storable(question.text),

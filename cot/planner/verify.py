@@ -12,8 +12,9 @@ from cot.planner.decompose import announce
 from cot.planner.direct import ask_first, let_stand, say_first
 from cot.planner.facts import Found, as_choice, as_shown, ask_one, ask_plan, compute, find
 from cot.planner.plan import NOT_VALID, Plan
+from cot.region import Box, parse_box
 from cot.step import FinalAnswer, Reasoning, SubQuestion
-from cot.tools.zoom import Box, parse_box, zoom_step
+from cot.tools.zoom import zoom_step
 
 
 async def verify(chain: Chain) -> Conclusion:

@@ -4,17 +4,17 @@ In: a template's file. Out: findings. It reports all it can find, where loading 
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jinja2 import meta, nodes
 
-from cot.errors import PromptError
+from cot.errors import CotError, PromptError
 from cot.prompt.find import read_template, resolver
 from cot.prompt.matter import FrontMatter, read_yaml, split_source
 from cot.prompt.sandbox import IMAGES, Body
-from cot.prompt.source import Folder, Located, read_inside
+from cot.prompt.source import ENGLISH, Folder, Located, locate, read_inside
 from cot.prompt.template import build_body
 
 
@@ -26,14 +26,19 @@ class Finding:
     text: str
 
 
-def lint(found: Located, folders: Sequence[Folder]) -> tuple[Finding, ...]:
-    """Errors first, then warnings; none if all is well."""
+def lint(
+    found: Located, folders: Sequence[Folder], *, check_output: Callable[[FrontMatter], None] | None = None
+) -> tuple[Finding, ...]:
+    """Errors first, then warnings; none if all is well.
+
+    check_output: raises CotError for an output that no engine can be held to.
+    """
     try:
         head, text = split_source(read_inside(found.path, found.folder.path, name=found.name))
         matter = read_yaml(head, origin="front matter") if head is not None else None
     except PromptError as error:
-        return (Finding("error", str(error)),)
-    findings = list(_keys(matter)) if isinstance(matter, dict) else []
+        return (_named(found, Finding("error", str(error))),)
+    findings = [*_keys(matter), *_kinds(matter)] if isinstance(matter, dict) else []
     try:
         body = build_body(text, name=found.name, resolve=resolver(found.language, folders))
     except PromptError as error:
@@ -45,10 +50,18 @@ def lint(found: Located, folders: Sequence[Folder]) -> tuple[Finding, ...]:
     # What loading says is news only if nothing above has said it.
     if not any(finding.level == "error" for finding in findings):
         try:
-            read_template(found, folders)
-        except PromptError as error:
+            template = read_template(found, folders)
+            findings += _translation(template.matter, found, folders)
+            if check_output:
+                check_output(template.matter)
+        except CotError as error:
             findings.append(Finding("error", str(error)))
-    return tuple(sorted(findings, key=lambda finding: finding.level))
+    return tuple(_named(found, finding) for finding in sorted(findings, key=lambda finding: finding.level))
+
+
+def _named(found: Located, finding: Finding) -> Finding:
+    """Without the template's own name: who looks for mistakes in it knows that."""
+    return Finding(finding.level, finding.text.removeprefix(f"{found.name}: "))
 
 
 def used_inputs(body: Body) -> set[str]:
@@ -73,6 +86,31 @@ def _keys(matter: dict[Any, Any]) -> Iterator[Finding]:
     if "max_tokens" not in matter:
         default = FrontMatter.model_fields["max_tokens"].default
         yield Finding("warning", f"max_tokens is missing: up to {default} are generated; say what the answer needs")
+
+
+def _kinds(matter: dict[Any, Any]) -> Iterator[Finding]:
+    """What an output needs of the inputs."""
+    inputs = matter.get("inputs")
+    for output, name, kind in (("wants", "wants", "text"), ("choice", "choices", "list")):
+        given = inputs.get(name) if isinstance(inputs, dict) else None
+        if matter.get("output") == output and (given.get("kind") if isinstance(given, dict) else None) != kind:
+            yield Finding("error", f"output {output} needs the input {name!r}: `inputs: {{{name}: {{kind: {kind}}}}}`")
+
+
+def _translation(matter: FrontMatter, found: Located, folders: Sequence[Folder]) -> Iterator[Finding]:
+    """In what a translation is unlike the English template, whose place it takes."""
+    if found.language == ENGLISH:
+        return
+    try:
+        english = read_template(locate(found.name, folders=folders), folders).matter
+    except PromptError:
+        return
+    ours, theirs = ({name: spec.kind for name, spec in one.inputs.items()} for one in (matter, english))
+    if ours != theirs:
+        shown = ", ".join(f"{name}: {kind}" for name, kind in theirs.items()) or "none"
+        yield Finding("error", f"its inputs are not those of the English template; expected {shown}")
+    if matter.output != english.output:
+        yield Finding("error", f"its output is not that of the English template; expected {english.output}")
 
 
 def _names(body: Body, declared: set[str]) -> Iterator[Finding]:

@@ -125,7 +125,7 @@ def split_source(source: str) -> tuple[str | None, str]:
 
 
 def read_yaml(text: str, *, origin: str) -> Any:
-    """YAML without tags and aliases. Raises PromptError, naming the origin."""
+    """YAML without tags, aliases and names that are given twice. Raises PromptError, naming the origin."""
     try:
         return yaml.load(text, _NoAliases)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -152,7 +152,8 @@ def first_problem(error: ValidationError) -> str:
     """What pydantic found first: `inputs.question.kind: Input should be ...`."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 class _NoAliases(yaml.SafeLoader):
@@ -160,3 +161,12 @@ class _NoAliases(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed; write the value out")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"{key.value!r} in line {line} is there already; write it once")
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep=deep)

@@ -137,6 +137,8 @@ class _Checker:
             return
         if not isinstance(node, _ALLOWED_NODES):
             raise place.refuse(node, f"{type(node).__name__.lower()} is not allowed in templates")
+        if isinstance(node, nodes.Getattr | nodes.Getitem) and (name := _part(node)).startswith("_"):
+            raise place.refuse(node, f"{name} begins with _, which is not allowed in templates")
         if isinstance(node, nodes.Name) and node.name in ("self", "super", IMAGES):
             raise place.refuse(node, f"{node.name} is not allowed here; {{{{ {IMAGES} }}}} can only stand alone")
         if isinstance(node, nodes.Include | nodes.Extends):
@@ -182,6 +184,11 @@ class _Checker:
         if name not in self.files:
             self.files[name] = self._resolve(name)
         self.file(name, self.files[name], place)
+
+
+def _part(node: nodes.Getattr | nodes.Getitem) -> str:
+    """What is taken of a value, where the template names it."""
+    return node.attr if isinstance(node, nodes.Getattr) else str(getattr(node.arg, "value", ""))
 
 
 def _is_super(node: nodes.Call) -> bool:

@@ -41,6 +41,9 @@ def scaffold(reference: str, *, folder: Folder, folders: Sequence[Folder]) -> tu
     reference: `direct/answer` or `zh/direct/answer`.
     Raises UsageError for a name that is none, PromptError if a file is there already.
     """
+    origin, colon, rest = reference.rpartition(":")
+    if colon:
+        raise UsageError(f"got {origin + colon!r} before the name {rest!r}; expected the name alone; --user says where")
     name, language, _ = select(reference, language=ENGLISH, folders=folders)
     relative = f"{name}.jinja" if language == ENGLISH else f"{language}/{name}.jinja"
     path = folder.path / relative

@@ -94,6 +94,14 @@ def test_new_wants_a_name(prompts, tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("origin", ["user", "project", "shipped", "elsewhere"])
+def test_new_takes_no_place_with_the_name(prompts, tmp_path, origin):
+    code, out, err = prompts("new", f"{origin}:direct/mine")
+    assert (code, out) == (2, "")
+    assert err == f"error: got '{origin}:' before the name 'direct/mine'; expected the name alone; --user says where\n"
+    assert not (tmp_path / "prompts").exists()
+
+
 def test_render_with_inputs_examples_and_tokens(prompts, write):
     inputs = ("--input", "question=What is it?", "-i", "choices=cat, dog", "--tokens")
     code, out, err = prompts("render", "direct/answer", *inputs)

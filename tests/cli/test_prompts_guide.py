@@ -4,15 +4,18 @@ import fnmatch
 import itertools
 import re
 import shlex
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
-from PIL import Image
 
 import cot.cli
 import cot.prompt.watch
+from cot.answer import NUMBER_PATTERN
 from cot.cli import ask, prompts_compare
 from cot.cli import eval as eval_module
-from cot.engine import ScriptedEngine
+from cot.engine import Regex, ScriptedEngine
 
 _SAVE = re.compile(r"as\s`(prompts/\S+)`:$")
 
@@ -47,24 +50,35 @@ def _pattern(line):
     return "*".join(re.sub(r"([\[\]*?])", r"[\1]", part) for part in line.split("…"))
 
 
+def _say(request):
+    """A number where one is asked for."""
+    return "95" if isinstance(request.constraint, Regex) and request.constraint.pattern == NUMBER_PATTERN else "brown"
+
+
 def test_the_guide_does_what_it_says(root, tmp_path, monkeypatch, capfd):
+    pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
+    shutil.copytree(root / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     for module in (ask, eval_module, prompts_compare):
-        monkeypatch.setattr(module, "load_engine", lambda settings: ScriptedEngine(lambda request: "red"))
+        monkeypatch.setattr(module, "load_engine", lambda settings: ScriptedEngine(_say))
 
     def interrupt(seconds):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cot.prompt.watch.time, "sleep", interrupt)
-    (tmp_path / "prompts" / "direct").mkdir(parents=True)
-    Image.new("RGB", (8, 6), "red").save(tmp_path / "prompts" / "direct" / "car.png")
     ran = set()
     for what, lines in _steps((root / "docs" / "templates.md").read_text("utf-8")):
         if not what.startswith("$ "):
-            (tmp_path / what).parent.mkdir(exist_ok=True)
-            (tmp_path / what).write_text("\n".join(lines).rstrip() + "\n", "utf-8")
+            Path(what).parent.mkdir(exist_ok=True)
+            Path(what).write_text("\n".join(lines).rstrip() + "\n", "utf-8")
             continue
         program, *arguments = shlex.split(what[2:])
+        if program == "cd":
+            monkeypatch.chdir(arguments[0])
+            continue
+        if program in ("cp", "mkdir"):
+            subprocess.run([program, *arguments], check=True)
+            continue
         assert program == "cot"
         ran.add(" ".join(arguments[:2]) if arguments[0] == "prompts" else arguments[0])
         code = cot.cli.main([*arguments, *(["--trace-dir", str(tmp_path / "traces")] if arguments[0] == "ask" else [])])

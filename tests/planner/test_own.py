@@ -1,17 +1,25 @@
 """Users' own strategies: folders of templates with a `strategy.yaml`."""
 
-import pytest
+from importlib.metadata import EntryPoint
 
+import pytest
+import step_tools
+from PIL import Image, ImageDraw, ImageFont
+
+import cot.cli
 from cot.config import weights_folder
-from cot.engine import ScriptedEngine
+from cot.engine import Regex, ScriptedEngine
 from cot.engine.local import LocalEngine
 from cot.errors import PromptError, UsageError
 from cot.evaluate.definition import template_hashes
-from cot.image import load_image
+from cot.image import from_pixels, load_image
 from cot.planner.budget import Budget
 from cot.planner.names import check_strategy, strategy_names
 from cot.planner.run import run
 from cot.question import Question
+from cot.tools import find
+from cot.trace.read import read_trace
+from cot.trace.record import Recorder
 
 TEMPLATE = """---
 name: careful/{name}
@@ -150,6 +158,8 @@ def test_it_is_listed_and_counts_in_what_defines_a_run(careful):
         (("name: count", "name: amount"), r"no template 'careful/amount'"),
         (("name: count", "name: Count it"), r"steps.1.name"),
         (("description", "- description"), r"is not YAML"),
+        (("description: Looks", "name: d\nname: Looks"), r"'name' in line 2 is there already"),
+        ((STEPS, "- look"), r"careful/strategy.yaml: Input should be a valid dictionary"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(careful, change, message):
@@ -186,3 +196,142 @@ async def test_it_runs_on_the_embedded_model(careful, root):
     assert outcome.answer.value in ("yes", "no")
     assert outcome.usage.calls == 3
     assert 0 < outcome.answer.confidence <= 1
+
+
+WITH_TOOL = """description: Uses a tool, then answers.
+steps:
+  - name: look
+  - {name: number, tool: TOOL}
+  - name: answer
+    takes: {seen: look, number: number}
+"""
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """The functions of `step_tools` are installed as tools."""
+    names = ("width", "letters", "nothing", "fail", "hang")
+    points = [EntryPoint(name, f"step_tools:{name}", find.GROUP) for name in names]
+    monkeypatch.setattr(find, "entry_points", lambda group: points)
+
+
+async def test_a_step_may_use_a_tool(careful, tools, question, completion, tmp_path):
+    careful(WITH_TOOL.replace("tool: TOOL", "tool: width, arguments: {times: 2}"))
+    engine = script(completion, **{"a basket": "sixteen"})
+    with Recorder(tmp_path / "traces") as recorder:
+        outcome = await run("careful", question("What is it?"), engine, recorder=recorder)
+    (used,) = [step for step in outcome.steps if step.kind == "tool_use"]
+    assert (used.name, used.arguments, used.result) == ("width", {"image": "red.png", "times": 2}, 16)
+    asked = [request.messages[-1].content[-1] for request in engine.requests]
+    assert asked == ["Look: What is it?", "a basket and 16. What is it?"]
+    assert (outcome.answer.value, outcome.answer.supports) == (16, (1,))
+    assert "tool width" in read_trace(recorder.path).started.versions
+
+
+async def test_a_tool_takes_from_earlier_steps_and_from_the_question(careful, tools, question, completion):
+    careful(WITH_TOOL.replace("tool: TOOL", "tool: letters, takes: {seen: look}"))
+    engine = script(completion)
+    await run("careful", question("What?"), engine)
+    assert engine.requests[-1].messages[-1].content[-1] == "a basket and 5 and 8. What?"
+
+
+@pytest.mark.parametrize(
+    ("tool", "why"),
+    [("nothing", "the tool nothing found nothing"), ("fail, takes: {seen: look}", "tool fail failed: ValueError: a b")]
+    + [("width, arguments: {image: 2}", "got image 2; expected 1 to 1"), ("width, takes: {times: look}", "times: Inp")],
+)
+async def test_a_tool_that_comes_to_nothing_is_said_and_the_question_asked_directly(
+    careful, tools, question, completion, tool, why
+):
+    careful(WITH_TOOL.replace("TOOL", tool))
+    outcome = await run("careful", question(), script(completion))
+    assert (outcome.answer.value, outcome.stop_reason) == ("directly", "answered")
+    (said,) = [step.text for step in outcome.steps if step.kind == "reasoning"]
+    assert said.startswith("The question is asked directly: the step number came to nothing: ")
+    assert why in said
+
+
+@pytest.mark.no_replay("a replay has all the time that it needs, so that the tool comes to an end there")
+async def test_a_tool_does_not_outlast_the_budget(careful, tools, question, completion):
+    careful(WITH_TOOL.replace("TOOL", "hang"))
+    outcome = await run("careful", question(), script(completion), Budget(max_seconds=0.5))
+    step_tools.GO_ON.set()
+    assert (outcome.answer.value, outcome.stop_reason) == (None, "budget_seconds")
+    assert outcome.notes[-1] == "number: the time was up before the tool hang had answered"
+
+
+@pytest.mark.parametrize(
+    ("tool", "message"),
+    [
+        ("tool: tide", r"step 'number': no tool 'tide'; known: read_text, fail, hang, letters, nothing, width"),
+        ("tool: zoom", r"no tool 'zoom'"),
+        ("tool: width, takes: {size: look}", r"the tool width has no argument 'size'; its arguments: image, times"),
+        ("tool: width, arguments: {size: 3}", r"argument size: Extra inputs.*its arguments: image, times"),
+        ("tool: width, arguments: {times: many}", r"argument times: Input should be a valid integer"),
+        ("tool: letters", r"argument seen: Field required"),
+        ("tool: width, template: careful/look", r"got both `template` and `tool`"),
+        ("tool: width, takes: {times: look}, arguments: {times: 1}", r"got 'times' in `arguments` and in `takes`"),
+        ("arguments: {times: 1}", r"got `arguments` without a tool"),
+    ],
+)
+def test_what_is_wrong_with_a_tool_is_said_in_one_line(careful, tools, tool, message):
+    careful(WITH_TOOL.replace("tool: TOOL", tool))
+    with pytest.raises(PromptError, match=message) as caught:
+        check_strategy("careful")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tool_does_not_answer(careful, tools):
+    careful("description: d\nsteps: [{name: number, tool: width}]\n")
+    with pytest.raises(PromptError, match="the step 'number' answers, and uses a tool; expected one that asks"):
+        check_strategy("careful")
+
+
+async def test_what_is_written_in_the_image_is_read(careful, completion):
+    pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
+    careful(WITH_TOOL.replace("TOOL", "read_text"))
+    pixels = Image.new("RGB", (400, 120), "white")
+    ImageDraw.Draw(pixels).text((20, 30), "Platform 12", fill="black", font=ImageFont.load_default(size=48))
+    engine = script(completion)
+    outcome = await run("careful", Question("Which?", (from_pixels(pixels, source="sign.png"),)), engine)
+    assert engine.requests[-1].messages[-1].content[-1] == "a basket and Platform 12. Which?"
+    assert outcome.answer.value == "three apples"
+
+
+async def test_a_region_that_a_step_names_is_where_a_tool_looks(careful, question, completion):
+    pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
+    steps = WITH_TOOL.replace("tool: TOOL", "tool: read_text, takes: {region: look}")
+    careful(steps, look=LOOK | {"output": "region"})
+    engine = script(completion, Look="[0, 0.5, 1, 1.0]", **{"[0, 0.5": "below"})
+    pixels = Image.new("RGB", (400, 200), "white")
+    draw, font = ImageDraw.Draw(pixels), ImageFont.load_default(size=48)
+    draw.text((20, 20), "Above", fill="black", font=font)
+    draw.text((20, 120), "Below", fill="black", font=font)
+    await run("careful", Question("Which?", (from_pixels(pixels, source="sign.png"),)), engine)
+    assert isinstance(engine.requests[0].constraint, Regex)
+    assert engine.requests[-1].messages[-1].content[-1] == "[0, 0.5, 1, 1] and Below. Which?"
+
+
+def test_a_schema_that_no_engine_can_be_held_to_is_refused(careful):
+    careful(look=LOOK | {"output": "{json_schema: {type: nonsense}}"})
+    with pytest.raises(PromptError, match="careful/look: no engine can be held to its JSON schema: Invalid type"):
+        check_strategy("careful")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("direct", "of a strategy that ships; expected another"), ("my-way", "; expected a to z")]
+    + [("Mine", "; expected a to z, 0 to 9 and _, a letter first; rename the folder")],
+)
+def test_a_folder_that_can_be_no_strategy_is_said_and_not_offered(tmp_path, monkeypatch, capfd, name, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts" / name).mkdir(parents=True)
+    file = tmp_path / "prompts" / name / "strategy.yaml"
+    file.write_text("description: d\nsteps: [{name: ask, template: direct/answer}]\n")
+    assert strategy_names().count(name) == (name == "direct")
+    assert cot.cli.main(["prompts", "lint"]) == 1
+    said = capfd.readouterr().out
+    assert f"{name}: error: {file}: got the name {name!r}" in said
+    assert why in said
+    assert cot.cli.main(["prompts", "list"]) == 0
+    assert f"strategy {name}" not in capfd.readouterr().err

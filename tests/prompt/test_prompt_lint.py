@@ -3,6 +3,7 @@
 import pytest
 
 from cot.config import prompts_folder
+from cot.planner.asking import check_output
 from cot.prompt.lint import lint
 from cot.prompt.source import Folder, list_located
 
@@ -41,7 +42,9 @@ def test_a_clean_template_has_no_findings(prompts):
         ("{% if question %}x{% endif %}{{ images }}", "", "warning", "'question' varies and stands before"),
         ("{% include 'a/_part' %}{{ images }}", "", "warning", "'question' varies and stands before"),
         ("{% extends 'a/_base' %}{% block top %}{{ question }}{% endblock %}", "", "warning", "'question' varies"),
-        ("{{ question }}{% set x = 1 %}", "", "error", "a/b: line 1 of its body: assign is not allowed"),
+        ("{{ question }}{% set x = 1 %}", "", "error", "line 1 of its body: assign is not allowed"),
+        ("{{ question.__class__ }}", "", "error", "line 1 of its body: __class__ begins with _, which is not allowed"),
+        ("{{ question['__class__'] }}", "", "error", "__class__ begins with _, which is not allowed"),
         ("{{ question }}", "version: 0\n", "error", "version"),
         ("{{ question }}", "examples: [{output: x}]\n", "error", "example 1: a/b: input 'question' (text) is missing"),
     ],
@@ -91,3 +94,51 @@ def test_files_that_are_no_templates(prompts, source, text):
 def test_all_is_reported_errors_first(prompts):
     prompts.write("a/b", "{{ one }}{{ two }}", more="extra: 1\n")
     assert [level for level, _ in found(prompts)] == ["error", "error", "error", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("output", "inputs", "text"),
+    [
+        ("wants", "", "output wants needs the input 'wants': `inputs: {wants: {kind: text}}`"),
+        ("choice", "", "output choice needs the input 'choices': `inputs: {choices: {kind: list}}`"),
+        ("choice", "choices: {kind: text}", "output choice needs the input 'choices'"),
+    ],
+)
+def test_an_output_has_the_inputs_that_it_needs(prompts, output, inputs, text):
+    shown = "{{ choices }}" if inputs else "fixed"
+    head = f"name: a/b\ndescription: d\ninputs: {{{inputs}}}\noutput: {output}\nmax_tokens: 8\n"
+    prompts.raw("a/b.jinja", f"---\n{head}---\n{shown}")
+    ((level, got),) = found(prompts)
+    assert level == "error"
+    assert text in got
+
+
+@pytest.mark.parametrize(
+    ("inputs", "more", "text"),
+    [
+        ("thing: {kind: text, required: true}", "", "its inputs are not those of the English template; expected quest"),
+        ("question: {kind: list, required: true}", "", "its inputs are not those of the English template; expected qu"),
+        ("question: {kind: text, required: true}", "stop: [x]\n", None),
+    ],
+)
+def test_a_translation_takes_what_the_english_template_takes(prompts, inputs, more, text):
+    prompts.write("a/b", "{{ question }}")
+    prompts.write("zh/a/b", f"{{{{ {inputs.partition(':')[0]} }}}}", inputs=inputs, more=more)
+    findings = lint(prompts.locate("a/b", "zh"), prompts.folders)
+    assert [finding.text.startswith(text) for finding in findings] == ([True] if text else [])
+
+
+def test_a_translation_gives_what_the_english_template_gives(prompts):
+    prompts.write("a/b", "{{ question }}")
+    prompts.raw("zh/a/b.jinja", prompts.locate("a/b").path.read_text().replace("output: text", "output: count"))
+    (finding,) = lint(prompts.locate("a/b", "zh"), prompts.folders)
+    assert finding.text == "its output is not that of the English template; expected text"
+
+
+def test_a_schema_that_nothing_can_be_held_to_is_an_error(prompts):
+    source = prompts.write("a/b", "{{ question }}").read_text()
+    prompts.raw("a/b.jinja", source.replace("output: text", "output: {json_schema: {type: nonsense}}"))
+    assert found(prompts) == []
+    (finding,) = lint(prompts.locate("a/b"), prompts.folders, check_output=check_output)
+    assert finding.level == "error"
+    assert finding.text == "no engine can be held to its JSON schema: Invalid type: nonsense; make it simpler"

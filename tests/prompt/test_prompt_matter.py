@@ -44,6 +44,8 @@ def test_limits_reach_what_is_rendered():
         ("examples: [{output: x}]", "example 1: a/b: input 'question' .text. is missing"),
         ("examples: [{output: x, image: y.png, inputs: {question: q}}]", "example 1: got the image 'y.png'"),
         ("a: &x [1]\nb: *x", "aliases .* are not allowed"),
+        ("output: text\nversion: 1\noutput: count", "'output' in line 7 is there already; write it once"),
+        ("examples: [{output: x, output: y}]", "'output' in line 5 is there already"),
     ],
 )
 def test_what_is_wrong_is_said(more, reason):

@@ -1,9 +1,9 @@
 import pytest
 from PIL import Image
 
-from cot.errors import ToolError
 from cot.image import from_pixels
-from cot.tools.zoom import MAX_ENLARGEMENT, Box, parse_box, zoom, zoom_step
+from cot.region import Box
+from cot.tools.zoom import MAX_ENLARGEMENT, zoom, zoom_step
 
 
 @pytest.fixture
@@ -32,29 +32,6 @@ def test_every_touched_pixel_is_kept_and_enlarging_has_a_limit(halves):
 
 def test_thin_regions_keep_their_shape(halves):
     assert zoom(halves, Box(0, 0, 1, 0.05)).pixels.size == (40, 1)
-
-
-@pytest.mark.parametrize(
-    "edges",
-    [(0.5, 0, 0.5, 1), (0.6, 0, 0.5, 1), (-0.1, 0, 1, 1), (0, 0, 1.1, 1), (0, 1, 1, 1), (10, 10, 50, 50)]
-    + [(float("nan"), 0, 1, 1), (0, 0, 1, float("inf"))],
-)
-def test_boxes_outside_the_image_are_refused(edges):
-    with pytest.raises(ToolError, match=r"got the box .* expected .left, top, right, bottom. from 0 to 1"):
-        Box(*edges)
-
-
-@pytest.mark.parametrize("text", ["[0.1, 0.25, 0.5, 1]", " [0.1,0.25,0.5,1.0] "])
-def test_boxes_are_read(text):
-    assert parse_box(text) == Box(0.1, 0.25, 0.5, 1)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "left", "[0, 0, 1]", "[0, 0, 2, 1]", "[0.5, 0, 0.1, 1]", "[10, 20, 30, 40]", "at [0, 0, 1, 1]", "[" * 9],
-)
-def test_what_is_no_box_is_none(text):
-    assert parse_box(text) is None
 
 
 def test_the_step_names_its_result(halves):
