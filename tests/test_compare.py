@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 from eval_runs import result, results, write_run
@@ -163,6 +164,22 @@ def test_a_result_that_is_there_twice_or_too_long_is_refused(tmp_path, monkeypat
     monkeypatch.setattr("cot.evaluate.samples.MAX_LINE_BYTES", 100)
     with pytest.raises(DataError, match="line 1: longer than 100 bytes"):
         detail(run)
+
+
+@pytest.mark.parametrize("name", ["run.json", "summary.json", "samples.jsonl"])
+def test_what_is_no_file_or_endless_is_not_waited_for(tmp_path, monkeypatch, name):
+    run = write_run(tmp_path / "a", results("cw"))
+    os.rename(run / name, run / "kept")
+    os.mkfifo(run / name)
+    if name == "summary.json":
+        assert open_run(run).state == "interrupted"
+    else:
+        with pytest.raises(DataError, match=f"cannot read .*{name}: it is no file"):
+            detail(open_run(run))
+    os.replace(run / "kept", run / name)
+    monkeypatch.setattr("cot.compare.stored.MAX_FILE_BYTES", 100)
+    with pytest.raises(DataError, match="cannot read .*run.json: it has more than 100 bytes"):
+        open_run(run)
 
 
 def test_a_run_that_changes_while_it_is_read_is_refused(tmp_path):

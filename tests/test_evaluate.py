@@ -160,6 +160,21 @@ async def test_another_run_is_refused_by_name(make, tmp_path, monkeypatch):
         await run(make(), out)
 
 
+async def test_results_that_are_none_of_the_run_are_refused(make, tmp_path):
+    out = tmp_path / "out"
+    await run(make(), out)
+    kept = (out / "samples.jsonl").read_text()
+    for name in ("task", "strategy"):
+        stray = json.dumps({**results(out)[0], name: "other"})
+        (out / "samples.jsonl").write_text(f"{kept}{stray}\n")
+        with pytest.raises(DataError, match="out has a result of .*other.*, which its run.json does not name"):
+            await run(make(), out)
+        (out / "samples.jsonl").write_text(kept)
+    (out / "run.json").write_text("{")
+    with pytest.raises(DataError, match="run.json is not what this version writes: Invalid JSON: EOF"):
+        await run(make(), out)
+
+
 async def test_a_folder_with_other_files_is_refused(make, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.doc").write_text("x")

@@ -30,6 +30,9 @@ from cot.trace.lock import is_held
 State = Literal["finished", "running", "interrupted"]
 """`running`: a process writes it now."""
 
+MAX_FILE_BYTES: Final = 10_000_000
+"""Of `run.json` and `summary.json` each."""
+
 _BLOCK: Final = 1 << 20
 _FILE_BYTES: Final = 1 << 48
 """Of one file at most; a place is a number of the file times this, and where the line begins in it."""
@@ -57,7 +60,7 @@ class StoredRun:
     def summary(self) -> Summary | None:
         """What `summary.json` says; None if there is none, or results went or came after it was written."""
         try:
-            found = Summary.model_validate_json((self.path / SUMMARY_FILE).read_bytes())
+            found = Summary.model_validate_json(_content(self.path / SUMMARY_FILE))
         except (OSError, ValidationError):
             return None
         return found if sum(part.n for part in found.parts) == self.done else None
@@ -118,13 +121,28 @@ class StoredRun:
         return found
 
     def _files(self) -> list[Path]:
-        return [*sorted((self.path / SHARES_FOLDER).glob("*.jsonl")), self.path / SAMPLES_FILE]
+        files = [*sorted((self.path / SHARES_FOLDER).glob("*.jsonl")), self.path / SAMPLES_FILE]
+        for file in files:
+            if file.exists() and not file.is_file():
+                raise DataError(f"cannot read {file}: it is no file; expected the results of a run")
+        return files
 
     def trace_folder(self, result: SampleResult) -> Path | None:
         """Where a result's trace is; None if none was kept, or its name leads out of the run's folder."""
         if not result.trace or PurePath(result.trace).is_absolute() or ".." in PurePath(result.trace).parts:
             return None
         return self.path / result.trace
+
+
+def _content(file: Path) -> bytes:
+    """Of a small file. Raises OSError, also for what is no file: a named pipe would be waited for without end."""
+    if file.exists() and not file.is_file():
+        raise OSError("it is no file")
+    with file.open("rb") as stream:
+        content = stream.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise OSError(f"it has more than {MAX_FILE_BYTES} bytes")
+    return content
 
 
 def _lines(path: Path) -> int:
@@ -154,12 +172,14 @@ def open_run(path: Path) -> StoredRun:
     """The run in a folder. Raises DataError if there is none, or one that this version does not read."""
     file = path / RUN_FILE
     try:
-        content = file.read_bytes()
-    except (OSError, ValueError) as error:
+        content = _content(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise DataError(
             f"no run at {shown(str(path))}; expected a folder with {RUN_FILE}, as cot eval --out makes it;"
             " see which there are with: cot runs list"
         ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {reason(error)}; expected what cot eval wrote") from error
     try:
         return StoredRun(path, Definition.model_validate_json(content))
     except ValidationError as error:

@@ -25,6 +25,7 @@ from cot.evaluate.samples import (
     SHARES_FOLDER,
     drop_samples,
     drop_torn_line,
+    first_problem,
     gather,
     read_run,
     share_file,
@@ -74,8 +75,10 @@ class RunFolder:
             return False
         try:
             before = Definition.model_validate_json(file.read_bytes())
-        except (ValidationError, ValueError) as error:
-            raise DataError(f"{file} is not what this version writes: {reason(error)}; name another --out") from error
+        except ValidationError as error:
+            raise DataError(
+                f"{file} is not what this version writes: {first_problem(error)}; name another --out"
+            ) from error
         before.check_same(definition, str(self.path))
         return True
 

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cot.engine.base import Engine
-from cot.errors import EngineError, UsageError
+from cot.errors import DataError, EngineError, UsageError
 from cot.evaluate.ablation import with_other_images
 from cot.evaluate.asking import Asking, ask_sample
 from cot.evaluate.definition import Definition, JudgeIdentity, define
-from cot.evaluate.folder import SUMMARY_FILE, TRACES_FOLDER, RunFolder
+from cot.evaluate.folder import RUN_FILE, SUMMARY_FILE, TRACES_FOLDER, RunFolder
 from cot.evaluate.images import Images, image_opener
 from cot.evaluate.judge import Judge, check_template
 from cot.evaluate.result import SampleResult, result_key
@@ -128,7 +128,12 @@ def _known(
 
     def known(result: SampleResult) -> None:
         nonlocal mine
-        share = shares.get(result.task)
+        if result.task not in shares or result.strategy not in options.strategies:
+            raise DataError(
+                f"{folder.path} has a result of {result.task} {result.strategy}, which its {RUN_FILE} does not name;"
+                " name another --out"
+            )
+        share = shares[result.task]
         if share is None or result.group in share:
             mine += 1
             watch.known(result)

@@ -5,6 +5,7 @@ In: a task, and how many. Out: samples, one after another; never are they all in
 
 import os
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -72,10 +73,10 @@ def select(
 
     shard: which of several processes this is. All samples are looked at once, whoever does them.
     shots: the examples that each is shown, which may not be of its own image.
-    Raises UsageError for a limit below 1 or a shuffle without one, and DataError.
+    Raises UsageError for a limit out of range or a shuffle without one, and DataError.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"got --limit {limit}; expected at least 1")
+    if limit is not None and not 1 <= limit <= sys.maxsize:
+        raise UsageError(f"got --limit {limit}; expected 1 to {sys.maxsize}")
     numbers = None
     if shuffle:
         if limit is None:

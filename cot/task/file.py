@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
-from cot.errors import TaskError, reason
+from cot.errors import TaskError, quoted, reason
 from cot.task.read import read_yaml
 
 Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
@@ -117,8 +117,8 @@ def find_task(reference: str) -> Path:
         near = difflib.get_close_matches(reference, (*known, *suites), n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise TaskError(
-            f"unknown task {reference!r}{hint}; known: {', '.join(known)}; the suites {', '.join(suites)}; or the path"
-            " of a .yaml file"
+            f"unknown task {quoted(reference)}{hint}; known: {', '.join(known)}; the suites {', '.join(suites)}; or the"
+            " path of a .yaml file"
         )
     return tasks_folder() / f"{reference}.yaml"
 

@@ -126,6 +126,16 @@ def test_a_baseline_that_is_none(run, tmp_path, root):
         assert "summary.json" in err
 
 
+@pytest.mark.parametrize(("score", "said"), [(None, "has no score for"), (float("nan"), "is no summary.json")])
+def test_a_baseline_with_a_score_that_is_none_lets_nothing_pass(run, baseline, tmp_path, score, said):
+    kept = json.loads((tmp_path / baseline).read_text())
+    kept["parts"][0]["score"] = score
+    (tmp_path / baseline).write_text(json.dumps(kept))
+    code, out, err = run("first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline)
+    assert (code, out) == (1, "")
+    assert said in err
+
+
 def test_a_task_without_a_score_is_below_the_gate(run, baseline, tmp_path):
     (tmp_path / "red.png").write_bytes(b"no image")
     code, _, err = run("first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline)
