@@ -6,16 +6,20 @@ In: a template's file. Out: findings. It reports all it can find, where loading 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from jinja2 import meta, nodes
+from typing import Any, Final, Literal
 
 from cot.errors import CotError, PromptError
 from cot.prompt.find import read_template, resolver
+from cot.prompt.lint_body import shown_bare, used_inputs, varies_before_images
 from cot.prompt.matter import FrontMatter, read_yaml, split_source
 from cot.prompt.sandbox import IMAGES, Body
 from cot.prompt.source import ENGLISH, Folder, Located, locate, read_inside
 from cot.prompt.template import build_body
+
+_BEFORE: Final = (
+    f"{{0!r}} varies and stands before {{{{{{{{ {IMAGES} }}}}}}}}, so images cannot be shared between prompts;"
+    " put it behind them"
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ def lint(
         findings.append(Finding("error", str(error)))
     else:
         inputs = matter.get("inputs") if isinstance(matter, dict) else None
-        findings += _names(body, set(inputs) if isinstance(inputs, dict) else set())
-        findings += _order(body)
+        findings += _names(body, inputs if isinstance(inputs, dict) else {})
+        if moved := varies_before_images(body):
+            findings.append(Finding("warning", _BEFORE.format(moved)))
     # What loading says is news only if nothing above has said it.
     if not any(finding.level == "error" for finding in findings):
         try:
@@ -62,16 +67,6 @@ def lint(
 def _named(found: Located, finding: Finding) -> Finding:
     """Without the template's own name: who looks for mistakes in it knows that."""
     return Finding(finding.level, finding.text.removeprefix(f"{found.name}: "))
-
-
-def used_inputs(body: Body) -> set[str]:
-    """Names that a template and all it is made of take from outside."""
-    used: set[str] = set()
-    for name, tree in body.trees.items():
-        # An included file also sees what the loops around it bind.
-        bound = _loop_names(body) if name else set()
-        used |= meta.find_undeclared_variables(tree) - bound
-    return used - {IMAGES, "super"}
 
 
 def _keys(matter: dict[Any, Any]) -> Iterator[Finding]:
@@ -113,55 +108,15 @@ def _translation(matter: FrontMatter, found: Located, folders: Sequence[Folder])
         yield Finding("error", f"its output is not that of the English template; expected {english.output}")
 
 
-def _names(body: Body, declared: set[str]) -> Iterator[Finding]:
-    used = used_inputs(body)
+def _names(body: Body, inputs: dict[Any, Any]) -> Iterator[Finding]:
+    used, declared = used_inputs(body), set(inputs)
     for name in sorted(used - declared):
         near = difflib.get_close_matches(name, sorted(declared), n=1)
         hint = f", did you mean {near[0]!r}?" if near else f"; declare it: `inputs: {{{name}: {{kind: text}}}}`"
         yield Finding("error", f"undefined input {name!r}{hint}")
     for name in sorted(declared - used - {"wants"}):
         yield Finding("warning", f"unused input {name!r}; use it, or take it out of `inputs`")
-
-
-def _loop_names(body: Body) -> set[str]:
-    loops = [loop for tree in body.trees.values() for loop in tree.find_all(nodes.For)]
-    return {"loop"} | {name.name for loop in loops for name in loop.target.find_all(nodes.Name)} | {
-        loop.target.name for loop in loops if isinstance(loop.target, nodes.Name)
-    }  # fmt: skip
-
-
-def _order(body: Body) -> Iterator[Finding]:
-    """Inputs that stand before the images: from there on, no two prompts share what was computed."""
-    before: list[str] = []
-    for node in _in_order(body, body.trees[""], {}):
-        if node.name == IMAGES:
-            if before:
-                yield Finding(
-                    "warning",
-                    f"{before[0]!r} varies and stands before {{{{ {IMAGES} }}}}, so images cannot be shared between"
-                    " prompts; put it behind them",
-                )
-            return
-        if node.ctx == "load" and node.name != "super":
-            before.append(node.name)
-
-
-def _in_order(body: Body, node: nodes.Node, blocks: dict[str, nodes.Block]) -> Iterator[nodes.Name]:
-    """Names in the order in which they are rendered: with includes inlined, and blocks as the heir has them."""
-    if isinstance(node, nodes.Template) and (parents := list(node.find_all(nodes.Extends))):
-        blocks = {block.name: block for block in node.find_all(nodes.Block)} | blocks
-        yield from _in_order(body, _file(body, parents[0]), blocks)
-    elif isinstance(node, nodes.Include):
-        yield from _in_order(body, _file(body, node), {})
-    elif isinstance(node, nodes.Name):
-        yield node
-    else:
-        if isinstance(node, nodes.Block):
-            node = blocks.get(node.name, node)
-        for child in node.iter_child_nodes():
-            yield from _in_order(body, child, blocks)
-
-
-def _file(body: Body, node: nodes.Include | nodes.Extends) -> nodes.Template:
-    assert isinstance(node.template, nodes.Const)  # the sandbox has refused all else
-    return body.trees[node.template.value]
+    specs = {name: spec for name, spec in inputs.items() if isinstance(spec, dict)}
+    unset = {name for name, spec in specs.items() if not {"required", "default"} & set(spec)}
+    for name in sorted(shown_bare(body, unset)):
+        yield Finding("warning", f"input {name!r} may be left out and is then shown as None; give it a default")

@@ -40,6 +40,9 @@ _MAX_SIDE: Final = 1600
 """... and their longer side at most so many, for else a thin strip would need gigabytes."""
 _DIGITS: Final = 4
 
+_MAX_REMEMBERED: Final = 64
+"""Regions whose lines are kept: an evaluation asks several questions about an image, one after the other."""
+
 _turn: Final = threading.Lock()
 
 
@@ -55,6 +58,9 @@ class TextLine:
     def middle(self) -> float:
         """How far down its middle is, in [0, 1]."""
         return (self.box.top + self.box.bottom) / 2
+
+
+_remembered: Final[dict[tuple[str, Box, float], tuple[TextLine, ...]]] = {}
 
 
 def read_text(
@@ -132,7 +138,12 @@ def _for_steps(
     box = parse_box(region)
     if box is None:
         raise ToolError(f"got the region {quoted(region)}; expected [left, top, right, bottom] from 0 to 1")
-    return as_text(read_text(image, box, min_confidence=min_confidence), with_regions=with_regions) or None
+    key = (image.sha256, box, min_confidence)
+    if key not in _remembered:
+        while len(_remembered) >= _MAX_REMEMBERED:
+            del _remembered[next(iter(_remembered))]
+        _remembered[key] = read_text(image, box, min_confidence=min_confidence)
+    return as_text(_remembered[key], with_regions=with_regions) or None
 
 
 def _versions() -> list[str]:

@@ -22,7 +22,7 @@ def test_shipped_templates_are_clean(located):
 def test_a_clean_template_has_no_findings(prompts):
     prompts.raw("a/_part.jinja", "{{ word }}{{ loop.index }}")
     body = "{{ question }}{% for word in words %}{% include 'a/_part' %}{% endfor %}"
-    prompts.write("a/b", body, inputs="question: {kind: text}, words: {kind: list, default: []}")
+    prompts.write("a/b", body, inputs="question: {kind: text, required: true}, words: {kind: list, default: []}")
     assert found(prompts) == []
 
 
@@ -101,7 +101,7 @@ def test_all_is_reported_errors_first(prompts):
     [
         ("wants", "", "output wants needs the input 'wants': `inputs: {wants: {kind: text}}`"),
         ("choice", "", "output choice needs the input 'choices': `inputs: {choices: {kind: list}}`"),
-        ("choice", "choices: {kind: text}", "output choice needs the input 'choices'"),
+        ("choice", "choices: {kind: text, required: true}", "output choice needs the input 'choices'"),
     ],
 )
 def test_an_output_has_the_inputs_that_it_needs(prompts, output, inputs, text):
@@ -142,3 +142,28 @@ def test_a_schema_that_nothing_can_be_held_to_is_an_error(prompts):
     (finding,) = lint(prompts.locate("a/b"), prompts.folders, check_output=check_output)
     assert finding.level == "error"
     assert finding.text == "no engine can be held to its JSON schema: Invalid type: nonsense; make it simpler"
+
+
+@pytest.mark.parametrize(
+    ("body", "warned"),
+    [
+        ("{{ n }}", True),
+        ("{% for x in n %}{{ x }}{% endfor %}", True),
+        ("{% if question %}{{ n }}{% endif %}", True),
+        ("{{ n | upper }}", True),
+        ("{% include 'a/_part' %}", True),
+        ("{% if n %}{{ n }}{% endif %}", False),
+        ("{% if n is none %}-{% else %}{{ n }}{% endif %}", False),
+        ("{{ n | default('none', true) }}", False),
+        ("{{ n or 'none' }}", False),
+        ("{{ n if n else 'none' }}", False),
+    ],
+)
+def test_an_input_that_may_be_shown_as_none_is_a_warning(prompts, body, warned):
+    prompts.raw("a/_part.jinja", "{{ n }}")
+    prompts.write("a/b", f"{{{{ question }}}}{body}", inputs="question: {kind: text, required: true}, n: {kind: text}")
+    message = "input 'n' may be left out and is then shown as None; give it a default"
+    assert found(prompts) == ([("warning", message)] if warned else [])
+    inputs = "question: {kind: text, default: q}, n: {kind: text, default: ''}"
+    prompts.write("a/b", f"{{{{ question }}}}{body}", inputs=inputs)
+    assert found(prompts) == []

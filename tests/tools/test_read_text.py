@@ -78,6 +78,16 @@ async def test_a_step_gets_rows_of_text(sign):
     assert words.startswith("Departs 09:41 (")
 
 
+async def test_what_was_read_is_not_read_again(sign, monkeypatch):
+    tool = find_tool("read_text")
+    again = from_pixels(sign.pixels, source="again.png")
+    first = await use_tool(tool, {"region": "[0, 0, 1, 0.4]"}, images=(sign,))
+    monkeypatch.setattr(module, "_reader", None)
+    second = await use_tool(tool, {"region": "[0, 0, 1, 0.4]", "with_regions": True}, images=(again,))
+    assert first.result == "Platform 12 LONDON"
+    assert [line.split("] ")[1][:8] for line in second.result.splitlines()] == ["Platform", "LONDON ("]
+
+
 async def test_a_step_without_text_gets_nothing(sign):
     grey = from_pixels(Image.new("RGB", (30, 20), "grey"), source="grey.png")
     assert (await use_tool(find_tool("read_text"), {}, images=(grey,))).result is None
