@@ -24,11 +24,11 @@ def check_strategy(name: str) -> None:
         find_own(name)
 
 
-def find_own(name: str) -> "OwnStrategy":
-    """The user's own strategy of this name. Raises as `check_strategy`."""
+def find_own(name: str) -> "tuple[OwnStrategy, str]":
+    """The user's own strategy of this name, and the SHA-256 of its file. Raises as `check_strategy`."""
     from cot.planner.own import load_own
 
     own = load_own(name) if name.isidentifier() else None
     if own is None:
         raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
-    return own[0]
+    return own

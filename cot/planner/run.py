@@ -27,13 +27,15 @@ from cot.planner.names import find_own
 from cot.planner.own import follow_own
 from cot.planner.reason import reason
 from cot.planner.route import route
+from cot.planner.templates import template_hashes
 from cot.planner.tuning import Tuning
 from cot.planner.verify import verify
 from cot.planner.vote import vote
 from cot.planner.wording import Wording
 from cot.question import Earlier, Question
 from cot.step import FinalAnswer, Step, StopReason
-from cot.trace.event import Measured, RunFinished, RunStarted, TracedImage
+from cot.trace.event import Measured, RunFinished, RunStarted
+from cot.trace.images import described
 from cot.trace.record import Recorder
 
 Strategy = Callable[[Chain], Awaitable[Conclusion]]
@@ -66,13 +68,6 @@ class Outcome:
     longest_tokens: int = 0
 
 
-def find_strategy(name: str) -> Strategy:
-    """The strategy of this name. Raises UsageError if there is none, and PromptError for an own one that is wrong."""
-    if name in STRATEGIES:
-        return STRATEGIES[name]
-    return partial(follow_own, name, find_own(name))
-
-
 async def run(
     strategy: str,
     question: Question,
@@ -94,9 +89,11 @@ async def run(
     settings: plain values for the trace. on_step: called with each step as it is finished.
     note: what a person should know of how it is run.
     exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
-    Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
+    Raises UsageError for an unknown strategy, PromptError for one of the user's own that is wrong, and TraceError if
+    the trace cannot be written.
     """
-    chosen = find_strategy(strategy)
+    own = None if strategy in STRATEGIES else find_own(strategy)
+    chosen = STRATEGIES[strategy] if own is None else partial(follow_own, strategy, own[0])
     budget = budget or Budget()
     chain = Chain(
         question,
@@ -112,7 +109,8 @@ async def run(
     if recorder:
         how = {**chain.wording.recordable, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
         said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how, **said})
+        hashes = template_hashes(strategy, chain.wording, own=own, follow_up=bool(question.earlier))
+        _record_start(recorder, strategy, question, engine, seed, hashes, {**(settings or {}), **how, **said})
     if note:
         chain.note(note)
     try:
@@ -173,8 +171,9 @@ def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, 
 
 
 def _record_start(
-    recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, settings: dict[str, Any]
-) -> None:
+    recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, templates: dict[str, str],
+    settings: dict[str, Any],
+) -> None:  # fmt: skip
     for image in question.images:
         recorder.add_image(image)
     info = dataclasses.asdict(engine.info)
@@ -184,18 +183,10 @@ def _record_start(
         RunStarted(
             question=storable(question.text),
             choices=tuple(storable(choice) for choice in question.choices),
-            images=tuple(
-                TracedImage(
-                    source=storable(image.source),
-                    sha256=image.sha256,
-                    width=image.pixels.width,
-                    height=image.pixels.height,
-                    notes=image.notes,
-                )
-                for image in question.images
-            ),
+            images=tuple(described(image) for image in question.images),
             strategy=strategy,
             seed=seed,
+            templates=templates,
             settings=settings,
             engine=info,
             versions=versions,
