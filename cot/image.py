@@ -48,6 +48,18 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_LYING = (5, 6, 7, 8)
+"""Orientations whose rows become columns."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """What an image was before it became upright RGB. mode: Pillow's name of it: `RGBA`, `P`, `I;16`, `CMYK`."""
+
+    mode: str
+    width: int
+    height: int
+
 
 @dataclass(frozen=True)
 class LoadedImage:
@@ -57,12 +69,14 @@ class LoadedImage:
     sha256: hex digest over the pixels, see `pixel_hash`; the same for any lossless file of them.
     source: where it came from, for people: a path, a URL without credentials, or "-".
     notes: what was done that the user should know ("only the first frame is used").
+    original: None if it is not known.
     """
 
     pixels: Image.Image = field(repr=False, compare=False)
     sha256: str
     source: str
     notes: tuple[str, ...] = ()
+    original: Original | None = field(default=None, compare=False)
 
     @property
     def width(self) -> int:
@@ -99,7 +113,8 @@ def from_pixels(pixels: Image.Image, *, source: str, notes: tuple[str, ...] = ()
     """
     found = list(notes)
     rgb = _to_rgb(pixels, source, found)
-    return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=source, notes=tuple(found))
+    original = Original(pixels.mode, *pixels.size)
+    return LoadedImage(rgb, pixel_hash(rgb), source, tuple(found), original)
 
 
 @dataclass(frozen=True)
@@ -131,12 +146,13 @@ def load_image(source: str | Path | BinaryIO, limits: ImageLimits = DEFAULT_LIMI
             # What Pillow warns of is either an error here (too many pixels) or no matter to the user.
             warnings.simplefilter("ignore")
             opened = _open(data, name, min(limits.max_pixels, HARD_MAX_PIXELS))
+            original = _original(opened)
             _decode(opened, name, notes)
             orientation = _orientation(opened, notes)
             rgb = _to_rgb(opened, name, notes)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
-        return LoadedImage(pixels=rgb, sha256=pixel_hash(rgb), source=name, notes=tuple(notes))
+        return LoadedImage(rgb, pixel_hash(rgb), name, tuple(notes), original)
     except MemoryError as error:
         raise ImageError(
             f"image {shown(name)} does not fit the memory that is free; expected a smaller one; shrink it"
@@ -167,6 +183,15 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:
         raise _too_many(name, f"{width} x {height} = {width * height} pixels", max_pixels)
     return opened
+
+
+def _original(opened: Image.Image) -> Original:
+    """As the header has it, so before anything is decoded."""
+    width, height = opened.size
+    # Pillow tells the size of a TIFF as it will be when it is upright.
+    if getattr(opened, "tag_v2", {}).get(ExifTags.Base.Orientation) in _LYING:
+        width, height = height, width
+    return Original(opened.mode, width, height)
 
 
 def _decode(opened: Image.Image, name: str, notes: list[str]) -> None:

@@ -41,6 +41,7 @@ from cot.planner.wording import read_wording
 from cot.question import Earlier, Example, Question
 from cot.trace.diff import Diff, diff_traces
 from cot.trace.event import JUDGE_STEP, Call, Note, RunStarted, TracedExample, TracedImage
+from cot.trace.images import restored
 from cot.trace.read import Trace, read_trace
 from cot.trace.record import Recorder
 
@@ -252,7 +253,7 @@ def _completion(calls: Sequence[Call]) -> Completion:
 
 def _candidate(call: Call) -> Candidate:
     reason: FinishReason = next((known for known in _FINISH_REASONS if known == call.finish_reason), "stop")
-    tokens = tuple(TokenLogprob(token, min(0.0, logprob)) for token, logprob in call.tokens)
+    tokens = tuple(TokenLogprob(token, min(0.0, logprob), others) for token, logprob, others in call.scored_tokens)
     if not math.isfinite(sum(token.logprob for token in tokens)):
         tokens = ()
     return Candidate(call.raw or "", reason, tokens)
@@ -281,7 +282,7 @@ def _image(trace: Trace, traced: TracedImage) -> LoadedImage:
     loaded = load_image(path)
     if loaded.sha256 != traced.sha256:
         raise TraceError(f"{path} holds another image than the one that was asked about; expected the recorded one")
-    return dataclasses.replace(loaded, source=traced.source, notes=traced.notes)
+    return restored(loaded, traced)
 
 
 def _started(trace: Trace) -> RunStarted:

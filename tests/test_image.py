@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cot.errors import ImageError
-from cot.image import HARD_MAX_PIXELS, ImageLimits, LoadedImage, from_pixels, load_image
+from cot.image import HARD_MAX_PIXELS, ImageLimits, LoadedImage, Original, from_pixels, load_image
 from cot.source import MAX_REDIRECTS
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
@@ -201,6 +201,30 @@ class TestColourModes:
     def test_lab(self) -> None:
         white = Image.new("LAB", (2, 2), (255, 128, 128))
         assert min(first_pixel(loaded(encoded(white, "TIFF")))) >= 253
+
+
+class TestOriginal:
+    @pytest.mark.parametrize(
+        ("format", "mode"),
+        [("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("GIF", "P"), ("JPEG", "CMYK"), ("TIFF", "F")],
+    )
+    def test_the_mode_of_the_file_is_told(self, format: str, mode: str) -> None:
+        was = Image.new("I;16", (6, 4)) if mode == "I;16" else Image.new("RGB", (6, 4), RED)
+        image = loaded(
+            encoded(was if was.mode == mode else was.convert("L" if mode == "F" else mode).convert(mode), format)
+        )
+        assert image.original == Original(mode, 6, 4)
+        assert image.pixels.mode == "RGB"
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
+    def test_the_size_is_that_before_it_was_turned(self, format: str) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image = loaded(encoded(picture(), format, exif=exif))
+        assert ((image.width, image.height), image.original) == ((4, 6), Original("RGB", 6, 4))
+
+    def test_of_pixels_it_is_what_they_were(self) -> None:
+        assert from_pixels(Image.new("LA", (3, 2)), source="made").original == Original("LA", 3, 2)
 
 
 class TestIdentity:

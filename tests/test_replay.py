@@ -2,17 +2,19 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import math
 
 import pytest
 from PIL import Image
 from replayed import Replays
 from runs import PLAN, recorded, script
 
-from cot.engine import Candidate
+from cot.engine import Candidate, Completion, TokenLogprob
 from cot.errors import EngineError, TraceError
 from cot.planner.budget import Budget
 from cot.prompt import Template
 from cot.replay import replay
+from cot.trace.event import OriginalImage
 from cot.trace.read import read
 from cot.trace.record import Recorder
 
@@ -40,6 +42,19 @@ def again(trace):
 def test_a_run_comes_to_the_same(tmp_path, options, replies):
     found = again(read(recorded(tmp_path, replies, **options)))
     assert found.differences == ()
+
+
+def test_alternatives_and_what_an_image_was_come_back(tmp_path):
+    others = TokenLogprob("yes", math.log(0.6), (("no", math.log(0.3)), ("maybe", math.log(0.05))))
+    trace = made(tmp_path, lambda request: Completion((Candidate("yes", "stop", (others,)),)), strategy="direct")
+    started = trace.started
+    was = started.images[0].model_copy(update={"original": OriginalImage(mode="CMYK", width=3, height=4)})
+    events = (started.model_copy(update={"images": (was,)}), *trace.events[1:])
+    found = again(dataclasses.replace(trace, events=events))
+    assert found.differences == ()
+    assert trace.calls[0].alternatives == (others.others,)
+    assert found.diff.b.calls[0].alternatives == (others.others,)
+    assert found.diff.b.started.images == (was,)
 
 
 def made(tmp_path, *arguments, **options):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from cot.chat.engines import Engines
 from cot.chat.memory import EMBEDDED, remembered, remembers, summarised
-from cot.chat.turn import Turn, described
+from cot.chat.turn import Turn
 from cot.config import Settings, weights_folder
 from cot.engine.base import EngineInfo
 from cot.errors import CotError
@@ -19,6 +19,7 @@ from cot.planner import ask as planner
 from cot.planner.asked import storable
 from cot.question import Earlier, Question
 from cot.step import Step
+from cot.trace.images import described
 from cot.trace.record import Recorder
 
 

@@ -13,8 +13,8 @@ from cot.chat.turn import Turn
 from cot.step import Step
 from cot.trace.event import TracedImage
 
-SCHEMA: Final = 1
-"""Version of the saved format, in the first line."""
+SCHEMA: Final = 2
+"""Version of the saved format, in the first line. Files of older ones are read, and gone on with."""
 
 
 class _Event(BaseModel):

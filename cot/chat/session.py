@@ -13,13 +13,14 @@ from cot.chat.conversation import Asked, Attached, Chosen, Conversation, Ended, 
 from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone
 from cot.chat.store import Store
-from cot.chat.turn import Turn, described
+from cot.chat.turn import Turn
 from cot.config import Settings, with_setting
 from cot.engine.base import EngineInfo
 from cot.errors import UsageError
 from cot.image import LoadedImage, load_image
 from cot.planner.names import check_strategy
 from cot.step import Step
+from cot.trace.images import described
 
 MAX_QUESTION_CHARACTERS: Final = 10_000
 Edit = Callable[[str], str | None]

@@ -4,7 +4,6 @@ In: events. Out: one line of JSON each, handed to the operating system in one wr
 that a killed process loses nothing that was shown. A file is read again by `open_saved`; a torn last line is left out.
 """
 
-import dataclasses
 import errno
 import json
 import os
@@ -23,7 +22,7 @@ from cot.errors import TraceError, UsageError
 from cot.image import LoadedImage, load_image
 from cot.source import shown
 from cot.trace.event import TracedImage
-from cot.trace.images import image_path, keep_image
+from cot.trace.images import image_path, keep_image, restored
 from cot.trace.lock import hold, is_held
 
 SESSION_FILE: Final = "session.jsonl"
@@ -183,7 +182,7 @@ def read(path: Path) -> Conversation:
             if number == 0:
                 raise _foreign(path) from None
             continue
-        if number == 0 and not (isinstance(event, Opened) and event.schema_version == SCHEMA):
+        if number == 0 and not (isinstance(event, Opened) and 1 <= event.schema_version <= SCHEMA):
             raise _foreign(path)
         conversation.apply(event)
     return conversation
@@ -199,7 +198,7 @@ def _image(folder: Path, image: TracedImage) -> LoadedImage:
     loaded = load_image(_image_path(folder, image.sha256))
     if loaded.sha256 != image.sha256:
         raise TraceError(f"the saved image {image.sha256[:16]} has other pixels than its name says; it was changed")
-    return dataclasses.replace(loaded, source=image.source, notes=image.notes)
+    return restored(loaded, image)
 
 
 def _image_path(folder: Path, sha256: str) -> Path:
@@ -209,7 +208,9 @@ def _image_path(folder: Path, sha256: str) -> Path:
 
 
 def _foreign(path: Path) -> TraceError:
-    return TraceError(f"{shown(str(path))} is no conversation of version {SCHEMA}; expected one that cot chat saved")
+    return TraceError(
+        f"{shown(str(path))} is no conversation of version 1 to {SCHEMA}; expected one that cot chat saved"
+    )
 
 
 def _unwritable(folder: Path, error: OSError) -> TraceError:

@@ -8,8 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cot.image import LoadedImage
-from cot.planner.asked import storable
 from cot.step import FinalAnswer, Step, StopReason
 from cot.trace.event import TracedImage
 
@@ -72,14 +70,3 @@ class Turn(BaseModel):
             **{name: found[name] for name in ("stop_reason", "strategy", "question", "images", "steps", "notes")},
             **{name: found[name] for name in ("usage", "seconds", "model", "trace")},
         }
-
-
-def described(image: LoadedImage) -> TracedImage:
-    """An image without its pixels."""
-    return TracedImage(
-        source=storable(image.source),
-        sha256=image.sha256,
-        width=image.width,
-        height=image.height,
-        notes=tuple(storable(note) for note in image.notes),
-    )

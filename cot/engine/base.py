@@ -6,12 +6,16 @@ Out: a `Completion`, or `Delta`s while it is made. Nothing here loads a model.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from cot.image import LoadedImage
 
 FinishReason = Literal["stop", "length", "cancelled"]
 """`stop`: end token, stop string or satisfied constraint; `length`: token budget used up."""
+
+
+ALTERNATIVES_FOR_TOKENS: Final = 16
+"""Alternatives are given for so many tokens of a sample at most, the first ones: what is longer is no short answer."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Request:
 
     n: number of samples, >= 1. max_tokens: tokens to generate at most, >= 1.
     stop: the text ends before the first of these.
+    alternatives: of each of the first tokens so many others are wanted, >= 0; an engine may give fewer, or none.
     """
 
     messages: tuple[Message, ...]
@@ -81,6 +86,7 @@ class Request:
     constraint: Constraint | None = None
     n: int = 1
     stop: tuple[str, ...] = ()
+    alternatives: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,10 +120,14 @@ class Timings:
 @dataclass(frozen=True)
 class TokenLogprob:
     """A generated token and the natural logarithm of its probability (<= 0) among the tokens
-    that the constraint allowed, before temperature."""
+    that the constraint allowed, before temperature.
+
+    others: what could have stood in its place, the likeliest first, with the same kind of numbers.
+    """
 
     token: str
     logprob: float
+    others: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

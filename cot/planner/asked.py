@@ -1,15 +1,21 @@
 """What one call to the model gave: its text, parsed, and how sure the model was.
 
-In: a candidate of a completion, and what its text should be. Out: an `Asked`. It asks nobody.
+In: a candidate of a completion, and what its text should be. Out: an `Asked`, and what else was likely. It asks nobody.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from cot.engine.base import Candidate
+from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate
 from cot.errors import AnswerError, PlanError
+
+ALTERNATIVES: Final = 4
+"""So many are told in the place of a token at most."""
+
+LEAST_LIKELY: Final = 1e-3
+"""Alternatives of a smaller probability are not told."""
 
 T = TypeVar("T")
 
@@ -50,6 +56,18 @@ def read(
         return Asked(parse(raw), raw, confidence, starved=starved)
     except (AnswerError, PlanError) as error:
         return Asked(None, raw, confidence, str(error), starved)
+
+
+def alternatives(candidate: Candidate) -> tuple[tuple[tuple[str, float], ...], ...]:
+    """In the place of each token what else was likely, as a trace has it; none of long texts."""
+    if len(candidate.logprobs) > ALTERNATIVES_FOR_TOKENS:
+        return ()
+    least = math.log(LEAST_LIKELY)
+    found = tuple(
+        tuple((storable(other), logprob) for other, logprob in token.others[:ALTERNATIVES] if logprob >= least)
+        for token in candidate.logprobs
+    )
+    return found if any(found) else ()
 
 
 def storable(text: str) -> str:

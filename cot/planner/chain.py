@@ -16,7 +16,7 @@ from cot.answer import show_value
 from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
 from cot.errors import EngineError
 from cot.image import LoadedImage
-from cot.planner.asked import Asked, read, storable
+from cot.planner.asked import ALTERNATIVES, Asked, alternatives, read, storable
 from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.planner.examples import behind_examples
@@ -170,6 +170,7 @@ class Chain:
                 constraint,
                 n,
                 rendered.stop,
+                ALTERNATIVES if self._recorder else 0,
             )
             call = _call(rendered, step, request)
             completion = await self._complete(call, request, granted)
@@ -225,6 +226,7 @@ class Chain:
                 "finish_reason": candidate.finish_reason,
                 "confidence": asked.confidence,
                 "tokens": tuple((storable(t.token), max(t.logprob, _NEVER_CHOSEN)) for t in candidate.logprobs),
+                "alternatives": alternatives(candidate),
                 "measured": measured,
             }
             self._record(call.model_copy(update=update))

@@ -8,11 +8,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from cot.image import LoadedImage
 from cot.planner.asked import storable
 from cot.prompt import Rendered, Shot, Template
 from cot.question import Example
-from cot.trace.event import TracedExample, TracedImage
+from cot.trace.event import TracedExample
+from cot.trace.images import described
 
 PLAIN: Final = "direct/answer"
 """The template in whose words examples stand where that of the prompt needs more than a question and its choices."""
@@ -34,20 +34,12 @@ def as_text(examples: Iterable[Example]) -> str:
         TracedExample(
             question=storable(example.question),
             choices=tuple(storable(choice) for choice in example.choices),
-            images=tuple(traced(image) for image in example.images),
+            images=tuple(described(image) for image in example.images),
             answer=storable(example.answer),
         )
         for example in examples
     )
     return json.dumps([one.model_dump(mode="json", exclude_defaults=True) for one in kept])
-
-
-def traced(image: LoadedImage) -> TracedImage:
-    """An image as traces name it."""
-    return TracedImage(
-        source=storable(image.source), sha256=image.sha256, width=image.pixels.width, height=image.pixels.height,
-        notes=image.notes,
-    )  # fmt: skip
 
 
 def _takes_a_question_alone(template: Template) -> bool:

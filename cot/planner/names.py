@@ -36,11 +36,11 @@ def check_strategy(name: str) -> None:
         find_own(name)
 
 
-def find_own(name: str) -> "OwnStrategy":
-    """The user's own strategy of this name. Raises as `check_strategy`."""
+def find_own(name: str) -> "tuple[OwnStrategy, str]":
+    """The user's own strategy of this name, and the SHA-256 of its file. Raises as `check_strategy`."""
     from cot.planner.own import load_own
 
     own = None if name_problem(name) else load_own(name)
     if own is None:
         raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
-    return own[0]
+    return own

@@ -22,13 +22,14 @@ from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
-from cot.planner.examples import as_text, traced
+from cot.planner.examples import as_text
 from cot.planner.follow_own import follow_own
 from cot.planner.follow_up import understand
 from cot.planner.names import find_own
 from cot.planner.own import tool_versions
 from cot.planner.reason import reason
 from cot.planner.route import route
+from cot.planner.templates import template_hashes
 from cot.planner.tuning import Tuning
 from cot.planner.verify import verify
 from cot.planner.vote import vote
@@ -36,6 +37,7 @@ from cot.planner.wording import Wording
 from cot.question import Earlier, Question
 from cot.step import FinalAnswer, Step, StopReason
 from cot.trace.event import Measured, RunFinished, RunStarted
+from cot.trace.images import described
 from cot.trace.record import Recorder
 
 Strategy = Callable[[Chain], Awaitable[Conclusion]]
@@ -68,17 +70,6 @@ class Outcome:
     longest_tokens: int = 0
 
 
-def find_strategy(name: str) -> tuple[Strategy, dict[str, str]]:
-    """The strategy of this name, and the versions of the tools that only it uses.
-
-    Raises UsageError if there is none, and PromptError for an own one that is wrong.
-    """
-    if name in STRATEGIES:
-        return STRATEGIES[name], {}
-    own = find_own(name)
-    return partial(follow_own, name, own), tool_versions(own)
-
-
 async def run(
     strategy: str,
     question: Question,
@@ -100,9 +91,12 @@ async def run(
     settings: plain values for the trace. on_step: called with each step as it is finished.
     note: what a person should know of how it is run.
     exchange_answers: an ablation: the answer is drawn from sub-answers that were exchanged with each other.
-    Raises UsageError for an unknown strategy, and TraceError if the trace cannot be written.
+    Raises UsageError for an unknown strategy, PromptError for one of the user's own that is wrong, and TraceError if
+    the trace cannot be written.
     """
-    chosen, tools = find_strategy(strategy)
+    own = None if strategy in STRATEGIES else find_own(strategy)
+    chosen = STRATEGIES[strategy] if own is None else partial(follow_own, strategy, own[0])
+    tools = {} if own is None else tool_versions(own[0])
     budget = budget or Budget()
     chain = Chain(
         question,
@@ -119,7 +113,9 @@ async def run(
         how = {**chain.wording.recordable, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
         said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
         said |= {"examples": as_text(question.examples)} if question.examples else {}
-        _record_start(recorder, strategy, question, engine, seed, {**(settings or {}), **how, **said}, tools)
+        hashes = template_hashes(strategy, chain.wording, own=own, follow_up=bool(question.earlier))
+        how = {**(settings or {}), **how, **said}
+        _record_start(recorder, strategy, question, engine, seed, hashes, tools, how)
     if note:
         chain.note(note)
     try:
@@ -180,8 +176,8 @@ def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, 
 
 
 def _record_start(
-    recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, settings: dict[str, Any],
-    tools: dict[str, str],
+    recorder: Recorder, strategy: str, question: Question, engine: Engine, seed: int, templates: dict[str, str],
+    tools: dict[str, str], settings: dict[str, Any],
 ) -> None:  # fmt: skip
     for image in (*question.images, *(image for example in question.examples for image in example.images)):
         recorder.add_image(image)
@@ -192,9 +188,10 @@ def _record_start(
         RunStarted(
             question=storable(question.text),
             choices=tuple(storable(choice) for choice in question.choices),
-            images=tuple(traced(image) for image in question.images),
+            images=tuple(described(image) for image in question.images),
             strategy=strategy,
             seed=seed,
+            templates=templates,
             settings=settings,
             engine=info,
             versions=versions,

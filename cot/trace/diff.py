@@ -49,8 +49,8 @@ class Pair:
 class Diff:
     """Two runs side by side.
 
-    setup: of question, images, model, strategy, settings and versions, what differs. outcome: of answer and stop
-    reason. cost: name, in A, in B.
+    setup: of question, images, model, strategy, settings, versions and templates, what differs. outcome: of answer and
+    stop reason. cost: name, in A, in B.
     """
 
     a: Trace
@@ -68,8 +68,8 @@ class Diff:
 
 def diff_traces(a: Trace, b: Trace) -> Diff:
     """Compare two traces."""
-    return Diff(a, b, _changes(_setup(a), _setup(b)), tuple(_pairs(a, b)), _changes(_outcome(a), _outcome(b)),
-                _costs(a, b))  # fmt: skip
+    setup = (*_changes(_setup(a), _setup(b)), *_changed_templates(a, b))
+    return Diff(a, b, setup, tuple(_pairs(a, b)), _changes(_outcome(a), _outcome(b)), _costs(a, b))
 
 
 def line_changes(change: Change) -> Iterator[tuple[Literal["-", "+", " "], str]]:
@@ -190,6 +190,14 @@ def _setup(trace: Trace) -> dict[str, str]:
         "seed": str(started.seed),
         **{name: "" if value is None else str(value) for name, value in named.items()},
     }
+
+
+def _changed_templates(a: Trace, b: Trace) -> Iterator[Change]:
+    """Templates that both runs began with, in two versions; those of one strategy alone are no change."""
+    left, right = (trace.started.templates if trace.started else {} for trace in (a, b))
+    for name in left:
+        if right.get(name, left[name]) != left[name]:
+            yield Change(f"template {name}", left[name][:16], right[name][:16])
 
 
 def _outcome(trace: Trace) -> dict[str, str]:

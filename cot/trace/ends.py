@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from cot.trace.event import SCHEMA
+from cot.trace.event import is_readable
 from cot.trace.read import MAX_LINE_BYTES
 
 _HEAD_BYTES: Final = 4096
@@ -58,12 +58,12 @@ def _last(tail: bytes, *, whole: bool) -> bytes | None:
 
 
 def event(line: bytes) -> dict[str, Any]:
-    """The fields of a line; none if it is damaged or of another version."""
+    """The fields of a line; none if it is damaged or of a version that cannot be read."""
     try:
         found = from_json(line)
     except ValueError:
         found = _as_python_reads_it(line)
-    return found if isinstance(found, dict) and found.get("schema") == SCHEMA else {}
+    return found if isinstance(found, dict) and is_readable(found.get("schema")) else {}
 
 
 def may_hold(line: bytes, text: bytes) -> bool:

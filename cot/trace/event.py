@@ -11,8 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cot.step import Confidence, FinalAnswer, Step, StopReason, Value
 
-SCHEMA: Final = 1
-"""Version of the format, on every line; a reader refuses any other."""
+SCHEMA: Final = 2
+"""Version of the format, on every line; a reader takes older ones too, and refuses any other."""
+
+
+def is_readable(version: object) -> bool:
+    """Whether this is the version of lines that can be read: this one, or an older one."""
+    return type(version) is int and 1 <= version <= SCHEMA
 
 
 JUDGE_STEP: Final = "judge"
@@ -36,6 +41,17 @@ class Measured(_Frozen):
     """Durations by name: `queue`, `prefill`, `decode`, `total`, `load: …`."""
 
 
+class OriginalImage(_Frozen):
+    """An image before it became upright 8-bit RGB."""
+
+    mode: str
+    """As Pillow names it: `RGB`, `RGBA`, `P`, `L`, `I;16`, `CMYK`."""
+    width: int
+    """Pixels per row."""
+    height: int
+    """Rows of pixels."""
+
+
 class TracedImage(_Frozen):
     """An image of the question; its pixels are in `images/<sha256>.png` beside the trace."""
 
@@ -49,6 +65,8 @@ class TracedImage(_Frozen):
     """Rows of pixels."""
     notes: tuple[str, ...] = ()
     """What was done to it on opening."""
+    original: OriginalImage | None = None
+    """What it was in its file; None if that is not known."""
 
 
 class TracedExample(_Frozen):
@@ -77,6 +95,8 @@ class RunStarted(_Event):
     images: tuple[TracedImage, ...]
     strategy: str
     seed: int
+    templates: dict[str, str] = {}
+    """Name and hash of each template that the strategy may ask with, and of the file of a user's own strategy."""
     settings: dict[str, Value] = {}
     """All settings by name, and the budget; `earlier`: what was said before a follow-up, and `examples`: what was
     shown before the question, as JSON."""
@@ -111,6 +131,14 @@ class Call(_Event):
     """Exponential of the sum of the log-probabilities."""
     tokens: tuple[tuple[str, float], ...] = ()
     """Generated tokens and their natural log-probabilities, the end token included."""
+    alternatives: tuple[tuple[tuple[str, float], ...], ...] = ()
+    """Of a short answer: in the place of each token the likeliest others, with their natural log-probabilities."""
+
+    @property
+    def scored_tokens(self) -> tuple[tuple[str, float, tuple[tuple[str, float], ...]], ...]:
+        """Each token with its log-probability and its alternatives."""
+        others = dict(enumerate(self.alternatives))
+        return tuple((token, logprob, others.get(place, ())) for place, (token, logprob) in enumerate(self.tokens))
 
 
 class StepTaken(_Event):

@@ -1,19 +1,37 @@
 """Keeps images beside what was recorded: `<folder>/images/<sha256>.png`, 8-bit RGB, without metadata.
 
-In: an image and a folder. Out: a file, whole or not at all. All runs of a folder of traces that show one image share
-one file on disk, by hard links to `<trace_dir>/images/`: each run's folder is whole by itself, and may be copied or
-deleted. Where the file system has no such links, each run has its own file.
+In: an image and a folder. Out: a file, whole or not at all, and what a trace says of the image. All runs of a folder
+of traces that show one image share one file on disk, by hard links to `<trace_dir>/images/`: each run's folder is whole
+by itself, and may be copied or deleted. Where the file system has no such links, each run has its own file.
 """
 
 import contextlib
+import dataclasses
 import os
 import secrets
 from pathlib import Path
 from typing import Final
 
-from cot.image import LoadedImage
+from cot.image import LoadedImage, Original
+from cot.trace.event import OriginalImage, TracedImage
 
 IMAGES_FOLDER: Final = "images"
+
+
+def described(image: LoadedImage) -> TracedImage:
+    """An image without its pixels. What UTF-8 cannot hold of its texts becomes escapes."""
+    source, *notes = (text.encode("utf-8", "backslashreplace").decode() for text in (image.source, *image.notes))
+    original = OriginalImage(**vars(image.original)) if image.original else None
+    return TracedImage(
+        source=source, sha256=image.sha256, width=image.width, height=image.height, notes=tuple(notes),
+        original=original,
+    )  # fmt: skip
+
+
+def restored(image: LoadedImage, traced: TracedImage) -> LoadedImage:
+    """An image that was read from where it was kept, with what was known of it when it was."""
+    original = Original(**vars(traced.original)) if traced.original else None
+    return dataclasses.replace(image, source=traced.source, notes=traced.notes, original=original)
 
 
 def image_path(folder: Path, sha256: str) -> Path:

@@ -6,7 +6,6 @@ several traces.
 
 import base64
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +22,7 @@ from cot.trace.plain import show_value
 from cot.trace.read import Trace
 from cot.trace.redact import REDACTED
 from cot.trace.safe_page import PAGES, asset, page_environment, render
-from cot.trace.show import held_to, percent, usage_line
+from cot.trace.show import before, chance, held_to, percent, usage_line
 from cot.trace.timeline import Bar, timeline
 from cot.trace.tree import Node, nodes, regions
 
@@ -137,15 +136,10 @@ def render_page(template: str, *, script: str, **values: Any) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = page_environment()
-    environment.filters |= {"percent": percent, "value": show_value, "chance": _chance, "listed": _listed}
-    environment.filters["held_to"] = held_to
+    environment.filters |= {"percent": percent, "value": show_value, "chance": chance, "listed": _listed}
+    environment.filters |= {"held_to": held_to, "before": before}
     environment.globals |= {"MAX_SIDE": MAX_SIDE}
     return environment
-
-
-def _chance(logprob: float) -> float:
-    """A probability in [0, 1] of its natural logarithm, which a trace could have above 0."""
-    return math.exp(min(0.0, logprob))
 
 
 def _listed(values: Mapping[str, object]) -> str:

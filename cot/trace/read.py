@@ -15,7 +15,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from cot.errors import TraceError
 from cot.source import shown
-from cot.trace.event import SCHEMA, Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.event import (
+    SCHEMA,
+    Call,
+    Event,
+    Note,
+    RunFinished,
+    RunStarted,
+    StepTaken,
+    TracedImage,
+    is_readable,
+)
 from cot.trace.folder import newest
 from cot.trace.images import image_path
 from cot.trace.record import TRACE_FILE
@@ -151,8 +161,9 @@ def _event(line: bytes) -> RunStarted | Call | StepTaken | Note | RunFinished:
     except (ValueError, RecursionError) as error:
         raise TraceError("got text that is not JSON; expected one event a line") from error
     version = found.pop("schema", None) if isinstance(found, dict) else None
-    if version != SCHEMA:
-        raise TraceError(f"got trace format {str(version)[:20]!r}; this version of cot reads format {SCHEMA}")
+    if not is_readable(version):
+        raise TraceError(f"got trace format {str(version)[:20]!r}; this version of cot reads formats 1 to {SCHEMA}")
+    # Version 2 only adds fields, which have defaults, so that a line of version 1 is one of version 2.
     try:
         return _EVENT.validate_python(found)
     except ValidationError as error:

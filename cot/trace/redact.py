@@ -12,9 +12,9 @@ from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTake
 from cot.trace.read import Trace
 
 What = Literal["prompts", "images", "all"]
-"""`prompts`: question, choices, and prompts as they were sent. `images`: where they came from, their hashes and
-notes, and so their pixels. `all`: both, and whatever the model said or was made of it. With `prompts` alone the
-model's own text stays, and it may repeat the question."""
+"""`prompts`: question, choices, and prompts as they were sent. `images`: where they came from, their hashes, notes and
+what they were before, and so their pixels. `all`: both, and whatever the model said or was made of it. With `prompts`
+alone the model's own text stays, and it may repeat the question."""
 
 KINDS: Final[tuple[What, ...]] = get_args(What)
 
@@ -59,7 +59,7 @@ def _started(event: RunStarted, kinds: frozenset[What]) -> RunStarted:
     if "prompts" in kinds:
         update |= {"question": REDACTED, "choices": (REDACTED,) * len(event.choices)}
     if "images" in kinds:
-        hidden = {"source": REDACTED, "sha256": "", "notes": ()}
+        hidden = {"source": REDACTED, "sha256": "", "notes": (), "original": None}
         update["images"] = tuple(image.model_copy(update=hidden) for image in event.images)
     return event.model_copy(update=update)
 
@@ -74,8 +74,13 @@ def _call(event: Call, kinds: frozenset[What]) -> Call:
     if "all" in kinds:
         said = {"raw": event.raw, "value": event.value, "problem": event.problem}
         update |= {name: value if value is None else REDACTED for name, value in said.items()}
-        update["tokens"] = tuple((REDACTED, logprob) for _, logprob in event.tokens)
+        update["tokens"] = _without_text(event.tokens)
+        update["alternatives"] = tuple(_without_text(others) for others in event.alternatives)
     return event.model_copy(update=update)
+
+
+def _without_text(tokens: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+    return tuple((REDACTED, logprob) for _, logprob in tokens)
 
 
 def _step(step: Step) -> Step:

@@ -12,7 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from cot.step import FinalAnswer, Reasoning, Step, SubAnswer, SubQuestion, Summary, ToolUse
-from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken
+from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.plain import MAX_SHOWN_CHARACTERS, plain, show_value
 from cot.trace.read import MAX_LINE_BYTES, Trace
 
@@ -104,9 +104,11 @@ def _add_start(tree: Tree, event: RunStarted) -> None:
         node.add(Text(f"choices: {_line(', '.join(event.choices))}"))
     for image in event.images:
         size = f"{image.width} x {image.height}"
-        node.add(Text(f"image: {_line(image.source)}  {size}  sha256 {_line(image.sha256)[:16]}…"))
+        node.add(Text(f"image: {_line(image.source)}  {size}{before(image)}  sha256 {_line(image.sha256)[:16]}…"))
     named = {"strategy": event.strategy, "seed": event.seed, **event.engine}
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in named.items() if value not in (None, "")))))
+    if event.templates:
+        node.add(Text(_line(", ".join(f"{name} {sha256[:8]}" for name, sha256 in event.templates.items())), "dim"))
     # Examples are long, and stand in the prompts.
     settings = {**event.settings, **({"examples": "in the prompts"} if event.settings.get("examples") else {})}
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in settings.items())), "dim"))
@@ -127,10 +129,28 @@ def _add_call(tree: Tree, event: Call, *, full: bool) -> None:
         said = Text.assemble("said: ", (plain(event.raw, most=most), "italic"))
         node.add(said.append(f"  {percent(event.confidence)}", "dim") if event.confidence is not None else said)
     if full and event.tokens:
-        tokens = (f"{plain(repr(token), one_line=True)} {percent(math.exp(chance))}" for token, chance in event.tokens)
-        node.add(Text(f"tokens: {', '.join(tokens)}", "dim"))
+        node.add(Text(f"tokens: {', '.join(_token(*scored) for scored in event.scored_tokens)}", "dim"))
     if event.problem:
         node.add(Text.assemble(("problem: ", PROBLEM), _line(event.problem)))
+
+
+def before(image: TracedImage) -> str:
+    """What an image was in its file, where that is not what it is now; empty where it is, or where it is not known."""
+    was = image.original
+    if was is None or (was.mode, was.width, was.height) == ("RGB", image.width, image.height):
+        return ""
+    return f" (was {was.width} x {was.height} {plain(was.mode, one_line=True)[:16]})"
+
+
+def _token(token: str, logprob: float, others: tuple[tuple[str, float], ...]) -> str:
+    """A token with its probability, and in brackets what else was likely in its place."""
+    shown = [f"{plain(repr(text), one_line=True)} {percent(chance(log))}" for text, log in ((token, logprob), *others)]
+    return f"{shown[0]} (or {', '.join(shown[1:])})" if others else shown[0]
+
+
+def chance(logprob: float) -> float:
+    """A probability in [0, 1] of its natural logarithm, which a trace could have above 0."""
+    return math.exp(min(0.0, logprob))
 
 
 def held_to(constraint: Mapping[str, object], *, most: int) -> str:

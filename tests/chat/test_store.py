@@ -1,7 +1,11 @@
+import json
+
 import pytest
+from PIL import Image
 
 from cot.chat.store import SESSION_FILE, Store, list_saved, open_saved, read
 from cot.errors import TraceError, UsageError
+from cot.image import Original
 
 
 def test_looking_in_leaves_nothing(talk, chats):
@@ -70,7 +74,29 @@ def test_foreign_and_damaged_files(talk, chats):
     with pytest.raises(TraceError, match="has other pixels"):
         open_saved(chats, "one")
     (chats / "one" / SESSION_FILE).write_text('{"other": 1}\n')
-    assert "is no conversation of version 1" in list_saved(chats)[0].unreadable
+    assert "is no conversation of version 1 to 2" in list_saved(chats)[0].unreadable
+
+
+def test_what_an_image_was_before_is_kept(talk, chats, tmp_path):
+    Image.new("RGBA", (5, 4), "red").save(tmp_path / "see-through.png")
+    talk().say("see-through.png", "/save one").session.close()
+    store, _, images = open_saved(chats, "one")
+    store.close()
+    assert [image.original for image in images.values()] == [Original("RGBA", 5, 4)]
+
+
+def test_an_older_file_is_gone_on_with(talk, chats):
+    talk().say("red.png What is it?", "/save one").session.close()
+    path = chats / "one" / SESSION_FILE
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["schema_version"] = 1
+    for image in (image for line in lines for image in (line.get("image"), *line.get("turn", {}).get("images", ()))):
+        if image:
+            del image["original"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    store, conversation, images = open_saved(chats, "one")
+    store.close()
+    assert (len(conversation.turns), [image.original for image in images.values()]) == (1, [None])
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, talk):

@@ -1,6 +1,8 @@
 """Constraints hold on random weights, whatever the model would rather say."""
 
+import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +92,19 @@ async def test_logprobs_are_among_allowed_tokens(engine: LocalEngine, ask: Ask) 
     assert sum(2.718281828459045**logprob for logprob in chances.values()) == pytest.approx(1.0, abs=1e-5)
     only = await engine.complete(ask(constraint=Choices(("z",))))
     assert only.logprobs[0].logprob == 0.0
+
+
+async def test_alternatives_are_the_likeliest_of_the_other_allowed_tokens(engine: LocalEngine, ask: Ask) -> None:
+    asked = ask(max_tokens=1, constraint=Regex("[0-4]"), alternatives=3)
+    (token,) = (await engine.complete(asked)).logprobs
+    chances = [token.logprob, *(logprob for _, logprob in token.others)]
+    assert chances == sorted(chances, reverse=True)
+    assert len({token.token, *(text for text, _ in token.others)} & set("01234")) == 4
+    (all_of_them,) = (await engine.complete(dataclasses.replace(asked, alternatives=9))).logprobs
+    assert [text for text, _ in all_of_them.others[:3]] == [text for text, _ in token.others]
+    assert sum(math.exp(chance) for _, chance in all_of_them.others) + math.exp(token.logprob) == pytest.approx(1.0)
+    (none,) = (await engine.complete(dataclasses.replace(asked, alternatives=0))).logprobs
+    assert (none.token, none.others) == (token.token, ())
 
 
 async def test_budget_ends_first(engine: LocalEngine, ask: Ask) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from chats import processed
 
 from cot.engine import Completion, Message, Regex, Request, Sampling
+from cot.engine.base import ALTERNATIVES_FOR_TOKENS
 from cot.engine.local import LocalEngine
 from cot.errors import EngineError
 from cot.image import LoadedImage
@@ -129,6 +131,21 @@ async def test_logprobs_are_the_models_before_temperature(
         for row, token, item in zip(plain.logprobs(request, tokens), tokens, logprobs, strict=False):
             assert item.logprob == pytest.approx(float(row[token]), abs=1e-4)
     assert checked > 10
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+async def test_alternatives_change_nothing_and_are_told_of_the_first_tokens(
+    engine: LocalEngine, ask: Ask, alike: Alike, temperature: float
+) -> None:
+    asked = ask(max_tokens=30, n=2, sampling=Sampling(temperature, seed=3))
+    plain, told = await engine.complete(asked), await engine.complete(replace(asked, alternatives=2))
+    assert alike(plain, told)
+    assert not any(token.others for token in plain.logprobs)
+    for candidate in told.candidates:
+        assert [len(token.others) for token in candidate.logprobs] == [
+            2 if place < ALTERNATIVES_FOR_TOKENS else 0 for place in range(len(candidate.logprobs))
+        ]
+    assert max(len(candidate.logprobs) for candidate in told.candidates) > ALTERNATIVES_FOR_TOKENS
 
 
 async def test_samples_depend_on_seed_and_index_only(engine: LocalEngine, ask: Ask, alike: Alike) -> None:

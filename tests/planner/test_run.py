@@ -1,9 +1,11 @@
 import asyncio
+import math
 
 import pytest
 
-from cot.engine import ScriptedEngine
+from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob
 from cot.errors import PromptError, TraceError, UsageError
+from cot.planner.asked import ALTERNATIVES
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.planner.names import STRATEGY_NAMES
 from cot.planner.run import STRATEGIES, run
@@ -67,6 +69,33 @@ async def test_the_trace_tells_what_a_strategy_was_tuned_by(question, engine, tm
         await run("route", question(), engine(COMPARE), tuning=Tuning(keep=0.7), recorder=recorder)
     started = read_trace(recorder.path).started
     assert (started.settings["tuning: keep"], started.settings["tuning: samples"]) == (0.7, 8)
+
+
+async def test_the_trace_tells_what_else_was_likely(question, tmp_path):
+    def completed(length):
+        others = (("no", math.log(0.2)), ("\ud800", math.log(0.01)), ("never", math.log(1e-6)))
+        tokens = (TokenLogprob("yes", math.log(0.7), others), *(TokenLogprob("", 0.0),) * (length - 1))
+        return Completion((Candidate("yes", "stop", tokens),))
+
+    engine = ScriptedEngine([completed(2), completed(17), completed(2)])
+    found = []
+    for _ in range(2):
+        with Recorder(tmp_path) as recorder:
+            await run("direct", question(), engine, recorder=recorder)
+        (call,) = read_trace(recorder.path).calls
+        found.append(call.alternatives)
+    await run("direct", question(), engine)
+    assert found == [((("no", math.log(0.2)), ("\\ud800", math.log(0.01))), ()), ()]
+    assert [request.alternatives for request in engine.requests] == [ALTERNATIVES, ALTERNATIVES, 0]
+
+
+async def test_the_trace_begins_with_the_templates_that_may_be_asked(question, engine, tmp_path):
+    with Recorder(tmp_path) as recorder:
+        await run("route", question(), engine(COMPARE, COUNTS), recorder=recorder)
+    trace = read_trace(recorder.path)
+    assert {call.template for call in trace.calls} < set(trace.started.templates)
+    assert all(len(sha256) == 64 for sha256 in trace.started.templates.values())
+    assert "decompose/summary" in trace.started.templates
 
 
 async def test_two_runs_differ_only_in_what_was_measured(question, engine, tmp_path):

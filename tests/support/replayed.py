@@ -1,16 +1,18 @@
-"""Replays every trace that a test makes, as soon as it is closed."""
+"""Replays every trace that a test makes, as soon as it is closed, and holds its header to its calls."""
 
 import asyncio
 import threading
 from pathlib import Path
 
 from cot.replay import replay
+from cot.trace.event import JUDGE_STEP
 from cot.trace.read import read_trace
 from cot.trace.record import Recorder
 
 
 class Replays:
-    """In place of `Recorder.close`. differences: of traces that came to something else, each with its path."""
+    """In place of `Recorder.close`. differences: of traces that came to something else, or asked with a template that
+    they did not begin with, each with its path."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -35,6 +37,9 @@ class Replays:
             if trace.started is None or trace.finished is None or trace.finished.answer is None:
                 return
             self.count += 1
+            asked = {(call.template, call.template_sha256) for call in trace.calls if call.step != JUDGE_STEP}
+            strange = asked - set(trace.started.templates.items())
+            self.differences += [f"{path}: {name} is not in its header" for name, _ in strange]
             found = asyncio.run(replay(trace))
             self.differences += [f"{path}: {difference}" for difference in found.differences]
         except Exception as error:

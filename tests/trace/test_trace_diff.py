@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import re
 
@@ -69,6 +70,15 @@ def test_strategies_compare(tmp_path):
     assert re.search("^  calls +3 +1$", shown, re.MULTILINE)
     assert "    said: 1. [count] How many apples are there?\n      2. [count] How many cars are there?\n" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_changed_template_is_said_of_the_setup(tmp_path):
+    a, b = read(recorded(tmp_path)), read(recorded(tmp_path, strategy="direct"))
+    templates = b.started.templates | {"direct/answer": "f" * 64}
+    events = (b.started.model_copy(update={"templates": templates}), *b.events[1:])
+    diff = diff_traces(a, dataclasses.replace(b, events=events))
+    was = a.started.templates["direct/answer"][:16]
+    assert [(c.name, c.a, c.b) for c in diff.setup][1:] == [("template direct/answer", was, "f" * 16)]
 
 
 def test_hostile_text_is_shown_as_text(tmp_path):

@@ -8,6 +8,7 @@ from html_pages import HOSTILE, assert_safe
 from runs import recorded, script
 
 from cot.trace.diff import diff_traces
+from cot.trace.event import OriginalImage
 from cot.trace.page import diff_page, traces_page
 from cot.trace.read import read
 from cot.trace.redact import redact
@@ -28,9 +29,30 @@ def test_one_trace_shows_all_of_it(tmp_path):
     assert str(tmp_path) not in traces_page([redact(trace, frozenset({"images"}))])
 
 
+def with_alternatives(trace, text):
+    """The trace with an image that was another one, and this text beside the first token of each call."""
+    started = trace.started
+    image = started.images[0].model_copy(update={"original": OriginalImage(mode=text, width=9, height=9)})
+    events = [started.model_copy(update={"images": (image,)})]
+    for event in trace.events[1:]:
+        update = {"alternatives": (((text, -3.0),),)} if event.event == "call" else {}
+        events.append(event.model_copy(update=update))
+    return dataclasses.replace(trace, events=tuple(events))
+
+
+def test_what_else_was_likely_and_what_it_was_made_with(tmp_path):
+    found = assert_safe(traces_page([with_alternatives(read(recorded(tmp_path)), "CMYK")]))
+    text = " ".join(" ".join(found.texts.values()).split())
+    assert "64 x 48 (was 9 x 9 CMYK)" in text
+    assert "in place of" in text
+    assert "5%" in text
+    assert "templatesdecompose/plan " in text
+
+
 def test_hostile_text_stays_text(tmp_path):
     replies = script(plan=HOSTILE, direct=HOSTILE)
     trace = read(recorded(tmp_path, replies, text=HOSTILE, source=HOSTILE))
+    trace = with_alternatives(trace, HOSTILE)
     found = assert_safe(traces_page([trace, trace]))
     assert "document.title='owned'" in found.texts["h1"]
     assert "\\x1b[31m\\u202e" in found.texts["h1"]
@@ -78,7 +100,7 @@ def test_regions_lie_on_the_image(tmp_path):
 
 
 def test_what_is_redacted_is_not_in_the_page(tmp_path):
-    trace = read(recorded(tmp_path, source="secret.png"))
+    trace = with_alternatives(read(recorded(tmp_path, source="secret.png")), "three cars")
     pages = {what: traces_page([redact(trace, frozenset({what}))]) for what in ("prompts", "images", "all")}
     assert "How many cups" not in pages["prompts"]
     assert "more apples than cars" not in pages["prompts"]

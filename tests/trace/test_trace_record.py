@@ -10,7 +10,7 @@ from PIL import Image
 from cot.errors import TraceError
 from cot.image import from_pixels, load_image
 from cot.step import FinalAnswer, SubQuestion
-from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.event import SCHEMA, Call, Event, Note, OriginalImage, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.read import MAX_LINE_BYTES, find_trace, read_trace
 from cot.trace.record import Recorder
 
@@ -21,9 +21,14 @@ ANSWER = FinalAnswer(text="3", value=3, raw="3", confidence=0.5)
 EVENTS: list[Event] = [
     RunStarted(
         question="How many? 狗\u2028\x1b[31m",
-        images=(TracedImage(source="a.png", sha256=HASH, width=8, height=6),),
+        images=(
+            TracedImage(
+                source="a.png", sha256=HASH, width=8, height=6, original=OriginalImage(mode="P", width=6, height=8)
+            ),
+        ),
         strategy="direct",
         seed=0,
+        templates={"direct/answer": HASH},
     ),
     Call(
         step="answer",
@@ -37,6 +42,7 @@ EVENTS: list[Event] = [
         finish_reason="stop",
         confidence=0.5,
         tokens=(("3", -0.5), ("", 0.0)),
+        alternatives=((("4", -1.5), ("狗", -4.0)), ()),
     ),
     StepTaken(step=SubQuestion(id=1, text="How many?", wants="count")),
     StepTaken(step=ANSWER),
@@ -137,8 +143,14 @@ def test_no_bytes_break_the_reader(tmp_path, data):
     [
         (b"not json\n", "line 1: got text that is not JSON"),
         (b"[" * 100_000 + b"\n", "line 1: got text that is not JSON"),
-        (b'{"schema": 2, "event": "note", "text": "x"}\n', "got trace format '2'; this version of cot reads format 1"),
-        (b'{"schema": 2, "event": "note", "text": "x"}', "got trace format '2'"),
+        (
+            b'{"schema": 3, "event": "note", "text": "x"}\n',
+            "got trace format '3'; this version of cot reads formats 1 to 2",
+        ),
+        (b'{"schema": 3, "event": "note", "text": "x"}', "got trace format '3'"),
+        (b'{"schema": 0, "event": "note", "text": "x"}\n', "got trace format '0'"),
+        (b'{"schema": true, "event": "note", "text": "x"}\n', "got trace format 'True'"),
+        (b'{"schema": 1.0, "event": "note", "text": "x"}\n', "got trace format '1.0'"),
         (b'{"event": "note", "text": "x"}\n', "got trace format 'None'"),
         (b'{"schema": 1, "event": "dance"}\n', "line 1: got an event with a wrong field"),
         (b'{"schema": 1, "event": "note"}\n', "note.text"),
@@ -181,7 +193,7 @@ def test_traces_are_found(recorded, tmp_path):
 
 
 def test_lines_say_their_schema(recorded):
-    assert all(json.loads(line)["schema"] == 1 for line in recorded.read_text("ascii").splitlines())
+    assert all(json.loads(line)["schema"] == SCHEMA for line in recorded.read_text("ascii").splitlines())
 
 
 @pytest.mark.parametrize(

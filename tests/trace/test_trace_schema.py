@@ -1,17 +1,24 @@
 import importlib.util
 import json
 import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from runs import recorded, script
 
 import cot.trace
 from cot.errors import EngineError
 from cot.planner.run import STRATEGIES
+from cot.trace.diff import diff_traces
 from cot.trace.event import SCHEMA
+from cot.trace.listing import list_traces
+from cot.trace.otel import otlp_json
+from cot.trace.page import traces_page
 from cot.trace.read import as_json
 from cot.trace.schema import json_schema
+from cot.trace.show import trace_tree
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSIONS = sorted(FIXTURES.glob("version-*.jsonl"))
@@ -53,6 +60,31 @@ def test_what_was_written_once_is_read_for_ever(path):
     json.dumps(as_json(trace))
 
 
+def test_what_a_version_did_not_have_is_not_known():
+    old, new = (cot.trace.read(FIXTURES / f"version-{number}.jsonl") for number in (1, 2))
+    assert (old.started.templates, old.started.images[0].original) == ({}, None)
+    assert not any(call.alternatives for call in old.calls)
+    assert set(new.started.templates) == {"decompose/plan", "decompose/sub_answer", "direct/answer"}
+    assert new.started.images[0].original.mode == "RGBA"
+    assert new.calls[1].scored_tokens[0] == ("3", new.calls[1].tokens[0][1], (("4", -2.5), ("unknown", -4.0)))
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
+def test_every_version_is_listed_and_shown(path, tmp_path):
+    run = tmp_path / "20260131-120000-0a1b2c3d"
+    run.mkdir()
+    (run / "trace.jsonl").write_bytes(path.read_bytes())
+    (listed,) = list_traces(tmp_path)
+    assert (listed.stop_reason, listed.answer, listed.tokens) == ("answered", "yes", 20)
+    trace = cot.trace.read(run)
+    shown = StringIO()
+    Console(file=shown, width=200).print(trace_tree(trace, full=True))
+    assert "answer: yes" in shown.getvalue()
+    assert "Are there more apples than cars?" in traces_page([trace])
+    assert diff_traces(trace, cot.trace.read(VERSIONS[-1])).same_steps
+    assert otlp_json(trace)["resourceSpans"]
+
+
 def test_the_fixture_holds_every_field_of_the_schema():
     written = {}
     for line in VERSIONS[-1].read_text("ascii").splitlines():
@@ -60,11 +92,13 @@ def test_the_fixture_holds_every_field_of_the_schema():
         written.setdefault(event["event"], set()).update(event)
         if event["event"] == "step":
             written.setdefault(event["step"]["kind"], set()).update(event["step"])
-    for definition in json_schema()["$defs"].values():
+        for image in event.get("images", ()):
+            written["TracedImage"], written["OriginalImage"] = set(image), set(image["original"])
+        written["Measured"] = set(event["measured"])
+    for name, definition in json_schema()["$defs"].items():
         properties = definition["properties"]
-        named = properties.get("event") or properties.get("kind")
-        if named:
-            assert set(properties) <= written[named["const"]]
+        named = properties.get("event") or properties.get("kind") or {"const": name}
+        assert set(properties) <= written[named["const"]]
 
 
 def examples(root):

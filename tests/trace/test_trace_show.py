@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, Summary, ToolUse
-from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.event import Call, Note, OriginalImage, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.plain import MAX_SHOWN_CHARACTERS, plain
 from cot.trace.read import Trace
-from cot.trace.show import held_to, percent, step_line, trace_tree, usage_line
+from cot.trace.show import before, held_to, percent, step_line, trace_tree, usage_line
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eevil\u200b[bold]markup[/bold][link=x]:smile:\r\x00\x7f"
 HASH = "0" * 64
@@ -96,17 +96,19 @@ def test_costs_are_one_line():
 
 def hostile_trace(tmp_path, text):
     answer = FinalAnswer(text=text, value=text, raw=text, confidence=0.5)
-    image = TracedImage(source=text, sha256=text, width=1, height=1)
+    original = OriginalImage(mode=text, width=1, height=1)
+    image = TracedImage(source=text, sha256=text, width=1, height=1, original=original)
     return Trace(
         tmp_path,
         (
             RunStarted(
                 question=text, choices=(text,), images=(image,), strategy=text, seed=0,
-                settings={text: text}, engine={text: text}, versions={text: text},
+                templates={text: text}, settings={text: text}, engine={text: text}, versions={text: text},
             ),
             Call(
                 step=text, template=text, template_sha256=text, prompt=text, prompt_sha256=text, max_tokens=1,
                 constraint={"kind": text, text: text}, raw=text, problem=text, confidence=0.5,
+                tokens=((text, -0.1),), alternatives=(((text, -3.0),),),
             ),
             StepTaken(step=SubQuestion(id=1, text=text, wants="text")),
             StepTaken(step=SubAnswer(to=1, asked=text, value=text, raw=text, confidence=0.5)),
@@ -121,18 +123,41 @@ def hostile_trace(tmp_path, text):
     )  # fmt: skip
 
 
-def test_hostile_text_is_shown_as_text(tmp_path):
-    shown = printed(trace_tree(hostile_trace(tmp_path, HOSTILE)))
+@pytest.mark.parametrize("full", [False, True])
+def test_hostile_text_is_shown_as_text(tmp_path, full):
+    shown = printed(trace_tree(hostile_trace(tmp_path, HOSTILE), full=full))
     assert not set(shown) & set("\x1b\x9b\x07\x00\x7f\r\u202e\u200b")
     assert "[bold]markup[/bold]" in shown
     assert ":smile:" in shown
-    assert "title" not in shown
+    # The whole tree writes tokens as Python does, with their escapes spelt out.
+    assert full or "title" not in shown
 
 
 def test_a_trace_shows_why(tmp_path):
     shown = printed(trace_tree(hostile_trace(tmp_path, "How many?")))
     for part in ("question: How many?", "said: How many?", "problem: How many?", "held to: ", "ended: answered"):
         assert part in shown
+
+
+def test_the_whole_tree_shows_what_else_was_likely(tmp_path):
+    call = Call(step="answer", template="direct/answer", template_sha256=HASH, prompt="How many?", prompt_sha256=HASH,
+                max_tokens=8, raw="3", tokens=(("3", -0.1), ("", 0.0)),
+                alternatives=((("4", -2.5), ("unknown", -4.0)), ()))  # fmt: skip
+    full, short = (printed(trace_tree(Trace(tmp_path, (call,)), full=full)) for full in (True, False))
+    assert "tokens: '3' 90% (or '4' 8%, 'unknown' 2%), '' 100%" in full
+    assert "unknown" not in short
+    # A trace may hold fewer alternatives than tokens, or more, and numbers that no probability has.
+    odd = call.model_copy(update={"alternatives": ((("4", 9.0),),) * 3})
+    assert "'3' 90% (or '4' 100%), '' 100% (or '4' 100%)\n" in printed(trace_tree(Trace(tmp_path, (odd,)), full=True))
+
+
+@pytest.mark.parametrize(
+    ("original", "shown"),
+    [(None, ""), (("RGB", 4, 3), ""), (("RGBA", 4, 3), " (was 4 x 3 RGBA)"), (("RGB", 3, 4), " (was 3 x 4 RGB)")],
+)
+def test_what_an_image_was_is_shown_where_it_was_something_else(original, shown):
+    was = original and OriginalImage(mode=original[0], width=original[1], height=original[2])
+    assert before(TracedImage(source="a.png", sha256=HASH, width=4, height=3, original=was)) == shown
 
 
 def test_an_unfinished_trace_is_said_to_be_one(tmp_path):

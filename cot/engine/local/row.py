@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cot.engine.base import Candidate, FinishReason, Request, Sampling, TokenLogprob
+from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, Request, Sampling, TokenLogprob
 from cot.engine.local.constraint import ConstraintState
 from cot.errors import EngineError
 
@@ -46,6 +46,8 @@ class Row:
         self._seen = set(prompt_ids) if self._penalty != 1 else set()
         self.draw = _drawer(request.sampling, index)
         self._logprobs: list[float] = []
+        self._alternatives = request.alternatives
+        self._others: dict[int, list[tuple[int, float]]] = {}
         self._emitted = ""
         self.max_tokens = request.max_tokens
         self.tokens: list[int] = []
@@ -55,6 +57,11 @@ class Row:
     def done(self) -> bool:
         """No further token is wanted."""
         return self.finish_reason is not None
+
+    @property
+    def alternatives(self) -> int:
+        """How many others are wanted in place of the next token."""
+        return self._alternatives if len(self.tokens) < ALTERNATIVES_FOR_TOKENS else 0
 
     def adjust(self, logits: Tensor) -> None:
         """Penalise what was said, and rule out what the constraint forbids, in place. logits: float, shape (vocab,).
@@ -69,8 +76,14 @@ class Row:
             allowed = torch.from_numpy(self._constraint.allowed(len(logits)))
             logits.masked_fill_(~allowed.to(logits.device), -torch.inf)
 
-    def take(self, token: int, logprob: float) -> None:
-        """Take the next token. Raises EngineError if the constraint refuses it."""
+    def take(self, token: int, logprob: float, likeliest: Sequence[tuple[int, float]] = ()) -> None:
+        """Take the next token. likeliest: tokens with their log-probabilities, from which its alternatives are taken.
+
+        Raises EngineError if the constraint refuses it.
+        """
+        others = [(other, chance) for other, chance in likeliest if other != token and chance > -torch.inf]
+        if others:
+            self._others[len(self.tokens)] = others[: self.alternatives]
         self.tokens.append(token)
         self._logprobs.append(logprob)
         if self._penalty != 1:
@@ -91,11 +104,14 @@ class Row:
     def candidate(self) -> Candidate:
         """The finished sample."""
         decode = self._tokenizer.decode
-        logprobs = zip((decode([token]) for token in self.tokens), self._logprobs, strict=True)
+        logprobs = []
+        for place, (token, logprob) in enumerate(zip(self.tokens, self._logprobs, strict=True)):
+            others = tuple((decode([other]), chance) for other, chance in self._others.get(place, ()))
+            logprobs.append(TokenLogprob(decode([token]), logprob, others))
         return Candidate(
             self._text()[0],
             self.finish_reason or "length",
-            tuple(TokenLogprob(*pair) for pair in logprobs),
+            tuple(logprobs),
             satisfied=self.finish_reason == "stop" or self._constraint is None or self._constraint.satisfied,
         )
 
@@ -156,6 +172,7 @@ def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> lis
     logprobs = torch.log_softmax(logits, dim=-1)
     numbers = (~logprobs.amax(dim=-1).isnan()).tolist()
     likeliest = logits.argmax(dim=-1).tolist()
+    named = _likeliest(logprobs, max((row.alternatives for row in rows), default=0))
     for index, row in enumerate(rows):
         if isinstance(results[index], EngineError):
             continue
@@ -164,11 +181,22 @@ def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> lis
             continue
         token = row.draw(logits[index]) if row.draw else likeliest[index]
         try:
-            row.take(token, float(logprobs[index, token]))
+            row.take(token, float(logprobs[index, token]), named[index])
             results[index] = [token, *(row.take_forced(logits.shape[-1]) if ahead else ())]
         except EngineError as error:
             results[index] = error
     return results
+
+
+def _likeliest(logprobs: Tensor, wanted: int) -> list[list[tuple[int, float]]]:
+    """The likeliest tokens of each row with their log-probabilities, one more than wanted; none if none is wanted.
+
+    logprobs: shape (rows, vocab).
+    """
+    if not wanted:
+        return [[]] * len(logprobs)
+    chances, tokens = logprobs.topk(min(wanted + 1, logprobs.shape[-1]), dim=-1)
+    return [list(zip(*row, strict=True)) for row in zip(tokens.tolist(), chances.tolist(), strict=True)]
 
 
 def _drawer(sampling: Sampling, index: int) -> Callable[[Tensor], int] | None:

@@ -94,7 +94,7 @@ class Chat:
         url = f"{http.address.base}/chat/completions"
 
         async def read_whole(pieces: AsyncIterator[bytes]) -> Gathered:
-            return Gathered.from_whole(await read_all(pieces), request.n)
+            return Gathered.from_whole(await read_all(pieces), request.n, request.alternatives)
 
         async def read_stream(pieces: AsyncIterator[bytes]) -> Gathered:
             return await _read_stream(pieces, request, on_text or (lambda _: None), http)
@@ -138,7 +138,7 @@ def _redrawn(request: Request) -> Request:
 
 async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: OnText, http: Http) -> Gathered:
     """Read server-sent events up to `[DONE]` or the end. Once text was passed on, no trouble is passing any more."""
-    gathered, decoder = Gathered(request.n), EventDecoder()
+    gathered, decoder = Gathered(request.n, request.alternatives), EventDecoder()
     gate = StopGate(request.stop, on_text)
     given = False
     broken: Exception | None = None

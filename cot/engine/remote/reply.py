@@ -4,12 +4,13 @@ In: the JSON of a chat completion, or the chunks of a streamed one. Out: a `Draf
 It holds no reply to a constraint.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cot.engine.base import Candidate, FinishReason, TokenLogprob, Usage
+from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, TokenLogprob, Usage
 from cot.errors import EngineError
 from cot.trace.plain import plain
 
@@ -35,6 +36,20 @@ class _Token(_Part):
     token: str
     logprob: float = Field(le=0.01, allow_inf_nan=False)
     """Rounding can lift it above 0."""
+    top_logprobs: Any = None
+    """The likeliest tokens, mostly with this one among them. A reply is no worse for odd ones, so they are looked at
+    one by one."""
+
+    def scored(self, alternatives: int) -> TokenLogprob:
+        """With so many others at most."""
+        listed = self.top_logprobs if alternatives and isinstance(self.top_logprobs, list) else ()
+        others = [(one.get("token"), one.get("logprob")) for one in listed if isinstance(one, dict)]
+        found = tuple(
+            (text, min(0.0, logprob))
+            for text, logprob in others
+            if isinstance(text, str) and text != self.token and isinstance(logprob, float) and math.isfinite(logprob)
+        )
+        return TokenLogprob(self.token, min(0.0, self.logprob), found[:alternatives])
 
 
 class _Logprobs(_Part):
@@ -97,8 +112,9 @@ class _Chunk(_Reply):
 
 @dataclass
 class Draft:
-    """One sample while it arrives. finish: in the server's words."""
+    """One sample while it arrives. alternatives: wanted of each of its first tokens. finish: in the server's words."""
 
+    alternatives: int = 0
     pieces: list[str] = field(default_factory=list)
     tokens: list[TokenLogprob] = field(default_factory=list)
     finish: str | None = None
@@ -110,7 +126,9 @@ class Draft:
             self.pieces.append(text.content)
         self.refusal += text.refusal or ""
         tokens = (choice.logprobs and choice.logprobs.content) or ()
-        self.tokens += [TokenLogprob(token.token, min(0.0, token.logprob)) for token in tokens]
+        for token in tokens:
+            wanted = self.alternatives if len(self.tokens) < ALTERNATIVES_FOR_TOKENS else 0
+            self.tokens.append(token.scored(wanted))
         self.finish = choice.finish_reason or self.finish
         return text.content or ""
 
@@ -134,20 +152,21 @@ class Draft:
 class Gathered:
     """The samples of one reply, whole or streamed.
 
-    n: how many were asked for.
+    n: how many were asked for. alternatives: as `Draft` has it.
     """
 
-    def __init__(self, n: int):
+    def __init__(self, n: int, alternatives: int = 0):
         self._drafts: dict[int, Draft] = {}
         self._n = n
+        self._alternatives = alternatives
         self._usage: Usage | None = None
         self._pieces = 0
 
     @classmethod
-    def from_whole(cls, data: bytes, n: int) -> Self:
+    def from_whole(cls, data: bytes, n: int, alternatives: int = 0) -> Self:
         """Read a reply that came at once."""
         whole = _parsed(_Whole, data)
-        gathered = cls(n)
+        gathered = cls(n, alternatives)
         for choice in whole.choices:
             if choice.index in gathered._drafts:
                 raise ReplyError(f"a reply has two samples with the index {choice.index}; expected one of each")
@@ -197,7 +216,7 @@ class Gathered:
     def _draft(self, index: int) -> Draft:
         if index >= self._n:
             raise ReplyError(f"a reply has a sample with the index {index}; expected {self._n} samples, from 0")
-        return self._drafts.setdefault(index, Draft())
+        return self._drafts.setdefault(index, Draft(self._alternatives))
 
 
 def _parsed(shape: type[R], data: bytes | str) -> R:

@@ -17,7 +17,11 @@ from cot.image import LoadedImage
 
 CACHED_BYTES_AT_MOST: Final = 64 * 2**20
 
+MOST_TOP_LOGPROBS: Final = 20
+"""What the OpenAI API allows."""
+
 OPTIONAL: Final = {
+    "top_logprobs": ("top_logprob",),
     "logprobs": ("logprob",),
     "stream_options": ("stream_options",),
     "seed": ("seed",),
@@ -25,7 +29,7 @@ OPTIONAL: Final = {
     "constraint": ("response_format", "json_schema", "schema", "structured", "guided", "regex", "grammar"),
 }
 """What a request can do without, and the words by which a refusal names it. Without `max_tokens`, its newer name
-`max_completion_tokens` is used."""
+`max_completion_tokens` is used. Refusals are searched in this order: of two words the longer one comes first."""
 
 
 class ImageUrls:
@@ -73,8 +77,10 @@ def request_body(
         body["n"] = request.n
     if "logprobs" not in without:
         body["logprobs"] = True
-        if server.dialect == "llamacpp":
-            body["top_logprobs"] = 1
+        alternatives = 0 if "top_logprobs" in without else request.alternatives
+        if alternatives or server.dialect == "llamacpp":
+            # The token that was chosen is one of the likeliest, as a rule.
+            body["top_logprobs"] = min(alternatives + 1, MOST_TOP_LOGPROBS)
     if "seed" in without:
         body.pop("seed", None)
     if request.constraint is not None and "constraint" not in without:

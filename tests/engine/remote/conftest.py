@@ -123,7 +123,8 @@ def serve() -> Iterator[Callable[[Handler], Server]]:
 class Model:
     """A handler that plays a server of one kind: it answers with `text`, whatever is asked.
 
-    refuses: fields that are answered with HTTP 422. Greets with its model list and its own pages.
+    refuses: fields that are answered with HTTP 422. top: what stands in place of each token's alternatives. Greets with
+    its model list and its own pages.
     """
 
     text: str | Callable[[Any], str] = "two cats"
@@ -132,6 +133,7 @@ class Model:
     pages: dict[str, Any] = field(default_factory=dict)
     refuses: tuple[str, ...] = ()
     logprobs: bool = True
+    top: Any = None
     finish: str = "stop"
 
     def __call__(self, asked: Asked, wire: Wire) -> None:
@@ -156,7 +158,7 @@ class Model:
                 "index": index,
                 "message": {"role": "assistant", "content": text},
                 "finish_reason": self.finish,
-                "logprobs": self._logprobs(text) if body.get("logprobs") else None,
+                "logprobs": self._logprobs(text, body) if body.get("logprobs") else None,
             }
             for index in range(body.get("n", 1))
         ]
@@ -168,7 +170,7 @@ class Model:
         for choice in reply["choices"]:
             text = choice["message"]["content"]
             for piece in (text[at : at + 3] for at in range(0, len(text), 3)):
-                logprobs = self._logprobs(piece) if body.get("logprobs") else None
+                logprobs = self._logprobs(piece, body) if body.get("logprobs") else None
                 found.append({"index": choice["index"], "delta": {"content": piece}, "logprobs": logprobs})
             found.append({"index": choice["index"], "delta": {}, "finish_reason": self.finish})
         chunks: list[dict[str, Any]] = [{"choices": [choice], "usage": None} for choice in found]
@@ -180,9 +182,15 @@ class Model:
     def usage(self) -> dict[str, Any]:
         return {"prompt_tokens": 20, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 16}}
 
-    def _logprobs(self, text: str) -> dict[str, Any] | None:
+    def _logprobs(self, text: str, body: Any) -> dict[str, Any] | None:
+        if not self.logprobs:
+            return None
         pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
-        return {"content": [{"token": piece, "logprob": -0.5} for piece in pieces]} if self.logprobs else None
+        content: list[dict[str, Any]] = [{"token": piece, "logprob": -0.5} for piece in pieces]
+        for token in content if "top_logprobs" in body else ():
+            others = [{"token": letter, "logprob": -1.0 - place} for place, letter in enumerate("abcde")]
+            token["top_logprobs"] = self.top or [dict(token), *others][: body["top_logprobs"]]
+        return {"content": content}
 
 
 @pytest.fixture

@@ -150,6 +150,43 @@ async def test_a_server_without_logprobs_is_asked_for_them_once(
     assert engine.info.versions["without"] == "logprobs"
 
 
+@pytest.mark.parametrize(("owner", "few"), [("vllm", None), ("llamacpp", 1)])
+async def test_alternatives(serve: Serve, model: Any, ask: Ask, quick: Quick, owner: str, few: int | None) -> None:
+    server = serve(model(owner=owner))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    first = (await engine.complete(ask(alternatives=3))).logprobs[0]
+    assert (await engine.complete(ask())).logprobs[0].others == ()
+    assert (await engine.complete(ask(alternatives=99))).logprobs[0].others[:3] == first.others
+    await engine.close()
+    assert first.others == (("a", -1.0), ("b", -2.0), ("c", -3.0))
+    assert [body.get("top_logprobs") for body in server.bodies] == [4, few, 20]
+
+
+async def test_a_server_that_refuses_alternatives_is_asked_without(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    server = serve(model(refuses=("top_logprobs",)))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    for _ in range(2):
+        answer = await engine.complete(ask(alternatives=3))
+        assert [(token.logprob, token.others) for token in answer.logprobs] == [(-0.5, ())] * 3
+    await engine.close()
+    assert ["top_logprobs" in body for body in server.bodies] == [True, False, False]
+    assert engine.info.versions["without"] == "top_logprobs"
+
+
+@pytest.mark.parametrize(
+    "odd", [3, "x", {"a": -1.0}, [3, None, "x", ["a", -1.0]], [{"token": 3, "logprob": "x"}, {}, {"token": "a"}],
+            [{"token": "a", "logprob": float("-inf")}, {"token": "b", "logprob": float("nan")}]],
+)  # fmt: skip
+async def test_odd_alternatives_do_no_harm(serve: Serve, model: Any, ask: Ask, quick: Quick, odd: Any) -> None:
+    server = serve(model(top=odd))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    answer = await engine.complete(ask(alternatives=3))
+    await engine.close()
+    assert (answer.text, {token.others for token in answer.logprobs}) == ("two cats", {()})
+
+
 async def test_the_newer_name_of_the_token_limit(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     def handler(asked: Any, wire: Any) -> None:
         if asked.body and "max_tokens" in asked.body:
