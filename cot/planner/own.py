@@ -7,8 +7,9 @@ too. `follow_own` follows it.
 import hashlib
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cot.answer import show_value
 from cot.errors import PromptError, ToolError
 from cot.planner.asking import check_output
 from cot.prompt import load_template, search_path
@@ -39,7 +40,21 @@ class OwnStep(BaseModel):
     takes: dict[str, str] = Field(default_factory=dict)
     """Input of the template, or argument of the tool -> the earlier step whose answer goes there."""
     arguments: dict[str, Value] = Field(default_factory=dict)
-    """Arguments of the tool that are always the same."""
+    """Arguments of the tool that are always the same; a list of numbers is written as text: `[0, 0, 1, 0.5]`."""
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _plain(cls, arguments: object) -> object:
+        if not isinstance(arguments, dict):
+            return arguments
+        plain = {}
+        for name, value in arguments.items():
+            if isinstance(value, list) and all(type(part) in (int, float) for part in value):
+                value = f"[{', '.join(map(show_value, value))}]"
+            if not isinstance(value, Value):
+                raise ValueError(f"got {value!r:.80} for {name!r}; expected text, a number, true or false")
+            plain[name] = value
+        return plain
 
     @model_validator(mode="after")
     def _asks_or_uses(self) -> "OwnStep":

@@ -228,6 +228,13 @@ async def test_a_step_may_use_a_tool(careful, tools, question, completion, tmp_p
     assert "tool width" in read_trace(recorder.path).started.versions
 
 
+async def test_a_region_may_be_written_as_a_list(careful, tools, question, completion):
+    careful(WITH_TOOL.replace("tool: TOOL", "tool: letters, arguments: {seen: [0, 0.5, 1, 1.0]}"))
+    engine = script(completion)
+    await run("careful", question("What?"), engine)
+    assert engine.requests[-1].messages[-1].content[-1] == f"a basket and 5 and {len('[0, 0.5, 1, 1]')}. What?"
+
+
 async def test_a_tool_takes_from_earlier_steps_and_from_the_question(careful, tools, question, completion):
     careful(WITH_TOOL.replace("tool: TOOL", "tool: letters, takes: {seen: look}"))
     engine = script(completion)
@@ -272,6 +279,11 @@ async def test_a_tool_does_not_outlast_the_budget(careful, tools, question, comp
         ("tool: width, template: careful/look", r"got both `template` and `tool`"),
         ("tool: width, takes: {times: look}, arguments: {times: 1}", r"got 'times' in `arguments` and in `takes`"),
         ("arguments: {times: 1}", r"got `arguments` without a tool"),
+        ("tool: width, arguments: {times: {a: 1}}", r"got {'a': 1} for 'times'; expected text, a number, true or"),
+        ("tool: width, arguments: {times: [a]}", r"got \['a'\] for 'times'; expected text"),
+        ("tool: width, arguments: {times: 2026-01-31}", r"got datetime.date.* for 'times'; expected text"),
+        ("tool: width, arguments: {times: .inf}", r"argument times: Input should be a finite number"),
+        ("tool: width, arguments: [times]", r"arguments: Input should be a valid dictionary"),
     ],
 )
 def test_what_is_wrong_with_a_tool_is_said_in_one_line(careful, tools, tool, message):
