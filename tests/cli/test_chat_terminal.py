@@ -190,8 +190,7 @@ def test_resume_after_kill_in_the_middle_of_an_answer(terminal):
     again.wait("> what?", "answer: yes from embedded", "> a slow one", "└─ interrupted", "[1] red.png 8 x 6")
     again.wait("embedded | direct | 1 image", ready=True)
     again.type("and now?")
-    again.wait("> and now?", "scripted, direct, 1 image", ready=True)
-    assert again.wait("answer: yes").count("answer: yes from embedded") == 2
+    again.wait("> and now?\n└─ answer: yes from embedded", ready=True)
 
 
 @pytest.mark.slow
