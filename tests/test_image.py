@@ -243,6 +243,15 @@ class TestIdentity:
         assert second.sha256 == first.sha256
         assert Image.open(io.BytesIO(first.to_png())).info == {}
 
+    @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (5, 255), (5, 256), (5, 257), (3, 513)])
+    def test_png_of_any_size(self, size: tuple[int, int]) -> None:
+        noise = numpy.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=numpy.uint8)
+        image = from_pixels(Image.fromarray(noise), source="made")
+        data = image.to_png()
+        Image.open(io.BytesIO(data)).verify()
+        again = loaded(data)
+        assert (again.sha256, again.original) == (image.sha256, Original("RGB", *size))
+
     def test_the_callers_pixels_are_not_kept(self) -> None:
         mine = picture()
         image = from_pixels(mine, source="made")
