@@ -1,9 +1,10 @@
 """What keeping a trace costs an answer and an evaluation: `python -m benchmarks.trace_overhead`.
 
 Runs `cot ask` on a shipped picture and `cot eval --trace` on drawn samples, both with the embedded model and in this
-process, and prints how much of the processor time was spent in the recorder: opening traces, keeping images, writing
-events. Both are of one run, so a slower machine slows both. The first `cot ask` counts from the start of the process,
-as a command at a shell; the others without imports and without loading the model, as in a chat.
+process, and prints how much of the processor time was spent on the trace: gathering what it begins with, opening it,
+keeping images, writing events. Both are of one run, so a slower machine slows both. The first `cot ask` counts from
+the start of the process, as a command at a shell; the others without imports and without loading the model, as in a
+chat.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import cot.cli
 from benchmarks.figures import report
 from cot.cli import ask as ask_command
 from cot.cli import eval as eval_command
+from cot.planner import run as planner_run
 from cot.trace.record import Recorder
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -29,10 +31,11 @@ RECORDING: Final = ("__init__", "record", "add_image", "close")
 
 
 class Clock:
-    """Adds up the processor time of functions. seconds: of the thread that called them."""
+    """Adds up the processor time of functions, which may call each other. seconds: of the thread that called them."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self._running = False
 
     def watch(self, holder: Any, name: str, clock: Callable[[], float] = time.thread_time) -> None:
         """Replace a function of a class or module by one that is timed."""
@@ -40,11 +43,15 @@ class Clock:
 
         @functools.wraps(function)
         def timed(*arguments: Any, **options: Any) -> Any:
+            if self._running:
+                return function(*arguments, **options)
+            self._running = True
             begun = clock()
             try:
                 return function(*arguments, **options)
             finally:
                 self.seconds += clock() - begun
+                self._running = False
 
         setattr(holder, name, timed)
 
@@ -71,6 +78,8 @@ def main() -> None:
     recording, loading = Clock(), Clock()
     for name in RECORDING:
         recording.watch(Recorder, name)
+    for name in ("_record_start", "template_hashes"):
+        recording.watch(planner_run, name)
     for module in (ask_command, eval_command):
         loading.watch(module, "load_engine", time.process_time)
     with tempfile.TemporaryDirectory() as folder:

@@ -38,6 +38,9 @@ MAX_FILE_BYTES = 2**20
 CALIBRATION_FILE = "calibration.json"
 """Name of the file in a checkpoint's folder that is read where the user's own says nothing of the model."""
 
+_HOMES = ("XDG_CONFIG_HOME", "HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
+"""Environment variables that say where the user's settings folder is."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -152,6 +155,12 @@ def with_setting(settings: Settings, name: str, text: str) -> Settings:
 
 def user_file() -> Path:
     """The user's own settings file, which need not exist."""
+    return _user_file(tuple(os.environ.get(name) for name in _HOMES))
+
+
+@functools.lru_cache(maxsize=8)
+def _user_file(homes: tuple[str | None, ...]) -> Path:
+    # Remembered, since the templates of users' own lie beside it and every prompt looks for them there.
     return platformdirs.user_config_path("cot") / "config.toml"
 
 

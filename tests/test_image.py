@@ -243,6 +243,15 @@ class TestIdentity:
         assert second.sha256 == first.sha256
         assert Image.open(io.BytesIO(first.to_png())).info == {}
 
+    @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (5, 255), (5, 256), (5, 257), (3, 513)])
+    def test_png_of_any_size(self, size: tuple[int, int]) -> None:
+        noise = numpy.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=numpy.uint8)
+        image = from_pixels(Image.fromarray(noise), source="made")
+        data = image.to_png()
+        Image.open(io.BytesIO(data)).verify()
+        again = loaded(data)
+        assert (again.sha256, again.original) == (image.sha256, Original("RGB", *size))
+
     def test_the_callers_pixels_are_not_kept(self) -> None:
         mine = picture()
         image = from_pixels(mine, source="made")
@@ -389,7 +398,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """A server of images, good and bad."""
 
     def do_GET(self) -> None:
-        page = self.path.strip("/")
+        page = self.path.partition("?")[0].strip("/")
         if page.startswith("hop"):
             left = int(page[3:])
             self._start(302, {"Location": f"/hop{left - 1}" if left > 1 else "/image"})
@@ -453,6 +462,10 @@ class TestDownloads:
         secret = server.replace("http://", "HTTP://user:secret@")
         assert load_image(f"{secret}/image").source == server.replace("http", "HTTP") + "/image"
         assert "secret" not in refused(f"{secret}/none")
+
+    def test_what_signs_an_address_is_not_kept(self, server: str) -> None:
+        assert load_image(f"{server}/image?token=secret#secret").source == f"{server}/image?…"
+        assert "secret" not in refused(f"{server}/none?token=secret")
 
     def test_redirects_are_bounded(self, server: str) -> None:
         assert load_image(f"{server}/hop{MAX_REDIRECTS}")

@@ -15,6 +15,7 @@ import cot
 LAYERS = [
     "errors",
     "source",
+    "png",
     "image",
     "region",
     "question",

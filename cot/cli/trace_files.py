@@ -102,8 +102,9 @@ def schema() -> None:
 
 
 def _traces(name: str, trace_dir: Path | None) -> "list[Trace]":
-    """The trace of that name, or all of a folder of runs, newest first."""
-    from cot.trace.listing import UNREADABLE, list_traces
+    """The trace of that name, or all of a folder of runs, newest first, with word of those that cannot be read."""
+    from cot.trace.listing import list_traces
+    from cot.trace.plain import plain
     from cot.trace.read import read_trace
     from cot.trace.record import TRACE_FILE
 
@@ -114,7 +115,17 @@ def _traces(name: str, trace_dir: Path | None) -> "list[Trace]":
         several = False
     if not several:
         return [opened(name, trace_dir)]
-    listed = [one for one in list_traces(folder, limit=MAX_TRACES + 1) if one.stop_reason != UNREADABLE]
-    if not listed:
+    found, damaged = [], []
+    for listed in list_traces(folder, limit=MAX_TRACES + 1):
+        try:
+            trace = read_trace(listed.path)
+            # Nothing is written yet, or only half a line: there is nothing to show.
+            found += [trace] if trace.events else []
+        except TraceError as error:
+            damaged.append(str(error))
+    if damaged:
+        what = "1 trace that cannot be read" if len(damaged) == 1 else f"{len(damaged)} traces that cannot be read"
+        typer.echo(f"left out {what}: {plain(damaged[0], one_line=True)}", err=True)
+    if not found:
         raise TraceError(f"there is no trace in {folder}; expected a run folder, or a folder of such")
-    return [read_trace(one.path) for one in listed]
+    return found

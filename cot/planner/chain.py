@@ -6,7 +6,6 @@ finished step. It knows no strategy.
 """
 
 import asyncio
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -213,9 +212,8 @@ class Chain:
     def _taken_down(self, call: Call, completion: Completion, found: list[Asked[T]]) -> list[Asked[T]]:
         if not completion.logprobs:
             self.note("the engine gives no probabilities; confidences are shown as 0")
-        timings = dataclasses.asdict(completion.timings)
-        seconds = {name.removesuffix("_seconds"): value for name, value in timings.items()}
-        measured = Measured(usage=dataclasses.asdict(completion.usage), seconds=seconds)
+        seconds = {name.removesuffix("_seconds"): value for name, value in vars(completion.timings).items()}
+        measured = Measured(usage=vars(completion.usage), seconds=seconds)
         for candidate, asked in zip(completion.candidates, found, strict=True):
             if asked.problem is None and candidate.finish_reason == "length":
                 self.note(f"{call.step}: the text was cut after {call.max_tokens} tokens")
@@ -254,7 +252,7 @@ def _later(step: Step, than: SubAnswer) -> bool:
 def _call(rendered: Rendered, step: str, request: Request) -> Call:
     held_to = None
     if request.constraint:
-        held_to = {"kind": type(request.constraint).__name__, **dataclasses.asdict(request.constraint)}
+        held_to = {"kind": type(request.constraint).__name__, **vars(request.constraint)}
     return Call(
         step=step,
         template=rendered.template,

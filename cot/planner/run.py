@@ -110,7 +110,7 @@ async def run(
         exchange_answers=exchange_answers,
     )
     if recorder:
-        how = {**chain.wording.recordable, **dataclasses.asdict(budget), **(tuning.recordable if tuning else {})}
+        how = {**chain.wording.recordable, **vars(budget), **(tuning.recordable if tuning else {})}
         said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
         said |= {"examples": as_text(question.examples)} if question.examples else {}
         hashes = template_hashes(strategy, chain.wording, own=own, follow_up=bool(question.earlier))
@@ -170,7 +170,7 @@ def _finish(chain: Chain, recorder: Recorder | None, conclusion: Conclusion, *, 
             RunFinished(
                 answer=conclusion.answer if report else None,
                 stop_reason=conclusion.stop_reason,
-                measured=Measured(usage=dataclasses.asdict(chain.usage), seconds={"total": chain.allowance.seconds}),
+                measured=Measured(usage=vars(chain.usage), seconds={"total": chain.allowance.seconds}),
             )
         )
 
@@ -181,7 +181,7 @@ def _record_start(
 ) -> None:  # fmt: skip
     for image in (*question.images, *(image for example in question.examples for image in example.images)):
         recorder.add_image(image)
-    info = dataclasses.asdict(engine.info)
+    info = {**vars(engine.info)}
     loading = {f"load: {name}": seconds for name, seconds in info.pop("load_seconds").items()}
     versions = {"cot": cot.__version__, "python": platform.python_version(), **info.pop("versions"), **tools}
     recorder.record(

@@ -3,13 +3,12 @@
 In: settings as text. Out: a frozen `Wording`. Templates are looked for when they are rendered, and by `check_template`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cot.errors import UsageError
 from cot.prompt import load_template
-from cot.prompt.matter import FrontMatter
+from cot.prompt.matter import unlike
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def check_template(step: str, name: str, *, language: str) -> None:
     Raises PromptError if one of them is not there or is malformed, UsageError if they take or give different things.
     """
     old, new = (load_template(one, language=language).matter for one in (step, name))
-    if problem := _unlike(old, new):
+    if problem := unlike(old, new):
         raise UsageError(f"{name} cannot stand in place of {step}: {problem}; start from: cot prompts new {step}")
 
 
@@ -62,18 +61,3 @@ def checked_templates(text: str, *, language: str) -> dict[str, str]:
     for step, name in found.items():
         check_template(step, name, language=language)
     return found
-
-
-def _unlike(old: FrontMatter, new: FrontMatter) -> str:
-    if json.dumps(old.output, sort_keys=True) != json.dumps(new.output, sort_keys=True):
-        return f"its output is {_shown(new)}, expected {_shown(old)}"
-    given = {name: spec.kind for name, spec in old.inputs.items()}
-    for name, kind in given.items():
-        if name not in new.inputs or new.inputs[name].kind != kind:
-            return f"it has no input {name!r} of the kind {kind}"
-    missing = [name for name, spec in new.inputs.items() if spec.required and name not in given]
-    return f"it needs the input {missing[0]!r}, which this step does not have" if missing else ""
-
-
-def _shown(matter: FrontMatter) -> str:
-    return matter.output if isinstance(matter.output, str) else "JSON"

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from cot.errors import CotError, PromptError
 from cot.prompt.find import read_template, resolver
 from cot.prompt.lint_body import shown_bare, used_inputs, varies_before_images
-from cot.prompt.matter import FrontMatter, read_yaml, split_source
+from cot.prompt.matter import FrontMatter, read_yaml, split_source, unlike
 from cot.prompt.sandbox import IMAGES, Body
 from cot.prompt.source import ENGLISH, Folder, Located, locate, read_inside
 from cot.prompt.template import build_body
@@ -56,7 +56,7 @@ def lint(
     if not any(finding.level == "error" for finding in findings):
         try:
             template = read_template(found, folders)
-            findings += _translation(template.matter, found, folders)
+            findings += _stands_in(template.matter, found, folders)
             if check_output:
                 check_output(template.matter)
         except CotError as error:
@@ -92,20 +92,20 @@ def _kinds(matter: dict[Any, Any]) -> Iterator[Finding]:
             yield Finding("error", f"output {output} needs the input {name!r}: `inputs: {{{name}: {{kind: {kind}}}}}`")
 
 
-def _translation(matter: FrontMatter, found: Located, folders: Sequence[Folder]) -> Iterator[Finding]:
-    """In what a translation is unlike the English template, whose place it takes."""
-    if found.language == ENGLISH:
-        return
-    try:
-        english = read_template(locate(found.name, folders=folders), folders).matter
-    except PromptError:
-        return
-    ours, theirs = ({name: spec.kind for name, spec in one.inputs.items()} for one in (matter, english))
-    if ours != theirs:
-        shown = ", ".join(f"{name}: {kind}" for name, kind in theirs.items()) or "none"
-        yield Finding("error", f"its inputs are not those of the English template; expected {shown}")
-    if matter.output != english.output:
-        yield Finding("error", f"its output is not that of the English template; expected {english.output}")
+def _stands_in(matter: FrontMatter, found: Located, folders: Sequence[Folder]) -> Iterator[Finding]:
+    """In what it differs from those whose place it takes: the shipped one, and the English one that it translates."""
+    shipped = tuple(folder for folder in folders if folder.origin == "shipped")
+    others = [("shipped", found.language, shipped)] if found.folder not in shipped else []
+    others += [("English", ENGLISH, tuple(folders))] if found.language != ENGLISH else []
+    for whose, language, places in others:
+        try:
+            other = locate(found.name, language=language, folders=places)
+            problem = unlike(read_template(other, folders).matter, matter)
+        except PromptError:
+            continue  # there is none
+        if problem:
+            yield Finding("error", f"it cannot stand in place of the {whose} one: {problem}")
+            return
 
 
 def _names(body: Body, inputs: dict[Any, Any]) -> Iterator[Finding]:

@@ -148,6 +148,19 @@ def check_matter(found: Any, *, name: str) -> FrontMatter:
     return matter
 
 
+def unlike(old: FrontMatter, new: FrontMatter) -> str:
+    """Why a template cannot stand in place of another, which takes and gives something else; empty if it can."""
+    if json.dumps(old.output, sort_keys=True) != json.dumps(new.output, sort_keys=True):
+        shown = [one.output if isinstance(one.output, str) else "JSON" for one in (new, old)]
+        return f"its output is {shown[0]}, expected {shown[1]}"
+    given = {name: spec.kind for name, spec in old.inputs.items()}
+    for name, kind in given.items():
+        if name not in new.inputs or new.inputs[name].kind != kind:
+            return f"it has no input {name!r} of the kind {kind}"
+    missing = [name for name, spec in new.inputs.items() if spec.required and name not in given]
+    return f"it needs the input {missing[0]!r}, which this step does not have" if missing else ""
+
+
 def first_problem(error: ValidationError) -> str:
     """What pydantic found first: `inputs.question.kind: Input should be ...`."""
     first = error.errors(include_url=False, include_input=False)[0]

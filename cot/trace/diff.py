@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from cot.errors import TraceError
 from cot.step import FinalAnswer, Reasoning, Summary, ToolUse
 from cot.trace.event import Call
 from cot.trace.plain import show_value
@@ -20,6 +21,12 @@ Side = Literal["same", "changed", "only_a", "only_b"]
 
 COSTS: Final = ("calls", "prompt_tokens", "cached_tokens", "image_tokens", "completion_tokens")
 """Counts that are set side by side."""
+
+MAX_LINES: Final = 5000
+"""Of a field, which are held against each other."""
+
+MAX_PAIRS: Final = 25_000_000
+"""Steps of one trace times those of the other; more would take minutes."""
 
 _PRIVATE: Final = ("trace_dir",)
 
@@ -67,20 +74,29 @@ class Diff:
 
 
 def diff_traces(a: Trace, b: Trace) -> Diff:
-    """Compare two traces."""
+    """Compare two traces. Raises TraceError if they have too many steps."""
     setup = (*_changes(_setup(a), _setup(b)), *_changed_templates(a, b))
     return Diff(a, b, setup, tuple(_pairs(a, b)), _changes(_outcome(a), _outcome(b)), _costs(a, b))
 
 
 def line_changes(change: Change) -> Iterator[tuple[Literal["-", "+", " "], str]]:
-    """A field of several lines as lines: taken away, added, or the same in both."""
-    for line in difflib.ndiff(change.a.splitlines(), change.b.splitlines()):
-        if line[0] in "-+ ":
-            yield line[0], line[2:]  # type: ignore[misc]
+    """A field of several lines as lines: taken away, added, or the same in both; none past `MAX_LINES` is the same."""
+    a, b = change.a.splitlines(), change.b.splitlines()
+    # Not `ndiff`, which compares each changed line with each: two prompts of 200 lines take it ten seconds.
+    matcher = difflib.SequenceMatcher(None, a[:MAX_LINES], b[:MAX_LINES])
+    for operation, from_a, to_a, from_b, to_b in matcher.get_opcodes():
+        yield from ((" " if operation == "equal" else "-", line) for line in a[from_a:to_a])
+        yield from (("+", line) for line in b[from_b:to_b] if operation != "equal")
+    yield from (("-", line) for line in a[MAX_LINES:])
+    yield from (("+", line) for line in b[MAX_LINES:])
 
 
 def _pairs(a: Trace, b: Trace) -> Iterator[Pair]:
     left, right = nodes(a), nodes(b)
+    if len(left) * len(right) > MAX_PAIRS:
+        raise TraceError(
+            f"got traces of {len(left):,} and {len(right):,} steps; expected some 5,000 at most; see cot trace show"
+        )
     matcher = difflib.SequenceMatcher(None, [_key(n) for n in left], [_key(n) for n in right], autojunk=False)
     for operation, from_a, to_a, from_b, to_b in matcher.get_opcodes():
         if operation == "equal":

@@ -24,6 +24,16 @@ JUDGE_STEP: Final = "judge"
 """The step of a call that judges the answer, and is no part of how it came about."""
 
 
+Count = Annotated[int, Field(ge=0, le=10**15)]
+"""How many of something; more than any run has is a damaged or hostile file, with which nothing can be computed."""
+
+Seconds = Annotated[float, Field(ge=-1e12, le=1e12)]
+"""A duration, or a time on a clock of its own."""
+
+Pixels = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""A side of an image."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -31,13 +41,13 @@ class _Frozen(BaseModel):
 class Measured(_Frozen):
     """What differs from run to run."""
 
-    at_seconds: float = 0.0
+    at_seconds: Seconds = 0.0
     """Since the trace was opened."""
     started_at: str | None = None
     """Date and time, UTC, ISO 8601."""
-    usage: dict[str, int] = {}
+    usage: dict[str, Count] = {}
     """Tokens, calls and batches by name."""
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Seconds] = {}
     """Durations by name: `queue`, `prefill`, `decode`, `total`, `load: …`."""
 
 
@@ -46,9 +56,9 @@ class OriginalImage(_Frozen):
 
     mode: str
     """As Pillow names it: `RGB`, `RGBA`, `P`, `L`, `I;16`, `CMYK`."""
-    width: int
+    width: Pixels
     """Pixels per row."""
-    height: int
+    height: Pixels
     """Rows of pixels."""
 
 
@@ -59,9 +69,9 @@ class TracedImage(_Frozen):
     """Where it came from: a path, a URL or `-`."""
     sha256: str
     """Hash over its pixels, as `cot.image.pixel_hash` has it."""
-    width: int
+    width: Pixels
     """Pixels per row."""
-    height: int
+    height: Pixels
     """Rows of pixels."""
     notes: tuple[str, ...] = ()
     """What was done to it on opening."""
@@ -82,7 +92,8 @@ class TracedExample(_Frozen):
 class _Event(_Frozen):
     seq: int = 0
     """Number of the line, from 0."""
-    measured: Measured = Measured()
+    # A default that is made, since one that is given would be copied in depth for every event.
+    measured: Measured = Field(default_factory=Measured)
     """Times and token counts."""
 
 
@@ -94,7 +105,7 @@ class RunStarted(_Event):
     choices: tuple[str, ...] = ()
     images: tuple[TracedImage, ...]
     strategy: str
-    seed: int
+    seed: Count
     templates: dict[str, str] = {}
     """Name and hash of each template that the strategy may ask with, and of the file of a user's own strategy."""
     settings: dict[str, Value] = {}
@@ -119,7 +130,7 @@ class Call(_Event):
     prompt_sha256: str
     constraint: dict[str, str | tuple[str, ...]] | None = None
     """What the model was held to."""
-    max_tokens: int
+    max_tokens: Count
     raw: str | None = None
     """The model's own text; None if there is none."""
     value: Value = None

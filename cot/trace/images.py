@@ -62,7 +62,15 @@ def keep_image(folder: Path, image: LoadedImage, *, shared: Path | None = None) 
         half.unlink(missing_ok=True)
         raise
     if common:
-        with contextlib.suppress(OSError):
+        _share(path, common)
+    return path
+
+
+def _share(path: Path, common: Path) -> None:
+    """Give an image its name among the shared ones, where the file system can."""
+    with contextlib.suppress(OSError):
+        try:
+            os.link(path, common)
+        except FileNotFoundError:
             common.parent.mkdir(exist_ok=True)
             os.link(path, common)
-    return path

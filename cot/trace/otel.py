@@ -29,6 +29,8 @@ SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{SPEC_VERSION}"
 
 _INTERNAL, _CLIENT = 1, 3
 _ERROR = 2
+_LATEST = 2**63 - 1
+"""Nanoseconds that the protocol can hold."""
 
 
 def otlp_json(trace: Trace, *, content: bool = False) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def _span(
 ) -> dict[str, Any]:  # fmt: skip
     run = trace.path.parent.name or str(trace.path)
     opened = _opened(trace)
-    start, end = (str(max(0, round((opened + seconds) * 1e9))) for seconds in times)
+    start, end = (str(min(max(0, round((opened + seconds) * 1e9)), _LATEST)) for seconds in times)
     span: dict[str, Any] = {
         "traceId": _id(run, 32), "spanId": _id(f"{run}/{key}", 16), "name": name, "kind": kind,
         "startTimeUnixNano": start, "endTimeUnixNano": end,

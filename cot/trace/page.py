@@ -24,7 +24,7 @@ from cot.trace.redact import REDACTED
 from cot.trace.safe_page import PAGES, asset, page_environment, render
 from cot.trace.show import before, chance, held_to, percent, usage_line
 from cot.trace.timeline import Bar, timeline
-from cot.trace.tree import Node, nodes, regions
+from cot.trace.tree import Node, Region, nodes, regions
 
 MAX_SIDE: Final = 1024
 """Larger images are shrunk to this many pixels on their longer side."""
@@ -80,11 +80,12 @@ def _run(trace: Trace, pixels: dict[str, str]) -> Run:
     started, finished = trace.started, trace.finished
     answer = finished.answer if finished else None
     bars, total = timeline(trace)
+    found = tuple(regions(trace))
     return Run(
         name=trace.path.parent.name or trace.path.name,
         trace=trace,
         started=started,
-        pictures=tuple(_picture(trace, image, pixels) for image in started.images) if started else (),
+        pictures=tuple(_picture(trace, image, found, pixels) for image in started.images) if started else (),
         nodes=nodes(trace),
         bars=bars,
         total_seconds=total,
@@ -94,7 +95,7 @@ def _run(trace: Trace, pixels: dict[str, str]) -> Run:
     )
 
 
-def _picture(trace: Trace, traced: TracedImage, pixels: dict[str, str]) -> Picture:
+def _picture(trace: Trace, traced: TracedImage, found: tuple[Region, ...], pixels: dict[str, str]) -> Picture:
     picture = Picture(traced)
     path = trace.image_path(traced)
     if traced.source == REDACTED and not traced.sha256:
@@ -110,7 +111,7 @@ def _picture(trace: Trace, traced: TracedImage, pixels: dict[str, str]) -> Pictu
                 picture.problem = "the file beside the trace holds another image"
         except CotError:
             picture.problem = "there is no such image beside the trace"
-    for name, (left, top, right, bottom) in regions(trace):
+    for name, (left, top, right, bottom) in found:
         scale_x, scale_y = (traced.width, traced.height) if max(right, bottom) <= 1 else (1, 1)
         box = (left * scale_x, top * scale_y, (right - left) * scale_x, (bottom - top) * scale_y)
         picture.regions.append((name, *box))
@@ -138,7 +139,6 @@ def _environment() -> jinja2.Environment:
     environment = page_environment()
     environment.filters |= {"percent": percent, "value": show_value, "chance": chance, "listed": _listed}
     environment.filters |= {"held_to": held_to, "before": before}
-    environment.globals |= {"MAX_SIDE": MAX_SIDE}
     return environment
 
 

@@ -6,6 +6,7 @@ followed, and a run that is being written is left alone.
 """
 
 import contextlib
+import os
 import re
 import time
 from collections import Counter
@@ -108,7 +109,7 @@ class _Weights:
         self._seen: set[tuple[int, int]] = set()
 
     def add(self, files: Iterable[Path]) -> None:
-        for status in map(Path.lstat, files):
+        for status in _statuses(files):
             key = status.st_dev, status.st_ino
             self.left += 0 if key in self._seen else status.st_size
             self._seen.add(key)
@@ -116,13 +117,20 @@ class _Weights:
     def remove(self, files: Iterable[Path]) -> int:
         """How many bytes are freed if these go too."""
         freed = 0
-        for status in map(Path.lstat, files):
+        for status in _statuses(files):
             key = status.st_dev, status.st_ino
             self._gone[key] += 1
             # One of the names of a shared image is not a run's.
             freed += status.st_size if self._gone[key] >= max(1, status.st_nlink - 1) else 0
         self.left -= freed
         return freed
+
+
+def _statuses(files: Iterable[Path]) -> Iterator[os.stat_result]:
+    """Of each file that is there still: somebody else may be pruning too."""
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):
+            yield path.lstat()
 
 
 def _delete(path: Path, *, unless_shared: bool = False) -> int:

@@ -32,6 +32,7 @@ from cot.trace.record import TRACE_FILE
 
 MAX_LINE_BYTES: Final = 4 * 2**20
 MAX_EVENTS: Final = 100_000
+MAX_TRACE_BYTES: Final = 256 * 2**20
 LAST: Final = "last"
 """What names the newest trace."""
 
@@ -131,9 +132,13 @@ def read_trace(path: Path) -> Trace:
     """
     events: list[RunStarted | Call | StepTaken | Note | RunFinished] = []
     torn = False
+    size = 0
     try:
         with path.open("rb") as file:
             while line := _line(file, path, len(events) + 1):
+                size += len(line)
+                if size > MAX_TRACE_BYTES:
+                    raise TraceError(f"{path}: got more than {MAX_TRACE_BYTES:,} bytes; no trace is that large")
                 whole = line.endswith(b"\n")
                 try:
                     events.append(_event(line))

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import time
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from cot.errors import TraceError
 from cot.image import LoadedImage
@@ -27,6 +28,7 @@ from cot.trace.images import IMAGES_FOLDER, image_path, keep_image
 from cot.trace.lock import hold
 
 TRACE_FILE: Final = "trace.jsonl"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Recorder:
@@ -107,7 +109,13 @@ def _line(event: RunStarted | Call | StepTaken | Note | RunFinished, number: int
     """One line of ASCII JSON. Raises ValueError for a number that JSON has not."""
     # pydantic's own serialiser takes a fifth of the time of dumping the model and then its values.
     measured = {**event.measured.__dict__, "at_seconds": at_seconds}
-    data = to_json({"schema": SCHEMA, **event.__dict__, "seq": number, "measured": measured})
+    line = {"schema": SCHEMA, **event.__dict__, "seq": number, "measured": measured}
+    try:
+        data = to_json(line)
+    except PydanticSerializationError:
+        # UTF-8 cannot hold halves of surrogate pairs, as in odd file names: escapes stand in their place.
+        text = json.dumps(to_jsonable_python(line), ensure_ascii=False)
+        data = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text).encode()
     if not data.isascii() or b"NaN" in data or b"Infinity" in data:
         data = json.dumps(json.loads(data), allow_nan=False, separators=(",", ":")).encode("ascii")
     return data + b"\n"

@@ -5,7 +5,7 @@ lines stood. What answers belong to is read from the trace, not from any strateg
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -13,7 +13,16 @@ from cot.step import Step, SubAnswer, SubQuestion
 from cot.trace.event import Call, Note, StepTaken
 from cot.trace.read import Trace
 
+Region = tuple[str, tuple[float, float, float, float]]
+"""What names it; left, top, right and bottom, in pixels or fractions."""
+
 Kind = Literal["call", "sub_question", "reasoning", "tool_use", "summary", "final_answer", "note"]
+
+EDGES: Final = ("left", "top", "right", "bottom")
+"""Arguments by which a tool is told a region."""
+
+MAX_EDGE: Final = 1e6
+"""No image has as many pixels a side."""
 
 _SUB_QUESTION: Final = re.compile("sub_question ([0-9]{1,9})")
 
@@ -72,23 +81,30 @@ def call_start_seconds(call: Call) -> float:
     return max(0.0, call.measured.at_seconds - sum(call.measured.seconds.values()))
 
 
-def regions(trace: Trace) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """Regions of an image that steps name, each with what names it: left, top, right, bottom, in pixels or fractions.
+def regions(trace: Trace) -> Iterator[Region]:
+    """Regions of an image that steps name.
 
-    They are answers to sub-questions that want one, and arguments and results of tools that are called `region`.
+    They are answers to sub-questions that want one, and of tools the arguments and results that are called `region`, or
+    their edges.
     """
     for node in nodes(trace):
         if node.question is not None and node.question.wants == "region" and node.answer is not None:
             yield from _region(f"#{node.number}", node.answer.value)
         if node.step is not None and node.step.kind == "tool_use":
             yield from _region(node.step.name, node.step.arguments.get("region"))
+            yield from _box(node.step.name, [node.step.arguments.get(name) for name in EDGES])
             yield from _region(node.step.name, node.step.result if "region" in node.step.name else None)
 
 
-def _region(name: str, value: object) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    numbers = re.findall(r"-?[0-9]{1,6}(?:\.[0-9]{1,6})?", value[:200]) if isinstance(value, str) else []
-    if len(numbers) == 4:
-        left, top, right, bottom = map(float, numbers)
+def _region(name: str, value: object) -> Iterator[Region]:
+    numbers = re.findall(r"-?[0-9]{1,6}(?:\.[0-9]{1,18})?", value[:200]) if isinstance(value, str) else []
+    yield from _box(name, [float(number) for number in numbers])
+
+
+def _box(name: str, edges: Sequence[object]) -> Iterator[Region]:
+    found = [float(edge) for edge in edges if isinstance(edge, int | float) and abs(edge) < MAX_EDGE]
+    if len(edges) == len(found) == 4:
+        left, top, right, bottom = found
         if left < right and top < bottom:
             yield name, (left, top, right, bottom)
 

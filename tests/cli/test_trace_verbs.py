@@ -71,6 +71,24 @@ def test_pages_are_written(cot_trace, tmp_path):
     assert (code, err[:18]) == (1, "error: cannot writ")
 
 
+def test_a_page_of_many_leaves_out_what_cannot_be_read(cot_trace, tmp_path):
+    good, bad, worse = recorded(tmp_path), recorded(tmp_path), recorded(tmp_path)
+    lines = bad.read_text().splitlines(keepends=True)
+    bad.write_text("".join([lines[0], "\x1b[31m\n", *lines[2:]]))
+    page = tmp_path / "page.html"
+    code, _, err = cot_trace("html", tmp_path, "-o", page)
+    assert code == 0
+    assert re.match(r"left out 1 trace that cannot be read: .*trace.jsonl, line 2: got text that is not JSON", err)
+    assert page.read_text().count("<article") == 2
+    worse.write_text("")
+    good.write_text("no")
+    code, _, err = cot_trace("html", tmp_path)
+    assert (code, "left out 1 trace " in err, "there is no trace in" in err) == (1, True, True)
+    for path in (good, bad, worse):
+        path.write_text("no\n")
+    assert "left out 3 traces" in cot_trace("html", tmp_path)[2]
+
+
 def test_a_replay_says_whether_it_is_the_same(cot_trace, tmp_path):
     path = recorded(tmp_path)
     assert cot_trace("replay", path)[:2] == (0, "the same answer again: yes  (3 recorded replies, no model)\n")

@@ -113,26 +113,30 @@ def test_an_output_has_the_inputs_that_it_needs(prompts, output, inputs, text):
     assert text in got
 
 
+SAME = "question: {kind: text, required: true}"
+
+
 @pytest.mark.parametrize(
-    ("inputs", "more", "text"),
+    ("inputs", "output", "text"),
     [
-        ("thing: {kind: text, required: true}", "", "its inputs are not those of the English template; expected quest"),
-        ("question: {kind: list, required: true}", "", "its inputs are not those of the English template; expected qu"),
-        ("question: {kind: text, required: true}", "stop: [x]\n", None),
+        ("thing: {kind: text, required: true}", "text", "it has no input 'question' of the kind text"),
+        ("question: {kind: list, required: true}", "text", "it has no input 'question' of the kind text"),
+        (f"{SAME}, n: {{kind: number, required: true}}", "text", "it needs the input 'n', which this step does not"),
+        (SAME, "count", "its output is count, expected text"),
+        (f"{SAME}, n: {{kind: number, default: 3}}", "text", ""),
     ],
 )
-def test_a_translation_takes_what_the_english_template_takes(prompts, inputs, more, text):
+@pytest.mark.parametrize(("place", "whose"), [("zh/a/b", "English"), ("direct/answer", "shipped")])
+def test_what_takes_the_place_of_another_takes_and_gives_the_same(prompts, place, whose, inputs, output, text):
     prompts.write("a/b", "{{ question }}")
-    prompts.write("zh/a/b", f"{{{{ {inputs.partition(':')[0]} }}}}", inputs=inputs, more=more)
-    findings = lint(prompts.locate("a/b", "zh"), prompts.folders)
-    assert [finding.text.startswith(text) for finding in findings] == ([True] if text else [])
-
-
-def test_a_translation_gives_what_the_english_template_gives(prompts):
-    prompts.write("a/b", "{{ question }}")
-    prompts.raw("zh/a/b.jinja", prompts.locate("a/b").path.read_text().replace("output: text", "output: count"))
-    (finding,) = lint(prompts.locate("a/b", "zh"), prompts.folders)
-    assert finding.text == "its output is not that of the English template; expected text"
+    both = f"{inputs}, choices: {{kind: list, default: []}}" if whose == "shipped" else inputs
+    body = "".join(f"{{{{ {part.split(':')[0]} }}}}" for part in both.split("}, "))
+    path = prompts.write(place, body, inputs=both)
+    path.write_text(path.read_text().replace("output: text", f"output: {output}"))
+    name, language = ("a/b", "zh") if whose == "English" else (place, "en")
+    findings = lint(prompts.locate(name, language), (*prompts.folders, *SHIPPED))
+    assert len(findings) == bool(text)
+    assert all(one.text.startswith(f"it cannot stand in place of the {whose} one: {text}") for one in findings)
 
 
 def test_a_schema_that_nothing_can_be_held_to_is_an_error(prompts):

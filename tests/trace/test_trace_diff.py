@@ -2,11 +2,15 @@ import dataclasses
 import io
 import re
 
+import pytest
 from rich.console import Console
 from runs import PLAN, recorded, script
 
-from cot.trace.diff import diff_traces
-from cot.trace.read import read
+from cot.errors import TraceError
+from cot.step import ToolUse
+from cot.trace.diff import MAX_LINES, Change, diff_traces, line_changes
+from cot.trace.event import StepTaken
+from cot.trace.read import Trace, read
 from cot.trace.show_diff import diff_lines
 from cot.trace.tree import nodes, regions
 
@@ -81,6 +85,25 @@ def test_a_changed_template_is_said_of_the_setup(tmp_path):
     assert [(c.name, c.a, c.b) for c in diff.setup][1:] == [("template direct/answer", was, "f" * 16)]
 
 
+def test_lines_are_set_beside_each_other():
+    def changed(a, b):
+        return list(line_changes(Change("prompt", a, b)))
+
+    assert changed("a\nb\nc", "a\nx\nc") == [(" ", "a"), ("-", "b"), ("+", "x"), (" ", "c")]
+    assert changed("", "a") == [("+", "a")]
+    # Two prompts of so many lines, each a little different, must not take minutes.
+    long = [[f"line {number} of a prompt that is {word}" for number in range(MAX_LINES + 5)] for word in ("a", "b")]
+    found = changed(*("\n".join([*lines[:9], "same", *lines[9:]]) for lines in long))
+    assert (len(found), found.count((" ", "same"))) == (2 * (MAX_LINES + 5) + 1, 1)
+
+
+def test_traces_of_too_many_steps_are_refused(tmp_path, monkeypatch):
+    trace = read(recorded(tmp_path))
+    monkeypatch.setattr("cot.trace.diff.MAX_PAIRS", 48)
+    with pytest.raises(TraceError, match="got traces of 7 and 7 steps"):
+        diff_traces(trace, trace)
+
+
 def test_hostile_text_is_shown_as_text(tmp_path):
     hostile = "\x1b[31mred\u202e[bold]x[/bold]"
     diff = diff_traces(
@@ -101,3 +124,20 @@ def test_regions_are_four_numbers_in_order(tmp_path):
     )
     trace.path.write_text(text)
     assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"left": 0.1, "top": 0.25, "right": 1 / 3, "bottom": 1}, [(0.1, 0.25, 1 / 3, 1.0)]),
+        ({"region": "1, 2, 30.5, 40"}, [(1.0, 2.0, 30.5, 40.0)]),
+        ({"region": f"0 0 {1 / 3!r} 1"}, [(0.0, 0.0, 1 / 3, 1.0)]),
+        ({"left": 0.5, "top": 0, "right": 0.1, "bottom": 1}, []),
+        ({"left": 0, "top": 0, "right": 10**400, "bottom": 1e300}, []),
+        ({"left": "0", "top": None, "right": True, "bottom": 1}, []),
+        ({"left": 0, "top": 0, "right": 1}, []),
+    ],
+)
+def test_regions_that_tools_are_told(tmp_path, arguments, found):
+    step = ToolUse(name="zoom", arguments=arguments, result="x")
+    assert list(regions(Trace(tmp_path, (StepTaken(step=step),)))) == [("zoom", box) for box in found]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -5,6 +6,7 @@ import pytest
 from runs import PLAN, recorded, script
 
 from cot.errors import EngineError
+from cot.trace.event import Measured
 from cot.trace.otel import otlp_json
 from cot.trace.read import read
 from cot.trace.redact import redact
@@ -39,6 +41,15 @@ def test_one_agent_over_its_calls_and_tools(tmp_path):
     assert found["gen_ai.response.finish_reasons"] == {"values": [{"stringValue": "stop"}]}
     assert found["cot.step"] == "sub_question 1"
     assert attributes(root)["cot.stop_reason"] == "answered"
+
+
+def test_times_are_such_as_the_protocol_can_hold(tmp_path):
+    trace = read(recorded(tmp_path))
+    measured = Measured(at_seconds=1e12, seconds={"queue": -1e12}, started_at="9999-12-31T23:59:59+00:00")
+    odd = dataclasses.replace(trace, events=tuple(e.model_copy(update={"measured": measured}) for e in trace.events))
+    for span in spans(odd):
+        assert 0 <= int(span["startTimeUnixNano"]) < 2**63
+        assert 0 <= int(span["endTimeUnixNano"]) < 2**63
 
 
 def test_errors_have_a_type(tmp_path):

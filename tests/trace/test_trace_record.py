@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from cot.errors import TraceError
 from cot.image import from_pixels, load_image
-from cot.step import FinalAnswer, SubQuestion
+from cot.step import FinalAnswer, SubQuestion, ToolUse
 from cot.trace.event import SCHEMA, Call, Event, Note, OriginalImage, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.read import MAX_LINE_BYTES, find_trace, read_trace
 from cot.trace.record import Recorder
@@ -171,6 +172,13 @@ def test_what_is_no_trace_is_refused(tmp_path, line, reason):
     assert reason in str(caught.value)
 
 
+def test_what_is_too_large_is_refused(recorded, monkeypatch):
+    # `cot.trace.read` is the function.
+    monkeypatch.setattr(sys.modules["cot.trace.read"], "MAX_TRACE_BYTES", recorded.stat().st_size - 1)
+    with pytest.raises(TraceError, match="got more than [0-9,]+ bytes; no trace is that large"):
+        read_trace(recorded)
+
+
 def test_damage_in_the_middle_is_not_passed_over(recorded):
     lines = recorded.read_bytes().splitlines(keepends=True)
     recorded.write_bytes(b"".join([lines[0], lines[1][:40] + b"\n", *lines[2:]]))
@@ -205,6 +213,12 @@ def test_lines_say_their_schema(recorded):
         (1, {"constraint": {"a": [["b"]]}}),
         (1, {"confidence": 1.5}),
         (1, {"value": float("inf")}),
+        (0, {"images": [{"source": "a", "sha256": HASH, "width": 10**400, "height": 1}]}),
+        (0, {"images": [{"source": "a", "sha256": HASH, "width": 1, "height": -1}]}),
+        (0, {"seed": 10**400}),
+        (1, {"measured": {"usage": {"prompt_tokens": 10**400}}}),
+        (1, {"measured": {"seconds": {"queue": 1e308}}}),
+        (1, {"measured": {"at_seconds": -1e308}}),
         (3, {"step": {**ANSWER.model_dump(), "value": float("inf")}}),
     ],
 )
@@ -242,6 +256,19 @@ def test_words_that_look_like_something_else_are_kept(tmp_path, text):
         recorder.record(Note(text=text))
     assert recorder.path.read_bytes().isascii()
     assert [event.text for event in read_trace(recorder.path).events] == [text]
+
+
+def test_texts_that_utf8_cannot_hold_are_written_with_escapes(tmp_path):
+    odd = "caf\udce9 狗 NaN"
+    step = ToolUse(name="zoom", arguments={"image": odd}, result=odd)
+    with Recorder(tmp_path) as recorder:
+        recorder.record(EVENTS[0].model_copy(update={"settings": {"model": odd}}))
+        recorder.record(StepTaken(step=step))
+    started, taken = read_trace(recorder.path).events
+    escaped = "caf\\udce9 狗 NaN"
+    assert started.settings == {"model": escaped}
+    assert taken.step == ToolUse(name="zoom", arguments={"image": escaped}, result=escaped)
+    assert recorder.path.read_bytes().isascii()
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
