@@ -64,7 +64,7 @@ def read_source(
         return _read_path(Path(source), source, max_bytes), source
     if scheme[1].lower() == "file":
         return _read_path(_path_of_file_url(source), source, max_bytes), source
-    name = _public(source)
+    name = public_url(source)
     if scheme[1].lower() not in ("http", "https"):
         raise ImageError(f"image {shown(name)} has the scheme {scheme[1]!r}; expected http, https, file, or a path")
     return _download(source, name, max_bytes, timeout_seconds), name
@@ -80,7 +80,7 @@ def without_credentials(url: str) -> str:
     return re.sub(r"^([^/?#]*//)[^/?#]*@", r"\1", url)
 
 
-def _public(url: str) -> str:
+def public_url(url: str) -> str:
     """`url` as messages and traces name it. What stands behind `?` is left out too: it signs addresses that expire."""
     address, mark, _ = without_credentials(url).partition("#")[0].partition("?")
     return f"{address}?…" if mark else address

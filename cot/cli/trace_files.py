@@ -39,7 +39,12 @@ def html(
 
 def export(
     path: Annotated[str, PATH],
-    otel: Annotated[Path | None, typer.Option(help="Write OpenTelemetry spans (OTLP/JSON) to this file.")] = None,
+    otel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL", help="Write OpenTelemetry spans (OTLP/JSON) to this file, or send them to a collector."
+        ),
+    ] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write all events as JSON to this file.")] = None,
     content: Annotated[
         bool, typer.Option("--content", help="Put questions, prompts and replies into the spans too.")
@@ -47,18 +52,24 @@ def export(
     redact: Annotated[list[str] | None, REDACT] = None,
     trace_dir: TraceDir = None,
 ) -> None:
-    """Write a run in a form that other programs read. - is stdout."""
+    """Write a run in a form that other programs read, or send it to one. - is stdout."""
+    from cot.source import public_url
     from cot.trace.otel import otlp_json
+    from cot.trace.otel_send import is_address, send
+    from cot.trace.plain import plain
     from cot.trace.read import as_json as json_of
     from cot.trace.redact import redact as without
 
     if otel is None and as_json is None:
-        raise UsageError("got nothing to write; expected --otel FILE or --json FILE")
+        raise UsageError("got nothing to write; expected --otel FILE, --otel http://HOST:4318 or --json FILE")
     if content and otel is None:
         raise UsageError("got --content without --otel; --json has the content anyway, --redact leaves it out")
     trace = without(opened(path, trace_dir), redactions(redact))
-    if otel is not None:
-        write(json.dumps(otlp_json(trace, content=content), indent=1) + "\n", otel)
+    if otel is not None and is_address(otel):
+        send(otlp_json(trace, content=content), otel)
+        typer.echo(f"sent spans to {plain(public_url(otel), one_line=True)}", err=True)
+    elif otel is not None:
+        write(json.dumps(otlp_json(trace, content=content), indent=1) + "\n", Path(otel))
     if as_json is not None:
         found = json_of(trace) | ({"path": trace.path.parent.name} if redact else {})
         write(json.dumps(found, indent=1) + "\n", as_json)

@@ -22,6 +22,9 @@ def replay(
     ] = False,
     model: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
     strategy: Annotated[str | None, typer.Option(help="With --live: instead of the recorded one.")] = None,
+    templates: Annotated[
+        str | None, typer.Option(help="With --live: templates of yours in place of a step's: direct/answer=my/answer.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
     quantize: Annotated[str | None, typer.Option(help="With --live: as for cot ask.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
@@ -33,7 +36,7 @@ def replay(
     loaded or asked because the trace names it: with --live it is that of the settings or of --model.
     """
     trace = opened(path, trace_dir)
-    overrides = {"model": model, "strategy": strategy, "device": device, "quantize": quantize}
+    overrides = {"model": model, "strategy": strategy, "templates": templates, "device": device, "quantize": quantize}
     if live:
         raise typer.Exit(_live(trace, {**overrides, "trace_dir": trace_dir}, as_json=as_json))
     if given := [f"--{name}" for name, value in overrides.items() if value is not None]:
@@ -67,6 +70,7 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.config import load_settings
     from cot.planner.ask import ask as ask_again
     from cot.planner.names import check_strategy
+    from cot.planner.wording import checked_templates
     from cot.replay import recorded_budget, recorded_language, recorded_question
     from cot.trace.diff import diff_traces
     from cot.trace.read import read_trace
@@ -79,6 +83,7 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     settings, _ = load_settings({**overrides, "seed": started.seed if started else None,
                                  "language": recorded_language(trace)})  # fmt: skip
     check_strategy(settings.strategy)
+    checked_templates(settings.templates, language=settings.language)
 
     async def again(recorder: Recorder) -> Any:
         try:

@@ -23,7 +23,7 @@ COSTS: Final = ("calls", "prompt_tokens", "cached_tokens", "image_tokens", "comp
 """Counts that are set side by side."""
 
 MAX_LINES: Final = 5000
-"""Of a field, which are held against each other."""
+"""Of a field, which are held against each other and shown."""
 
 MAX_PAIRS: Final = 25_000_000
 """Steps of one trace times those of the other; more would take minutes."""
@@ -80,15 +80,17 @@ def diff_traces(a: Trace, b: Trace) -> Diff:
 
 
 def line_changes(change: Change) -> Iterator[tuple[Literal["-", "+", " "], str]]:
-    """A field of several lines as lines: taken away, added, or the same in both; none past `MAX_LINES` is the same."""
+    """A field of several lines as lines: taken away, added, or the same in both; past `MAX_LINES` their number."""
     a, b = change.a.splitlines(), change.b.splitlines()
     # Not `ndiff`, which compares each changed line with each: two prompts of 200 lines take it ten seconds.
     matcher = difflib.SequenceMatcher(None, a[:MAX_LINES], b[:MAX_LINES])
     for operation, from_a, to_a, from_b, to_b in matcher.get_opcodes():
         yield from ((" " if operation == "equal" else "-", line) for line in a[from_a:to_a])
         yield from (("+", line) for line in b[from_b:to_b] if operation != "equal")
-    yield from (("-", line) for line in a[MAX_LINES:])
-    yield from (("+", line) for line in b[MAX_LINES:])
+    if len(a) > MAX_LINES:
+        yield "-", f"… and {len(a) - MAX_LINES:,} more lines"
+    if len(b) > MAX_LINES:
+        yield "+", f"… and {len(b) - MAX_LINES:,} more lines"
 
 
 def _pairs(a: Trace, b: Trace) -> Iterator[Pair]:

@@ -117,6 +117,26 @@ def test_a_live_replay_asks_another_model(cot_trace, tmp_path, monkeypatch):
     assert (asked[-1].model, asked[-1].strategy) == ("other", "direct")
 
 
+def test_a_live_replay_asks_with_another_template(cot_trace, tmp_path, monkeypatch):
+    (tmp_path / "prompts" / "my").mkdir(parents=True)
+    head = (
+        "---\nname: my/answer\ndescription: d\ninputs: {question: {kind: text}, choices: {kind: list}}\noutput: text\n"
+    )
+    (tmp_path / "prompts" / "my" / "answer.jinja").write_text(head + "---\nSay: {{ question }}\n")
+    monkeypatch.chdir(tmp_path)
+    path = recorded(tmp_path, strategy="direct")
+    engines = []
+    monkeypatch.setattr(
+        ask_module, "load_engine", lambda settings: engines.append(ScriptedEngine(["no"])) or engines[-1]
+    )
+    code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answer")
+    assert code == 0
+    assert engines[0].requests[0].messages[-1].content[-1] == "Say: Are there more apples than cars?"
+    assert list(read(err.removeprefix("trace: ").strip()).started.templates) == ["my/answer"]
+    code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answr")
+    assert (code, len(engines), "no template 'my/answr', did you mean 'my/answer'?" in err) == (1, 1, True)
+
+
 def test_exports_leave_out_what_they_are_told(cot_trace, tmp_path):
     path = recorded(tmp_path, source="secret.png")
     spans = json.loads(cot_trace("export", path, "--otel", "-")[1])
@@ -151,6 +171,8 @@ def test_pruning_says_what_it_does(cot_trace, tmp_path):
         (("export", "last", "--json", "-", "--content"), "got --content without --otel"),
         (("export", "last", "--json", "-", "--redact", "some"), "--redact: got 'some'; expected prompts, images, all"),
         (("replay", "last", "--model", "x"), "got --model without --live"),
+        (("replay", "last", "--templates", "a/b=c/d"), "got --templates without --live"),
+        (("replay", "last", "--live", "--templates", "a"), "--templates: got 'a'; expected text like direct/answer="),
         (("replay", "last", "--live", "--strategy", "dance"), "unknown strategy 'dance'"),
     ],
 )

@@ -94,7 +94,8 @@ def test_lines_are_set_beside_each_other():
     # Two prompts of so many lines, each a little different, must not take minutes.
     long = [[f"line {number} of a prompt that is {word}" for number in range(MAX_LINES + 5)] for word in ("a", "b")]
     found = changed(*("\n".join([*lines[:9], "same", *lines[9:]]) for lines in long))
-    assert (len(found), found.count((" ", "same"))) == (2 * (MAX_LINES + 5) + 1, 1)
+    assert (len(found), found.count((" ", "same"))) == (2 * MAX_LINES - 1 + 2, 1)
+    assert found[-2:] == [("-", "… and 6 more lines"), ("+", "… and 6 more lines")]
 
 
 def test_traces_of_too_many_steps_are_refused(tmp_path, monkeypatch):
