@@ -9,9 +9,9 @@ from eval_runs import result, results, write_run
 
 from cot.compare import choose, compare, detail, find_runs
 from cot.compare.stored import open_run
-from cot.compare.tally import MAX_CATEGORIES, OTHER
 from cot.errors import DataError, UsageError
 from cot.evaluate import RunFolder
+from cot.evaluate.running import MAX_CATEGORIES, OTHER
 from cot.stats import mcnemar, paired_difference
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from cot.engine import ScriptedEngine
 from cot.errors import DataError, UsageError
 from cot.evaluate import Options, RunFolder, evaluate, select
-from cot.evaluate.ablation import GREY, MOST_OTHERS, altered, find_ablation, with_other_images
+from cot.evaluate.ablation import GREY, MOST_OTHERS, altered, find_controls, with_other_images
 from cot.evaluate.asking import Asking
 from cot.image import from_pixels
 from cot.metric import Target
@@ -96,6 +96,12 @@ def test_other_images_are_as_many_as_asked_about_and_drawn_from_all_of_the_data(
         list(with_other_images(lambda: iter([sample(1)]), 0))
 
 
+def test_where_the_chosen_samples_have_one_image_another_of_the_data_is_shown():
+    everything = [sample(number, (f"{number}.png",)) for number in range(3)]
+    (other,) = with_other_images(lambda: iter(everything[:1]), 0, everything=lambda: iter(everything))
+    assert other.images[0] in ("1.png", "2.png")
+
+
 @pytest.mark.parametrize(("exchange", "answer"), [(None, "yes"), ("shuffle-steps", "no")])
 async def test_shuffled_steps_change_what_is_drawn_from_them(task, tmp_path, exchange, answer):
     def script(request):
@@ -114,9 +120,18 @@ async def test_shuffled_steps_change_what_is_drawn_from_them(task, tmp_path, exc
 
 
 def test_an_ablation_that_there_is_not_or_that_changes_nothing():
-    assert find_ablation(None, ("direct",)) is None
-    assert find_ablation("blank", ("direct",)) == "blank"
-    with pytest.raises(UsageError, match="got --ablate noise; expected one of: blank, wrong-image"):
-        find_ablation("noise", ("direct",))
+    (alone,) = find_controls(None, ("direct",))
+    assert (alone.ablation, alone.strategies, alone.name) == (None, ("direct",), "none")
+    with pytest.raises(UsageError, match="got --ablate noise; expected some of: none, blank, wrong-image"):
+        find_controls("blank,noise", ("direct",))
+    with pytest.raises(UsageError, match="got --ablate none,blank,none; expected each name once"):
+        find_controls("none,blank,none", ("direct",))
     with pytest.raises(UsageError, match="shuffle-steps for direct, which has no sub-answers; expected --strategy"):
-        find_ablation("shuffle-steps", ("decompose", "direct"))
+        find_controls("shuffle-steps", ("direct",))
+
+
+def test_steps_are_shuffled_only_where_there_are_some():
+    names = "none,blank,shuffle-steps"
+    found = {control.name: control.strategies for control in find_controls(names, ("decompose", "direct"))}
+    everything = ("decompose", "direct")
+    assert found == {"none": everything, "blank": everything, "shuffle-steps": ("decompose",)}

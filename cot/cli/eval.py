@@ -1,15 +1,16 @@
-"""`cot eval`: tasks through strategies, into a folder that the same command goes on from.
+"""`cot eval`: tasks through strategies, into a folder that the same command goes on from; `eval_tasks` chooses them.
 
-The table goes to stdout; everything else goes to stderr. Started by `accelerate launch` or `torchrun`, each process
-does its share, and the last one prints the table. Exit codes: 0 every task has a score, or the share is done, 1 a task
+The tables go to stdout; everything else goes to stderr. Started by `accelerate launch` or `torchrun`, each process
+does its share, and the last one prints the tables. Exit codes: 0 every task has a score, or the share is done, 1 a task
 has none or is below the gate, 2 a wrong command line or task, 130 interrupted.
 """
 
 import asyncio
 import os
 import secrets
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,16 +18,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cot.cli.ask import load_engine
+from cot.cli.eval_tasks import choose, split_strategies
 from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed
-from cot.errors import UsageError
+from cot.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from cot.cli.eval_output import EvalOutput
     from cot.config import Settings
-    from cot.dataset import DataSpec, Loader, Row
     from cot.engine.base import Engine
     from cot.evaluate import Options, RunFolder, Selection, Shard, Summary
-    from cot.task import Suite
+    from cot.evaluate.ablation import Control
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One of the runs of a command: what is taken from the model, how it is asked, and where the results go."""
+
+    control: "Control"
+    options: "Options"
+    folder: "RunFolder"
 
 
 def evaluate_tasks(
@@ -58,7 +68,8 @@ def evaluate_tasks(
     max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, for each sample.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds at most, for each sample.")] = None,
     ablate: Annotated[
-        str | None, typer.Option(help="A control: blank, wrong-image, random-crop or shuffle-steps.")
+        str | None,
+        typer.Option(help="Controls: blank, wrong-image, random-crop, shuffle-steps, none; several, comma separated."),
     ] = None,
     judge_model: Annotated[
         str | None, typer.Option(help="What judges the answers of tasks with `metric: judge`: as for --model.")
@@ -72,13 +83,15 @@ def evaluate_tasks(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
 ) -> None:
-    """Evaluate a model on tasks, with a score and its interval for each task and strategy.
+    """Evaluate a model on tasks, with a score and its interval for each task and strategy, and for each category.
 
-    The same command with the same --out goes on where it was stopped.
+    The same command with the same --out goes on where it was stopped. With several controls each is a run of its own
+    in a folder below --out, and one table has them all.
     """
     from cot.cli.eval_output import EvalOutput
     from cot.config import load_settings
-    from cot.evaluate import RunFolder, find_shard
+    from cot.evaluate import find_shard
+    from cot.evaluate.ablation import find_controls
     from cot.evaluate.gate import check_comparable, fallen, read_baseline
     from cot.task import find_suite
 
@@ -93,77 +106,41 @@ def evaluate_tasks(
         chosen = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots)
         raise typer.Exit(0 if check_data(chosen, settings) else 1)
     names = split_strategies(strategy) or suite.strategies or split_strategies(settings.strategy)
-    options = make_options(
-        settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace
-    )
+    controls = find_controls(ablate, names)
+    if gate and len(controls) > 1:
+        raise UsageError(f"got --gate and --ablate {ablate}; expected one control with a gate, or none")
+    options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
     baseline = read_baseline(gate) if gate else None
     shard = find_shard(os.environ)
     output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)
-    with RunFolder(out or _new_folder(shard), shard) as folder:
-        output.say(f"run: {folder.path}")
+    place = out or _new_folder(shard)
+    with ExitStack() as stack:
+        runs = _open_runs(place, controls, options, shard, stack)
+        output.say(f"run: {place}")
         selections = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots, shard=shard)
         if baseline:
-            check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)
-        summary = _run(folder, selections, settings, options, output, judge_model)
-    if summary is None:
-        output.share_done(folder.path)
+            check_comparable(baseline, [s.identity for s in selections], names, controls[0].ablation)
+        summaries = _run(runs, selections, settings, output, judge_model)
+    if not summaries:
+        output.share_done(place)
         return
-    output.result(summary, folder.path)
-    below = fallen(baseline, summary) if baseline else []
+    output.result([(summary, run.folder.path) for summary, run in zip(summaries, runs, strict=True)], place, names)
+    below = fallen(baseline, summaries[0]) if baseline else []
     for line in below:
         output.fell(line)
-    raise typer.Exit(0 if all(part.score is not None for part in summary.parts) and not below else 1)
-
-
-def split_strategies(text: str | None) -> tuple[str, ...]:
-    """The strategies of `direct,decompose`."""
-    return tuple(part.strip() for part in text.split(",")) if text else ()
-
-
-def choose(
-    suite: "Suite",
-    settings: "Settings",
-    *,
-    data: Path | None,
-    limit: int | None,
-    shuffle: bool,
-    shots: int = 0,
-    shard: "Shard | None" = None,
-) -> "list[Selection]":
-    """The samples of a suite's tasks, at most `limit` of each, and their examples.
-
-    Raises TaskError, DataError and UsageError.
-    """
-    from cot.evaluate import select
-    from cot.evaluate.images import image_opener
-    from cot.evaluate.shots import draw_shots
-    from cot.task import load_task
-
-    # All task files are read before the first sample is.
-    loaded = {name: load_task(name, data=data, loaders=loaders()) for name in suite.tasks}
-    limits = {name: [most for most in (limit, own) if most is not None] for name, own in suite.tasks.items()}
-    images = image_opener(settings.image_limits)
-    examples = {name: draw_shots(task, shots, seed=settings.seed, images=images) for name, task in loaded.items()}
-    return [
-        select(
-            task, limit=min(limits[name], default=None), shuffle=shuffle, seed=settings.seed, shard=shard,
-            shots=examples[name],
-        )
-        for name, task in loaded.items()
-    ]  # fmt: skip
+    scored = all(part.score is not None for summary in summaries for part in summary.parts)
+    raise typer.Exit(0 if scored and not below else 1)
 
 
 def make_options(
     settings: "Settings",
     strategies: tuple[str, ...],
     *,
-    ablate: str | None = None,
     concurrency: int,
     retry_errors: bool,
     trace: bool,
 ) -> "Options":
     """How a run goes, from settings. Raises UsageError or ConfigError."""
-    from cot.evaluate.ablation import find_ablation
     from cot.evaluate.asking import Asking
     from cot.evaluate.runner import Options
     from cot.planner.budget import Budget
@@ -172,58 +149,93 @@ def make_options(
         budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
         language=settings.language,
-        ablation=find_ablation(ablate, strategies),
         image_limits=settings.image_limits,
     )
     return Options(strategies, asking, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
 
 
+def _open_runs(
+    place: Path, controls: "Sequence[Control]", options: "Options", shard: "Shard | None", stack: ExitStack
+) -> list[_Run]:
+    """The run of each control: in `place` where there is one, else below it. stack: closes their folders.
+
+    Raises DataError as `RunFolder` does.
+    """
+    from cot.evaluate import RunFolder
+    from cot.evaluate.folder import RUN_FILE
+
+    if len(controls) > 1 and (place / RUN_FILE).exists():
+        raise DataError(f"{place} is a run, and several controls are runs below a folder; name another with --out")
+    runs = []
+    for control in controls:
+        asking = replace(options.asking, ablation=control.ablation)
+        path = place / control.name if len(controls) > 1 else place
+        folder = stack.enter_context(RunFolder(path, shard))
+        runs.append(_Run(control, replace(options, strategies=control.strategies, asking=asking), folder))
+    return runs
+
+
 def _run(
-    folder: "RunFolder",
+    runs: list[_Run],
     selections: "list[Selection]",
     settings: "Settings",
-    options: "Options",
     output: "EvalOutput",
     judge_model: str | None,
-) -> "Summary | None":
-    from cot.evaluate import evaluate
+) -> "list[Summary]":
+    """What each run came to; nothing where another process of several will say so."""
     from cot.evaluate.runner import check_judge
     from cot.evaluate.shots import check_strategies
     from cot.planner.ask import ONE_IMAGE
     from cot.planner.calibration_file import tuning_for
 
-    async def run(engine: "Engine", judge: "Engine | None") -> "Summary | None":
-        try:
-            return await evaluate(folder, selections, engine, options, output, judge)
-        finally:
-            await engine.close()
-            if judge and judge is not engine:
-                await judge.close()
-
     # Loading takes long, so what is wrong is said before.
-    check_strategies(selections[0].identity.shots, options.strategies)
+    for run in runs:
+        check_strategies(selections[0].identity.shots, run.options.strategies)
     check_judge(selections, judge_model is not None, settings.language)
-    engine = _load(settings, folder, output)
+    shard = runs[0].folder.shard
+    engine = _load(settings, shard, output)
     judge = engine if judge_model == settings.model else None
     if judge_model and judge is None:
-        judge = _load(_for_judge(settings, judge_model), folder, output)
+        judge = _load(_for_judge(settings, judge_model), shard, output)
     tuning, note = tuning_for(settings, engine.info)
-    options = replace(options, asking=replace(options.asking, tuning=tuning))
+    tuned = [replace(run.options, asking=replace(run.options.asking, tuning=tuning)) for run in runs]
+    runs = [replace(run, options=options) for run, options in zip(runs, tuned, strict=True)]
     if note:
         output.say(f"note: {note}")
     if settings.model == "embedded" and selections[0].identity.shots:
         output.say(f"note: {ONE_IMAGE}")
     try:
-        return asyncio.run(run(engine, judge))
+        return asyncio.run(_ask_all(runs, selections, engine, judge, output))
     except KeyboardInterrupt:
-        output.interrupted(folder.path)
+        output.interrupted()
         raise
     finally:
         output.close()
 
 
-def _load(settings: "Settings", folder: "RunFolder", output: "EvalOutput") -> "Engine":
-    engine = load_engine(_with_own_device(settings, folder.shard) if folder.shard else settings)
+async def _ask_all(
+    runs: list[_Run], selections: "list[Selection]", engine: "Engine", judge: "Engine | None", output: "EvalOutput"
+) -> "list[Summary]":
+    """One run after another, then what all of them came to; nothing where other processes are still at work."""
+    from cot.evaluate import Summary, evaluate
+    from cot.evaluate.folder import SUMMARY_FILE
+
+    last = None
+    try:
+        for run in runs:
+            output.begin(run.folder.path, run.control.name if len(runs) > 1 else "")
+            last = await evaluate(run.folder, selections, engine, run.options, output, judge)
+    finally:
+        await engine.close()
+        if judge and judge is not engine:
+            await judge.close()
+    # Of several processes, whoever is last with the last run knows that the others are summed up.
+    files = [run.folder.path / SUMMARY_FILE for run in runs]
+    return [Summary.model_validate_json(file.read_bytes()) for file in files] if last else []
+
+
+def _load(settings: "Settings", shard: "Shard | None", output: "EvalOutput") -> "Engine":
+    engine = load_engine(_with_own_device(settings, shard) if shard else settings)
     if engine.info.note:
         output.say(f"note: {engine.info.note}")
     return engine
@@ -253,17 +265,3 @@ def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":
     if is_server(settings.model):
         return settings
     return settings.model_copy(update={"device": own_device(settings.device, shard.local_rank)})
-
-
-def loaders() -> "dict[str, Loader]":
-    """The loaders by name, with the one of generated data."""
-    from cot.dataset import LOADERS
-
-    return {**LOADERS, "generated": _drawn, "easy-vqa": _drawn}
-
-
-def _drawn(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
-    # They need what only the extra `train` installs, so they are imported when a task asks for them.
-    from cot.train.held_out import LOADERS
-
-    return LOADERS[spec.loader](spec, folder)

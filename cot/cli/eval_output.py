@@ -1,10 +1,11 @@
-"""What `cot eval` prints: progress on stderr, the table on stdout.
+"""What `cot eval` prints: progress on stderr, the tables on stdout.
 
 All text that a model or a file gave is made plain before it is shown.
 """
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from cot.cli.eval_table import category_table, interval_text, percent, score_table
 from cot.evaluate.result import SampleResult
 from cot.evaluate.runner import Watch
-from cot.evaluate.summary import Part, Running, Summary
+from cot.evaluate.running import Running
+from cot.evaluate.summary import Summary
 from cot.trace.plain import plain
 
 SECONDS_BETWEEN_LINES: Final = 10.0
@@ -23,14 +26,22 @@ _SECONDS_BETWEEN_FRAMES: Final = 0.2
 
 
 class EvalOutput(Watch):
-    """Prints one run. process: which of several processes this is; lines begin with it."""
+    """Prints runs, one after another. process: which of several processes this is; lines begin with it."""
 
     def __init__(self, *, as_json: bool, quiet: bool, process: str | None = None) -> None:
         self._as_json = as_json
         self._quiet = quiet
         self._process = process
+        self._label = f"[{process}] " if process else ""
         self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._live: Live | None = None
+        self.begin(Path())
+
+    def begin(self, folder: Path, control: str = "") -> None:
+        """Forget the run before. control: what this one is called where there are several; its lines begin with it."""
+        self.close()
+        self._folder = folder
+        self._control = f"{control}: " if control else ""
         self._running: dict[tuple[str, str], Running] = {}
         self._total = self._skipped = self._done = 0
         self._begun = self._shown = 0.0
@@ -38,8 +49,7 @@ class EvalOutput(Watch):
     def say(self, text: str) -> None:
         """A line on stderr."""
         if not self._quiet:
-            process = f"[{self._process}] " if self._process else ""
-            self._console.print(Text(process + plain(text, one_line=True), "dim"))
+            self._console.print(Text(self._label + plain(text, one_line=True), "dim"))
 
     def known(self, result: SampleResult) -> None:
         """A result of an earlier start counts in the running score."""
@@ -50,7 +60,7 @@ class EvalOutput(Watch):
         self._total, self._skipped = total, skipped
         self._begun = self._shown = time.monotonic()
         if skipped:
-            self.say(f"skipped: {skipped} of {total} samples are there already")
+            self.say(f"{self._control}skipped: {skipped} of {total} samples are there already")
         # One line of the terminal cannot be several processes'.
         if self._console.is_terminal and not self._quiet and not self._process:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -77,18 +87,38 @@ class EvalOutput(Watch):
             self._live.stop()
             self._live = None
 
-    def interrupted(self, folder: Path) -> None:
+    def interrupted(self) -> None:
         """Say what is done, and how to go on."""
         self.close()
         done = self._skipped + self._done
-        self._console.print(f"stopped: {done} of {self._total} samples are in {folder}; the same --out goes on")
+        self._console.print(f"stopped: {done} of {self._total} samples are in {self._folder}; the same --out goes on")
 
     def share_done(self, folder: Path) -> None:
         """Say that this process is done, and that others are not."""
         self.say(f"done: this process's share is in {folder}; the last process to be done sums up")
 
-    def result(self, summary: Summary, folder: Path) -> None:
-        """The table, or the summary as JSON."""
+    def result(self, runs: Sequence[tuple[Summary, Path]], place: Path, strategies: Sequence[str]) -> None:
+        """The tables, or one JSON object: the summary of a run, or of several `runs`.
+
+        runs: each with its folder, which is `place`, or below it. strategies: in the order of the columns.
+        """
+        for summary, _ in runs:
+            self._notes(summary)
+        self.say(f"results: {place}")
+        if self._as_json:
+            objects = [{**summary.model_dump(mode="json"), "out": str(folder)} for summary, folder in runs]
+            print(json.dumps(objects[0] if len(objects) == 1 else {"runs": objects, "out": str(place)}))
+            return
+        summaries = [summary for summary, _ in runs]
+        print(score_table(summaries))
+        if by_category := category_table(summaries, strategies):
+            print(f"\n{by_category}")
+
+    def fell(self, line: str) -> None:
+        """Say, also to who wants no progress, that a score is below the gate."""
+        self._console.print(Text(plain(f"gate: {line}", one_line=True), "red"))
+
+    def _notes(self, summary: Summary) -> None:
         errored = sum(part.counts["errored"] for part in summary.parts)
         if errored:
             self.say(f"note: {errored} samples errored and are in no score; --retry-errors does them again")
@@ -97,12 +127,6 @@ class EvalOutput(Watch):
         for part in summary.parts:
             if part.note:
                 self.say(f"note: {part.task} {part.strategy}: {part.note}")
-        self.say(f"results: {folder}")
-        print(json.dumps({**summary.model_dump(mode="json"), "out": str(folder)}) if self._as_json else table(summary))
-
-    def fell(self, line: str) -> None:
-        """Say, also to who wants no progress, that a score is below the gate."""
-        self._console.print(Text(plain(f"gate: {line}", one_line=True), "red"))
 
     def _add(self, result: SampleResult) -> Running:
         running = self._running.setdefault((result.task, result.strategy), Running(""))
@@ -116,38 +140,6 @@ class EvalOutput(Watch):
         shown = f"{percent(score)} {interval_text(interval)}" if score is not None else "no score yet"
         minutes, seconds = divmod(round(left / rate), 60)
         return (
-            f"{self._skipped + self._done}/{self._total}  {rate:.1f}/s  {minutes}:{seconds:02d} left"
+            f"{self._control}{self._skipped + self._done}/{self._total}  {rate:.1f}/s  {minutes}:{seconds:02d} left"
             f"  {result.task} {result.strategy} {shown}"
         )
-
-
-def table(summary: Summary) -> str:
-    """The parts, a line each, with a head. Scores are in percent, intervals 95%."""
-    head = ["task", "strategy", "n", "score", "95%", "correct", "partial", "wrong", "unparsed", "errored", "tokens in",
-            "out", "calls"]  # fmt: skip
-    rows = [head, *(_row(part) for part in summary.parts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def percent(score: float | None) -> str:
-    """`87.5%`; a dash where there is no score."""
-    return "-" if score is None else f"{100 * score:.1f}%"
-
-
-def interval_text(interval: tuple[float, float] | None) -> str:
-    """`[85.1, 89.6]`, in percent."""
-    return "-" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-
-
-def _row(part: Part) -> list[str]:
-    usage = (part.usage.get(name, 0) for name in ("prompt_tokens", "completion_tokens", "calls"))
-    figures = (part.n, *part.counts.values(), *usage)
-    n, *others = (str(figure) for figure in figures)
-    return [part.task, part.strategy, n, percent(part.score), interval_text(part.interval), *others]

@@ -46,7 +46,7 @@ def compare(
 
     The strategy is the one that A's name begins with, unless --strategy says otherwise.
     """
-    from cot.cli.eval import loaders
+    from cot.cli.eval_tasks import loaders
     from cot.config import load_settings
     from cot.evaluate import select
     from cot.planner.names import strategy_names

@@ -64,7 +64,7 @@ def show(
 
 
 def _listed(runs: "list[Listed]", task: str) -> "Table":
-    from cot.cli.eval_output import interval_text, percent
+    from cot.cli.eval_table import interval_text, percent
 
     made = table("run", "started (UTC)", "state", "model", "task", "strategy", "n", "score", "95%", "unparsed",
                  "errored")  # fmt: skip
@@ -83,10 +83,8 @@ def _listed(runs: "list[Listed]", task: str) -> "Table":
 
 
 def _print(run: "StoredRun", found: "Detail") -> None:
-    from cot.cli.eval_output import interval_text, percent
-    from cot.cli.eval_output import table as scores
+    from cot.cli.eval_table import interval_text, percent, score_table
     from cot.evaluate.summary import Summary
-    from cot.trace.plain import plain
 
     definition, out = run.definition, console()
     head = table("", "")
@@ -107,7 +105,7 @@ def _print(run: "StoredRun", found: "Detail") -> None:
         ablation=definition.ablation,
         parts=tuple(one.part for one in found.parts),
     )
-    out.print(plain(scores(summary)))
+    out.print(score_table([summary]))
     categories = table("task", "strategy", "category", "n", "score", "95%")
     reasons = table("task", "strategy", "status", "n", "why")
     for one in found.parts:

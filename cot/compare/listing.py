@@ -15,7 +15,8 @@ from cot.compare.stored import State, StoredRun, open_run
 from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
 from cot.evaluate.folder import RUN_FILE
-from cot.evaluate.summary import Part, summarise
+from cot.evaluate.part import Part
+from cot.evaluate.summary import summarise
 
 MAX_DEPTH: Final = 3
 """Folders below the given one that are looked into."""

@@ -11,12 +11,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from cot.compare.stored import StoredRun
+from cot.evaluate.part import CategoryScore, Part
 from cot.evaluate.result import SampleResult
-from cot.evaluate.summary import Part, Running
-
-MAX_CATEGORIES: Final = 100
-"""Told apart; samples of any more count as `OTHER`."""
-OTHER: Final = "other categories"
+from cot.evaluate.running import Running
 
 RIGHT_FROM: Final = 0.5
 """Score from which on an answer counts as right, where confidence is compared with it."""
@@ -28,18 +25,6 @@ _REASON_CHARACTERS: Final = 200
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class CategoryScore(_Frozen):
-    """The samples of one category."""
-
-    category: str
-    n: int
-    scored: int
-    score: float | None
-    """In [0, 1]; None if nothing was scored."""
-    interval: tuple[float, float] | None
-    """95%."""
 
 
 class Reason(_Frozen):
@@ -57,10 +42,13 @@ class PartDetail(_Frozen):
     part: Part
     standard_error: float | None
     """Of the score, samples taken to be independent; None of fewer than two."""
-    categories: tuple[CategoryScore, ...]
-    """Empty if the task has none, or one only."""
     reasons: tuple[Reason, ...]
     """The commonest."""
+
+    @property
+    def categories(self) -> tuple[CategoryScore, ...]:
+        """Empty if the task has none, or one only."""
+        return self.part.categories
 
 
 class Detail(_Frozen):
@@ -81,16 +69,13 @@ class Tally:
         self.strategy: Final = strategy
         self.confidences: Final = array("d")
         self.right: Final = array("b")
-        self._all = Running(metric)
+        self._all = Running(metric, by_category=True)
         self._squares = 0.0
-        self._categories: dict[str, Running] = {}
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     def add(self, result: SampleResult) -> None:
         """Take one result."""
         self._all.add(result)
-        known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
-        self._categories.setdefault(result.category if known else OTHER, Running("")).add(result)
         self._squares += (result.score or 0.0) ** 2
         if result.status in ("unparsed", "errored"):
             why = (result.status, result.explanation[:_REASON_CHARACTERS])
@@ -102,11 +87,6 @@ class Tally:
 
     def detail(self) -> PartDetail:
         """What it came to."""
-        found = {category: self._categories[category].part(self.task, self.strategy) for category in self._categories}
-        categories = tuple(
-            CategoryScore(category=category, n=one.n, scored=one.scored, score=one.score, interval=one.interval)
-            for category, one in sorted(found.items())
-        )
         part = self._all.part(self.task, self.strategy)
         spread = None
         if part.score is not None and part.scored > 1:
@@ -114,7 +94,6 @@ class Tally:
         return PartDetail(
             part=part,
             standard_error=spread,
-            categories=categories if len(categories) > 1 else (),
             reasons=tuple(
                 Reason(status=status, explanation=explanation, n=n)
                 for (status, explanation), n in self._reasons.most_common(_SHOWN_REASONS)

@@ -7,6 +7,7 @@ a run that goes on shows the same. It asks no model.
 import dataclasses
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from PIL import Image
@@ -19,6 +20,9 @@ Ablation = Literal["blank", "wrong-image", "random-crop", "shuffle-steps"]
 """`blank`: grey of the same size. `wrong-image`: what another sample shows. `random-crop`: a quarter of the image.
 `shuffle-steps`: sub-answers of one kind are exchanged before the answer is drawn from them."""
 
+NO_ABLATION: Final = "none"
+"""The name of nothing being taken, where several are asked for."""
+
 PLANNING: Final = ("decompose", "route", "verify")
 """Strategies that have sub-answers."""
 
@@ -29,20 +33,46 @@ MOST_OTHERS: Final = 64
 _Others = dict[str, tuple[ImageSource, ...]]
 
 
-def find_ablation(name: str | None, strategies: tuple[str, ...]) -> Ablation | None:
-    """The ablation of a name. Raises UsageError for an unknown one, and where it would change nothing."""
-    if name is None:
-        return None
+@dataclass(frozen=True)
+class Control:
+    """What is taken from the model, None for nothing, and the strategies in which that changes something."""
+
+    ablation: Ablation | None
+    strategies: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As it is asked for."""
+        return self.ablation or NO_ABLATION
+
+
+def find_controls(names: str | None, strategies: tuple[str, ...]) -> tuple[Control, ...]:
+    """What `blank,shuffle-steps` stands for, or None: one without ablation.
+
+    `shuffle-steps` leaves out strategies that have no sub-answers. Raises UsageError for an unknown name, one that
+    is there twice, and where no strategy is left.
+    """
+    controls = [_control(name.strip(), strategies) for name in (names or NO_ABLATION).split(",")]
+    if len({control.ablation for control in controls}) != len(controls):
+        raise UsageError(f"got --ablate {names}; expected each name once")
+    return tuple(controls)
+
+
+def _control(name: str, strategies: tuple[str, ...]) -> Control:
     known: tuple[Ablation, ...] = get_args(Ablation)
+    if name == NO_ABLATION:
+        return Control(None, strategies)
     if name not in known:
-        raise UsageError(f"got --ablate {name}; expected one of: {', '.join(known)}")
-    idle = [strategy for strategy in strategies if strategy not in PLANNING]
-    if name == "shuffle-steps" and idle:
-        raise UsageError(
-            f"got --ablate shuffle-steps for {', '.join(idle)}, which has no sub-answers; expected --strategy to be"
-            f" some of: {', '.join(PLANNING)}"
-        )
-    return known[known.index(name)]
+        raise UsageError(f"got --ablate {name}; expected some of: {', '.join((NO_ABLATION, *known))}")
+    if name == "shuffle-steps":
+        planning = tuple(strategy for strategy in strategies if strategy in PLANNING)
+        if not planning:
+            raise UsageError(
+                f"got --ablate shuffle-steps for {', '.join(strategies)}, which has no sub-answers; expected --strategy"
+                f" to have some of: {', '.join(PLANNING)}"
+            )
+        strategies = planning
+    return Control(known[known.index(name)], strategies)
 
 
 def altered(image: LoadedImage, ablation: Ablation | None, seed: int) -> LoadedImage:
@@ -57,12 +87,17 @@ def altered(image: LoadedImage, ablation: Ablation | None, seed: int) -> LoadedI
     return image
 
 
-def with_other_images(samples: Callable[[], Iterator[Sample]], seed: int) -> Iterator[Sample]:
+def with_other_images(
+    samples: Callable[[], Iterator[Sample]], seed: int, *, everything: Callable[[], Iterator[Sample]] | None = None
+) -> Iterator[Sample]:
     """The samples, each with the images of another group; one group's samples are shown the same ones.
 
-    samples: called twice. Raises DataError where all samples have one image.
+    samples: called twice. everything: where images are looked for if the samples have only one.
+    Raises DataError where there is no other image.
     """
     others = _drawn(samples(), random.Random(seed))
+    if len(others) < 2 and everything:
+        others = _drawn(_of_first_groups(everything(), MOST_OTHERS), random.Random(seed))
     for sample in samples():
         yield dataclasses.replace(sample, images=_other(sample, others, seed))
 
@@ -82,10 +117,19 @@ def _drawn(samples: Iterator[Sample], rng: random.Random) -> _Others:
     return dict(kept)
 
 
+def _of_first_groups(samples: Iterator[Sample], most: int) -> Iterator[Sample]:
+    groups: set[str] = set()
+    for sample in samples:
+        groups.add(sample.group)
+        if len(groups) > most:
+            return
+        yield sample
+
+
 def _other(sample: Sample, others: _Others, seed: int) -> tuple[ImageSource, ...]:
     usable = [images for group, images in others.items() if group != sample.group and images != sample.images]
     if not usable:
-        raise DataError(f"{sample.where}: no other image is there to show; expected two at least; raise --limit")
+        raise DataError(f"{sample.where}: no other image is there to show; expected two at least")
     images = random.Random(f"{seed}/{sample.group}").choice(usable)
     # As many as the question is about.
     return tuple(images[number % len(images)] for number in range(len(sample.images)))

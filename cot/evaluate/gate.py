@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from cot.errors import DataError, UsageError, reason
 from cot.evaluate.ablation import Ablation
 from cot.evaluate.definition import TaskIdentity
-from cot.evaluate.summary import Part, Summary
+from cot.evaluate.part import Part
+from cot.evaluate.summary import Summary
 
 MAX_BYTES: Final = 10_000_000
 

@@ -198,7 +198,7 @@ def _jobs(selections: Sequence[Selection], options: Options, done: set[bytes]) -
 
 def _shown(selection: Selection, asking: Asking) -> Iterator[Sample]:
     if asking.ablation == "wrong-image":
-        return with_other_images(selection.samples, asking.seed)
+        return with_other_images(selection.samples, asking.seed, everything=selection.task.samples)
     return selection.samples()
 
 

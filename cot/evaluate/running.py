@@ -1,0 +1,140 @@
+"""Adds up the results of a task under a strategy.
+
+In: results, one after another; of each a few bytes are kept. Out: a `Part`. Nothing is scored here.
+"""
+
+import math
+from array import array
+from collections import Counter
+from typing import Final
+
+from cot.errors import DataError
+from cot.evaluate.part import CategoryScore, IntervalMethod, Part
+from cot.evaluate.result import SampleResult
+from cot.evaluate.steps import StepTally
+from cot.metric import AGGREGATES, Figures, Item, Status, find_aggregate
+from cot.stats import calibration_error, clustered_bootstrap, risk_coverage, wilson
+
+MAX_CATEGORIES: Final = 100
+"""Told apart; samples of any more count as `OTHER`."""
+OTHER: Final = "other categories"
+
+
+class Running:
+    """Adds up the results of a part. Of each sample a few bytes are kept."""
+
+    def __init__(self, metric: str, *, by_category: bool = False) -> None:
+        """metric: its name, empty to leave its own figures out. by_category: also add each category up."""
+        self._metric = metric
+        self._categories: dict[str, Running] | None = {} if by_category else None
+        self._values = array("d")
+        self._clusters = array("q")
+        self._confidences = array("d")
+        self._right = array("b")
+        self._steps = StepTally()
+        self._numbers: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+        self._judged: Counter[str] = Counter()
+        self._usage: Counter[str] = Counter()
+        self._seconds = self._confidence = self._sum = self._squares = 0.0
+        self._items: list[Item] = []
+
+    def add(self, result: SampleResult) -> None:
+        """Take one result."""
+        if self._categories is not None:
+            known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
+            self._categories.setdefault(result.category if known else OTHER, Running("")).add(result)
+        self._counts[result.status] += 1
+        if result.judge:
+            self._judged[result.judge.status] += 1
+        self._usage.update(result.usage)
+        self._steps.add(result.steps)
+        self._seconds += result.seconds
+        cluster = self._numbers.setdefault(result.group, len(self._numbers))
+        if self._metric in AGGREGATES:
+            self._items.append(result.item())
+        if result.status == "errored":
+            return
+        if result.status in ("correct", "wrong"):
+            self._confidences.append(result.confidence)
+            self._right.append(result.status == "correct")
+        value = result.score or 0.0
+        self._values.append(value)
+        self._clusters.append(cluster)
+        self._confidence += result.confidence
+        self._sum += value
+        self._squares += value * value
+
+    @property
+    def score(self) -> float | None:
+        """The score so far, in [0, 1]; None if nothing was scored."""
+        return self._sum / len(self._values) if self._values else None
+
+    def rough_interval(self) -> tuple[float, float] | None:
+        """A 95% interval that costs no time, for a progress line: it takes samples to be independent."""
+        n = len(self._values)
+        if not n:
+            return None
+        if not self._counts["partial"]:
+            return wilson(self._counts["correct"], n)
+        mean = self._sum / n
+        half = 1.96 * math.sqrt(max(0.0, self._squares / n - mean * mean) / n)
+        return max(0.0, mean - half), min(1.0, mean + half)
+
+    def part(self, task: str, strategy: str) -> Part:
+        """What it came to."""
+        n, scored = self._counts.total(), len(self._values)
+        figures, note = self._figures()
+        interval, method = self._interval()
+        confidences, right = self._confidences, [bool(one) for one in self._right]
+        sure = any(confidences) and not self._counts["partial"]
+        statuses: tuple[Status, ...] = ("correct", "partial", "wrong", "unparsed", "errored")
+        return Part(
+            task=task,
+            strategy=strategy,
+            metric=self._metric,
+            n=n,
+            scored=scored,
+            score=self.score,
+            interval=interval,
+            interval_method=method,
+            images=len(self._numbers),
+            counts={status: self._counts[status] for status in statuses},
+            mean_confidence=self._confidence / scored if scored else None,
+            calibration_error=calibration_error(confidences, right) if sure else None,
+            risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
+            steps=self._steps.figures(),
+            judged=dict(sorted(self._judged.items())) if self._judged else None,
+            usage=dict(self._usage),
+            seconds=round(self._seconds, 6),
+            figures=figures,
+            categories=self._by_category(),
+            note=note,
+        )
+
+    def _by_category(self) -> tuple[CategoryScore, ...]:
+        if self._categories is None or len(self._categories) < 2:
+            return ()
+        parts = ((name, running.part("", "")) for name, running in sorted(self._categories.items()))
+        return tuple(
+            CategoryScore(
+                category=name, n=one.n, scored=one.scored, score=one.score, interval=one.interval, tokens=one.tokens
+            )
+            for name, one in parts
+        )
+
+    def _interval(self) -> tuple[tuple[float, float] | None, IntervalMethod | None]:
+        if not self._values:
+            return None, None
+        if not self._counts["partial"]:
+            return wilson(self._counts["correct"], len(self._values)), "wilson"
+        return clustered_bootstrap(self._values, self._clusters), "clustered_bootstrap"
+
+    def _figures(self) -> tuple[dict[str, Figures] | None, str]:
+        if not self._items:
+            without = sum(self._judged[status] for status in ("unsure", "unparsed"))
+            return None, f"the judge gave {without} answers no verdict; they count as errored" if without else ""
+        try:
+            return find_aggregate(self._metric)(self._items), ""
+        except DataError as error:
+            return None, f"no figures of {self._metric}: {error}"
