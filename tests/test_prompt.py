@@ -131,6 +131,10 @@ def test_text_from_outside_is_no_template():
         "{{ question[0].x }}",
         "{% for a in missing %}{% endfor %}",
         "{{ question | nothing }}",
+        "{{ question | join(attribute='__class__') }}",
+        "{{ " + " ~ ".join(["question"] * 5000) + " }}",
+        "{% if (" + " + ".join(["question"] * 100) + ") == 'x' %}{% endif %}",
+        "{% autoescape true %}{% endautoescape %}",
         "{{ question + 1 }}",
         "{{ 1 // 0 }}",
         "{% if %}",
@@ -175,6 +179,9 @@ def test_inputs_are_checked(inputs, reason):
 
 def test_defaults_stand_in():
     assert template("{{ n }}", inputs="n: {kind: number, default: 3}").render().text == "3"
+    left_out = template("{{ n | default('none') }}", inputs="n: {kind: number}")
+    assert left_out.render().text == "none"
+    assert left_out.render(n=0).text == "0"
 
 
 @pytest.mark.parametrize(

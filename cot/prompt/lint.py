@@ -1,16 +1,17 @@
 """What is wrong, or may be wrong, with a template, found without a model.
 
-In: a template's file. Out: findings. It reports all it can find, where loading stops at the first.
+In: a template's file. Out: findings. It reports all it can find, where loading stops at the first. `lint_matter` looks
+at what the template says about itself, `lint_body` at what its body does with inputs.
 """
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from cot.errors import CotError, PromptError
 from cot.prompt.find import read_template, resolver
 from cot.prompt.lint_body import shown_bare, used_inputs, varies_before_images
+from cot.prompt.lint_matter import Finding, check_keys, check_kinds
 from cot.prompt.matter import FrontMatter, read_yaml, split_source, unlike
 from cot.prompt.sandbox import IMAGES, Body
 from cot.prompt.source import ENGLISH, Folder, Located, locate, read_inside
@@ -20,14 +21,6 @@ _BEFORE: Final = (
     f"{{0!r}} varies and stands before {{{{{{{{ {IMAGES} }}}}}}}}, so images cannot be shared between prompts;"
     " put it behind them"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing about a template. An error stops it, or makes it wrong; a warning need not."""
-
-    level: Literal["error", "warning"]
-    text: str
 
 
 def lint(
@@ -42,14 +35,13 @@ def lint(
         matter = read_yaml(head, origin="front matter") if head is not None else None
     except PromptError as error:
         return (_named(found, Finding("error", str(error))),)
-    findings = [*_keys(matter), *_kinds(matter)] if isinstance(matter, dict) else []
+    findings = [*check_keys(matter), *check_kinds(matter)] if isinstance(matter, dict) else []
     try:
         body = build_body(text, name=found.name, resolve=resolver(found.language, folders))
     except PromptError as error:
         findings.append(Finding("error", str(error)))
     else:
-        inputs = matter.get("inputs") if isinstance(matter, dict) else None
-        findings += _names(body, inputs if isinstance(inputs, dict) else {})
+        findings += _names(body, _inputs(matter))
         if moved := varies_before_images(body):
             findings.append(Finding("warning", _BEFORE.format(moved)))
     # What loading says is news only if nothing above has said it.
@@ -69,29 +61,6 @@ def _named(found: Located, finding: Finding) -> Finding:
     return Finding(finding.level, finding.text.removeprefix(f"{found.name}: "))
 
 
-def _keys(matter: dict[Any, Any]) -> Iterator[Finding]:
-    known = list(FrontMatter.model_fields)
-    for key in matter:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            yield Finding("error", f"unknown front matter key {key!r}{hint}; known: {', '.join(known)}")
-    if "output" not in matter:
-        yield Finding("warning", "output is missing: the model may say anything; say for example `output: yes_no`")
-    if "max_tokens" not in matter:
-        default = FrontMatter.model_fields["max_tokens"].default
-        yield Finding("warning", f"max_tokens is missing: up to {default} are generated; say what the answer needs")
-
-
-def _kinds(matter: dict[Any, Any]) -> Iterator[Finding]:
-    """What an output needs of the inputs."""
-    inputs = matter.get("inputs")
-    for output, name, kind in (("wants", "wants", "text"), ("choice", "choices", "list")):
-        given = inputs.get(name) if isinstance(inputs, dict) else None
-        if matter.get("output") == output and (given.get("kind") if isinstance(given, dict) else None) != kind:
-            yield Finding("error", f"output {output} needs the input {name!r}: `inputs: {{{name}: {{kind: {kind}}}}}`")
-
-
 def _stands_in(matter: FrontMatter, found: Located, folders: Sequence[Folder]) -> Iterator[Finding]:
     """In what it differs from those whose place it takes: the shipped one, and the English one that it translates."""
     shipped = tuple(folder for folder in folders if folder.origin == "shipped")
@@ -108,7 +77,13 @@ def _stands_in(matter: FrontMatter, found: Located, folders: Sequence[Folder]) -
             return
 
 
-def _names(body: Body, inputs: dict[Any, Any]) -> Iterator[Finding]:
+def _inputs(matter: object) -> dict[str, Any]:
+    """What is declared, as far as it can be read; loading says what is wrong with the rest."""
+    inputs = matter.get("inputs") if isinstance(matter, dict) else None
+    return {name: spec for name, spec in inputs.items() if isinstance(name, str)} if isinstance(inputs, dict) else {}
+
+
+def _names(body: Body, inputs: dict[str, Any]) -> Iterator[Finding]:
     used, declared = used_inputs(body), set(inputs)
     for name in sorted(used - declared):
         near = difflib.get_close_matches(name, sorted(declared), n=1)
@@ -117,6 +92,9 @@ def _names(body: Body, inputs: dict[Any, Any]) -> Iterator[Finding]:
     for name in sorted(declared - used - {"wants"}):
         yield Finding("warning", f"unused input {name!r}; use it, or take it out of `inputs`")
     specs = {name: spec for name, spec in inputs.items() if isinstance(spec, dict)}
-    unset = {name for name, spec in specs.items() if not {"required", "default"} & set(spec)}
+    unset = {name for name, spec in specs.items() if not spec.get("required") and spec.get("default") is None}
     for name in sorted(shown_bare(body, unset)):
-        yield Finding("warning", f"input {name!r} may be left out and is then shown as None; give it a default")
+        yield Finding(
+            "warning",
+            f"input {name!r} may be left out and is then shown as None; give it a default, or `required: true`",
+        )

@@ -21,6 +21,11 @@ OUTPUTS: Final = (
 MAX_EXAMPLES: Final = 32
 
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {"text": str, "number": (int, float), "list": (list, tuple)}
+_IN_YAML: Final = {
+    "extra_forbidden": "there is no such key",
+    "tuple_type": "Input should be a list, like [a, b]",
+}
+"""What pydantic calls otherwise than who writes YAML does."""
 _RESERVED: Final = ("self", "super", "loop", IMAGES)
 
 
@@ -87,14 +92,14 @@ class FrontMatter(BaseModel):
         """The schema that the output must fit, as JSON text; None if it is not JSON."""
         return json.dumps(self.output["json_schema"]) if isinstance(self.output, dict) else None
 
-    @field_validator("output")
+    @field_validator("output", mode="before")
     @classmethod
-    def _known_output(cls, output: str | dict[str, Any]) -> str | dict[str, Any]:
+    def _known_output(cls, output: object) -> str | dict[str, Any]:
         if isinstance(output, dict):
             if list(output) == ["json_schema"] and isinstance(output["json_schema"], dict):
-                json.dumps(output)
+                _check_json(output)
                 return output
-        elif output in OUTPUTS:
+        elif isinstance(output, str) and output in OUTPUTS:
             return output
         raise ValueError(f"got {output!r}; expected one of {', '.join(OUTPUTS)}, or {{json_schema: {{...}}}}")
 
@@ -114,6 +119,13 @@ class FrontMatter(BaseModel):
         if not all(stop):
             raise ValueError("got an empty stop text; expected at least one character")
         return stop
+
+
+def _check_json(output: dict[str, Any]) -> None:
+    try:
+        json.dumps(output)
+    except (TypeError, ValueError) as error:  # YAML has dates and sets, JSON has not
+        raise ValueError(f"{error}; expected what JSON can say; put dates between quotes") from error
 
 
 def split_source(source: str) -> tuple[str | None, str]:
@@ -165,7 +177,7 @@ def first_problem(error: ValidationError) -> str:
     """What pydantic found first: `inputs.question.kind: Input should be ...`."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ")
+    what = _IN_YAML.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     return f"{where}: {what}" if where else what
 
 

@@ -20,6 +20,9 @@ MAX_RENDERED_CHARACTERS: Final = 50_000
 MAX_INCLUDES: Final = 64
 """Files that a template may include or extend in all; one that is included twice counts twice."""
 
+MAX_JOINED: Final = 64
+"""Names that one `~` or `+` may put together: their text is there at once, before any of it is counted."""
+
 IMAGES: Final = "images"
 """`{{ images }}` marks where the question's images stand."""
 
@@ -82,7 +85,9 @@ def _no_file(name: str) -> str:
 def _bounded(grow: Callable[..., str]) -> Callable[..., str]:
     """A filter that can multiply text, with what it takes bounded before it works."""
 
-    def filtered(value: Any, *arguments: Any) -> str:
+    def filtered(value: Any, *arguments: Any, **named: Any) -> str:
+        if named:
+            raise jinja2.exceptions.FilterArgumentError(f"a filter has no argument {next(iter(named))!r} in templates")
         sizes = [len(a) for a in (value, *arguments) if hasattr(a, "__len__")]
         if len(sizes) > 1 and (max(sizes) + 1) * (sum(sizes) - max(sizes) + 1) > 10 * MAX_RENDERED_CHARACTERS:
             raise jinja2.exceptions.SecurityError("a filter was given too much text")
@@ -91,11 +96,18 @@ def _bounded(grow: Callable[..., str]) -> Callable[..., str]:
     return filtered
 
 
+def _or_default(value: Any, instead: Any = "", boolean: bool = False) -> Any:
+    """Jinja's `default`, for which an input that was left out, and is None, is as good as none."""
+    missing = value is None or isinstance(value, jinja2.Undefined)
+    return instead if missing or (boolean and not value) else value
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     # Templates say where lines end; a block that ends a line does not swallow the break.
     environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=False)
     environment.globals.clear()
     environment.filters = {name: environment.filters[name] for name in _ALLOWED_FILTERS}
+    environment.filters["default"] = _or_default
     environment.filters["join"] = _bounded(lambda values, separator="": separator.join(str(v) for v in values))
     environment.filters["replace"] = _bounded(lambda text, old, new: str(text).replace(old, new))
     return environment
@@ -139,6 +151,10 @@ class _Checker:
             raise place.refuse(node, f"{type(node).__name__.lower()} is not allowed in templates")
         if isinstance(node, nodes.Getattr | nodes.Getitem) and (name := _part(node)).startswith("_"):
             raise place.refuse(node, f"{name} begins with _, which is not allowed in templates")
+        if isinstance(node, nodes.Filter) and node.name not in _ALLOWED_FILTERS:
+            raise place.refuse(node, f"there is no filter {node.name!r}; known: {', '.join(_ALLOWED_FILTERS)}")
+        if isinstance(node, nodes.Concat | nodes.Add) and sum(1 for _ in node.find_all(nodes.Name)) > MAX_JOINED:
+            raise place.refuse(node, f"more than {MAX_JOINED} names are put together; write them one after another")
         if isinstance(node, nodes.Name) and node.name in ("self", "super", IMAGES):
             raise place.refuse(node, f"{node.name} is not allowed here; {{{{ {IMAGES} }}}} can only stand alone")
         if isinstance(node, nodes.Include | nodes.Extends):

@@ -166,7 +166,8 @@ def build_body(text: str, *, name: str, resolve: Resolve | None = None) -> Body:
     try:
         return compile_body(text, resolve or _no_includes)
     except jinja2.TemplateSyntaxError as error:
-        raise PromptError(f"{name}: line {error.lineno} of {error.name or 'its body'}: {error.message}") from error
+        line = f"line {error.lineno} of " if error.lineno else ""
+        raise PromptError(f"{name}: {line}{error.name or 'its body'}: {error.message}") from error
     except PromptError as error:
         raise PromptError(f"{name}: {error}") from error
     except (RecursionError, ValueError, ArithmeticError) as error:

@@ -149,7 +149,7 @@ def test_it_is_listed_and_counts_in_what_defines_a_run(careful):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("takes:", "gets:"), r"strategy.yaml: steps.2.gets: Extra inputs are not permitted; expected description"),
+        (("takes:", "gets:"), r"strategy.yaml: steps.2.gets: there is no such key; expected description"),
         (("seen: look", "seen: see"), r"step 'answer' takes from 'see'; expected an earlier step: look, count"),
         (("seen: look", "sight: look"), r"careful/answer has no text input 'sight'; its text inputs: question, seen"),
         (("seen: look, ", ""), r"careful/answer needs 'seen'; say which step it takes it from"),

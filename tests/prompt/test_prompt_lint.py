@@ -82,6 +82,11 @@ def test_what_is_left_out_is_a_warning(prompts):
         ("no front matter", "expected YAML front matter"),
         ("---\n[\n---\nx", "not YAML"),
         ("---\n- a\n---\nx", "not valid"),
+        (
+            "---\nname: a/b\ndescription: d\ninputs: {3: {kind: text}, q: {kind: text, default: x}}\noutput: text\n"
+            "max_tokens: 8\n---\n{{ q }}",
+            "inputs.3",
+        ),
     ],
 )
 def test_files_that_are_no_templates(prompts, source, text):
@@ -158,15 +163,19 @@ def test_a_schema_that_nothing_can_be_held_to_is_an_error(prompts):
         ("{% include 'a/_part' %}", True),
         ("{% if n %}{{ n }}{% endif %}", False),
         ("{% if n is none %}-{% else %}{{ n }}{% endif %}", False),
+        ("{{ n }}{{ n }}{% include 'a/_part' %}", True),
+        ("{{ n | default('none') }}", False),
         ("{{ n | default('none', true) }}", False),
         ("{{ n or 'none' }}", False),
         ("{{ n if n else 'none' }}", False),
     ],
 )
-def test_an_input_that_may_be_shown_as_none_is_a_warning(prompts, body, warned):
+@pytest.mark.parametrize("more", ["", ", required: false", ", default: null"])
+def test_an_input_that_may_be_shown_as_none_is_one_warning(prompts, body, warned, more):
     prompts.raw("a/_part.jinja", "{{ n }}")
-    prompts.write("a/b", f"{{{{ question }}}}{body}", inputs="question: {kind: text, required: true}, n: {kind: text}")
-    message = "input 'n' may be left out and is then shown as None; give it a default"
+    inputs = f"question: {{kind: text, required: true}}, n: {{kind: text{more}}}"
+    prompts.write("a/b", f"{{{{ question }}}}{body}", inputs=inputs)
+    message = "input 'n' may be left out and is then shown as None; give it a default, or `required: true`"
     assert found(prompts) == ([("warning", message)] if warned else [])
     inputs = "question: {kind: text, default: q}, n: {kind: text, default: ''}"
     prompts.write("a/b", f"{{{{ question }}}}{body}", inputs=inputs)

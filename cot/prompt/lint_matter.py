@@ -1,0 +1,43 @@
+"""What is wrong, or may be wrong, with what a template says about itself.
+
+In: front matter as YAML has it, which need not be valid. Out: findings. It reads no file, and no body.
+"""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cot.prompt.matter import FrontMatter
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a template. An error stops it, or makes it wrong; a warning need not."""
+
+    level: Literal["error", "warning"]
+    text: str
+
+
+def check_keys(matter: dict[Any, Any]) -> Iterator[Finding]:
+    """Keys that there are not, and those that had better be there."""
+    known = list(FrontMatter.model_fields)
+    for key in matter:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            yield Finding("error", f"unknown front matter key {key!r}{hint}; known: {', '.join(known)}")
+    if "output" not in matter:
+        yield Finding("warning", "output is missing: the model may say anything; say for example `output: yes_no`")
+    if "max_tokens" not in matter:
+        default = FrontMatter.model_fields["max_tokens"].default
+        yield Finding("warning", f"max_tokens is missing: up to {default} are generated; say what the answer needs")
+
+
+def check_kinds(matter: dict[Any, Any]) -> Iterator[Finding]:
+    """What an output needs of the inputs."""
+    inputs = matter.get("inputs")
+    for output, name, kind in (("wants", "wants", "text"), ("choice", "choices", "list")):
+        given = inputs.get(name) if isinstance(inputs, dict) else None
+        if matter.get("output") == output and (given.get("kind") if isinstance(given, dict) else None) != kind:
+            yield Finding("error", f"output {output} needs the input {name!r}: `inputs: {{{name}: {{kind: {kind}}}}}`")
