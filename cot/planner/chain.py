@@ -2,41 +2,30 @@
 
 In: a question, an engine, a budget, and where to record. Out: `ask`, which renders a template, asks
 the model within the budget, parses what it says and records all of it, and `add`, which takes a
-finished step. It knows no strategy.
+finished step. It knows no strategy; how calls stand in a trace is a matter of `taking_down`.
 """
 
 import asyncio
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from cot.answer import show_value
 from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
 from cot.errors import EngineError
 from cot.image import LoadedImage
-from cot.planner.asked import ALTERNATIVES, Asked, alternatives, read, storable
+from cot.planner.asked import ALTERNATIVES, Asked, read, storable
 from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.planner.examples import behind_examples
+from cot.planner.taking_down import call_begun, calls_answered, in_plan_order
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.prompt import Rendered, Template, load_template
 from cot.question import Question
-from cot.step import FinalAnswer, Step, StopReason, SubAnswer, Value
-from cot.trace.event import Call, Measured, Note, StepTaken
+from cot.step import FinalAnswer, Step
+from cot.trace.event import Call, Note, StepTaken
 from cot.trace.record import Recorder
 
 T = TypeVar("T")
-_NEVER_CHOSEN = -1e9
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """What a strategy comes to."""
-
-    answer: FinalAnswer
-    stop_reason: StopReason = "answered"
 
 
 class Chain:
@@ -82,13 +71,7 @@ class Chain:
     @property
     def steps(self) -> tuple[Step, ...]:
         """Finished steps; sub-answers that were found together are in the order of the plan."""
-        ordered: list[Step] = []
-        for step in self._steps:
-            place = len(ordered)
-            while isinstance(step, SubAnswer) and place and _later(ordered[place - 1], step):
-                place -= 1
-            ordered.insert(place, step)
-        return tuple(ordered)
+        return in_plan_order(self._steps)
 
     @property
     def context_tokens(self) -> int:
@@ -171,18 +154,19 @@ class Chain:
                 rendered.stop,
                 ALTERNATIVES if self._recorder else 0,
             )
-            call = _call(rendered, step, request)
+            call = call_begun(rendered, step, request)
             completion = await self._complete(call, request, granted)
         except ChainStopped as stopped:
             self.stopped = self.stopped or stopped
             raise
-        self.usage += completion.usage
-        longest = completion.usage.prompt_tokens + completion.usage.completion_tokens // n
-        self.longest_tokens = max(self.longest_tokens, longest)
+        self._count(completion.usage, n)
         tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
         starved = request.max_tokens < rendered.max_tokens
         found = [read(c, parse, tokens=tokens, starved=starved, may_be_cut=may_be_cut) for c in completion.candidates]
-        return self._taken_down(call, completion, found)
+        self._say_what_is_odd(call, completion, found)
+        for answered in calls_answered(call, completion, found) if self._recorder else ():
+            self._record(answered)
+        return found
 
     async def _complete(self, call: Call, request: Request, granted: int) -> Completion:
         used = 0
@@ -205,60 +189,17 @@ class Chain:
             self.allowance.give_back(granted, used)
         return completion
 
+    def _count(self, usage: Usage, n: int) -> None:
+        self.usage += usage
+        self.longest_tokens = max(self.longest_tokens, usage.prompt_tokens + usage.completion_tokens // n)
+
     def _record(self, call: Call) -> None:
         if self._recorder:
             self._recorder.record(call)
 
-    def _taken_down(self, call: Call, completion: Completion, found: list[Asked[T]]) -> list[Asked[T]]:
+    def _say_what_is_odd(self, call: Call, completion: Completion, found: list[Asked[T]]) -> None:
         if not completion.logprobs:
             self.note("the engine gives no probabilities; confidences are shown as 0")
-        seconds = {name.removesuffix("_seconds"): value for name, value in vars(completion.timings).items()}
-        measured = Measured(usage=vars(completion.usage), seconds=seconds)
         for candidate, asked in zip(completion.candidates, found, strict=True):
             if asked.problem is None and candidate.finish_reason == "length":
                 self.note(f"{call.step}: the text was cut after {call.max_tokens} tokens")
-            update = {
-                "raw": asked.raw,
-                "value": asked.value if isinstance(asked.value, Value) else str(asked.value),
-                "problem": asked.problem and storable(asked.problem),
-                "finish_reason": candidate.finish_reason,
-                "confidence": asked.confidence,
-                "tokens": tuple((storable(t.token), max(t.logprob, _NEVER_CHOSEN)) for t in candidate.logprobs),
-                "alternatives": alternatives(candidate),
-                "measured": measured,
-            }
-            self._record(call.model_copy(update=update))
-            measured = Measured()  # what the samples of a call cost together is told once
-        return found
-
-
-def product(confidences: Iterable[float]) -> float:
-    """Probability that all of them hold, if they were independent.
-
-    They are not quite: sub-answers share an image, so that what misleads one may mislead another.
-    """
-    return math.prod(confidences)
-
-
-def unknown(raw: str = "", supports: tuple[int, ...] = ()) -> FinalAnswer:
-    """The answer where there is none."""
-    return FinalAnswer(text=show_value(None), value=None, raw=storable(raw), confidence=0.0, supports=supports)
-
-
-def _later(step: Step, than: SubAnswer) -> bool:
-    return isinstance(step, SubAnswer) and step.to > than.to
-
-
-def _call(rendered: Rendered, step: str, request: Request) -> Call:
-    held_to = None
-    if request.constraint:
-        held_to = {"kind": type(request.constraint).__name__, **vars(request.constraint)}
-    return Call(
-        step=step,
-        template=rendered.template,
-        template_sha256=rendered.template_sha256,
-        prompt=storable(rendered.transcript),
-        prompt_sha256=rendered.sha256,
-        constraint=held_to,
-        max_tokens=request.max_tokens,
-    )

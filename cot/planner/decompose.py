@@ -5,7 +5,8 @@ What is still unknown behind the summary is asked for once more, in other words.
 way (no valid plan, an unknown part, a wrong type) is said, and the question is asked directly.
 """
 
-from cot.planner.chain import Chain, Conclusion, unknown
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion, unknown
 from cot.planner.direct import Otherwise, ask_directly, ask_whole, short_of_steps
 from cot.planner.facts import Found, as_choice, as_shown, ask_plan, compute, find, find_more, summarise
 from cot.planner.plan import DECIDE, NOT_VALID, Plan

@@ -6,7 +6,8 @@ from typing import Any
 from cot.answer import constraint_for, parse_answer, parse_free, show_answer
 from cot.engine.base import Constraint
 from cot.planner.asked import Asked
-from cot.planner.chain import Chain, Conclusion, unknown
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion, unknown
 from cot.step import FinalAnswer, Reasoning, Source, Value
 from cot.trace.show import percent
 

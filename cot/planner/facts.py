@@ -15,7 +15,8 @@ from cot.expression import Ref, Sum
 from cot.image import LoadedImage
 from cot.planner.asked import Asked
 from cot.planner.budget import ChainStopped
-from cot.planner.chain import Chain, product
+from cot.planner.chain import Chain
+from cot.planner.conclusion import product
 from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, levels, parse_plan, parse_reworded, reworded_pattern
 from cot.step import FinalAnswer, Source, SubAnswer, SubQuestion, Summary, Value
 from cot.tools.calculate import calculate

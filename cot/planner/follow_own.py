@@ -16,7 +16,8 @@ from cot.errors import ToolError
 from cot.planner.asked import Asked
 from cot.planner.asking import output_constraint, parse_output
 from cot.planner.budget import ChainStopped
-from cot.planner.chain import Chain, Conclusion, unknown
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion, unknown
 from cot.planner.direct import ask_directly, constraint_whole, parse_whole
 from cot.planner.own import OwnStep, OwnStrategy, template_of, tools_of
 from cot.prompt import load_template

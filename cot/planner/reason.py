@@ -8,7 +8,8 @@ from typing import Final
 
 from cot.answer import constraint_for, parse_answer
 from cot.planner.asked import Asked
-from cot.planner.chain import Chain, Conclusion
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion
 from cot.planner.direct import ask_directly, ask_whole, short_of_steps
 from cot.step import Reasoning, Value
 

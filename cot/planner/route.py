@@ -6,7 +6,8 @@ two answers the one that is likelier right is taken. Whatever comes to nothing l
 """
 
 from cot.planner.budget import ChainStopped
-from cot.planner.chain import Chain, Conclusion
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import follow
 from cot.planner.direct import ask_first, let_stand, likely, say_first
 from cot.planner.facts import ask_plan

@@ -19,7 +19,8 @@ from cot.engine.base import Engine, Usage
 from cot.errors import CotError, TraceError
 from cot.planner.asked import storable
 from cot.planner.budget import Budget, ChainStopped
-from cot.planner.chain import Chain, Conclusion, unknown
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion, unknown
 from cot.planner.decompose import decompose
 from cot.planner.direct import direct
 from cot.planner.examples import as_text

@@ -7,7 +7,8 @@ is two looks against one. Else the direct answer stands.
 
 from cot.answer import comparable
 from cot.planner.budget import ChainStopped
-from cot.planner.chain import Chain, Conclusion
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import announce
 from cot.planner.direct import ask_first, let_stand, say_first
 from cot.planner.facts import Found, as_choice, as_shown, ask_one, ask_plan, compute, find

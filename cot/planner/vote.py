@@ -12,7 +12,8 @@ from cot.answer import comparable, show_answer, show_value
 from cot.engine.base import Sampling
 from cot.planner.asked import Asked
 from cot.planner.budget import ChainStopped
-from cot.planner.chain import Chain, Conclusion, unknown
+from cot.planner.chain import Chain
+from cot.planner.conclusion import Conclusion, unknown
 from cot.planner.direct import ask_first, constraint_whole, parse_whole
 from cot.step import FinalAnswer, Reasoning, Value
 
