@@ -30,10 +30,13 @@ MOST_SHOWN: Final = 20
 
 def compare(
     old: Annotated[str, typer.Argument(metavar="A", help="A template, for example shipped:direct/answer.")],
-    new: Annotated[str, typer.Argument(metavar="B", help="The template to put in its place.")],
+    new: Annotated[str, typer.Argument(metavar="B", help="The template to compare it with.")],
     task: Annotated[str, typer.Option("--task", help="Name of a task, or the path of a .yaml file.")],
     limit: Annotated[int | None, typer.Option(help="Samples at most: the first ones.")] = None,
     strategy: Strategy = None,
+    step: Annotated[
+        str | None, typer.Option(help="The strategy's template in whose place both are put, if it is neither of them.")
+    ] = None,
     model: Model = None,
     device: Device = None,
     quantize: Quantize = None,
@@ -44,7 +47,8 @@ def compare(
 ) -> None:
     """Measure what B changes: the paired difference of the scores with its interval, and the samples that flipped.
 
-    The strategy is the one that A's name begins with, unless --strategy says otherwise.
+    Each stands in turn where the strategy asks with one of them. The strategy is the one that A's name begins with,
+    unless --strategy says otherwise.
     """
     from cot.cli.eval_tasks import loaders
     from cot.config import load_settings
@@ -57,26 +61,50 @@ def compare(
     if first.path == second.path:
         raise UsageError(f"got {old} and {new}, which are one file: {first.path}; expected two templates")
     templates = read_template(first, first_folders), read_template(second, second_folders)
-    _check_inputs(*templates)
     folder = first.name.partition("/")[0]
     named = strategy or (folder if folder in strategy_names() else None)
     settings, _ = load_settings(
         {"model": model, "strategy": named, "device": device, "quantize": quantize, "seed": seed}
     )
+    name = step or _asked_with((first.name, second.name), settings.strategy)
+    _check_inputs(name, templates, settings)
     selection = select(load_task(task, data=data, loaders=loaders()), limit=limit, seed=settings.seed)
     place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     engine = load_engine(settings)
-    before, after = asyncio.run(_both(first.name, templates, selection, settings, place, engine))
+    before, after = asyncio.run(_both(name, templates, selection, settings, place, engine))
     _report(_paired(before, after), (old, new), place, as_json=as_json)
 
 
-def _check_inputs(old: "Template", new: "Template") -> None:
-    """What the strategy gives A must be what B takes."""
-    for name, spec in new.matter.inputs.items():
-        if spec.required and name not in old.matter.inputs:
-            raise UsageError(f"{new.matter.name} needs the input {name!r}, which {old.matter.name} is not given")
-    if missing := sorted(set(old.matter.inputs) - set(new.matter.inputs)):
-        raise UsageError(f"{new.matter.name} lacks the inputs {', '.join(missing)}, which {old.matter.name} is given")
+def _asked_with(names: tuple[str, str], strategy: str) -> str:
+    """The one of two templates that a strategy asks with. Raises UsageError: else both sides would be the same."""
+    from cot.planner.templates import template_names
+
+    known = template_names(strategy)
+    for name in names:
+        if name in known:
+            return name
+    raise UsageError(
+        f"the strategy {strategy} asks with neither {names[0]} nor {names[1]}; name the template in whose place they"
+        f" are put with --step: {', '.join(known)}"
+    )
+
+
+def _check_inputs(step: str, templates: "tuple[Template, Template]", settings: "Settings") -> None:
+    """What the strategy gives to the template of a step must be what both take. Raises UsageError."""
+    from cot.planner.templates import template_names
+    from cot.prompt import load_template
+
+    if step not in (known := template_names(settings.strategy)):
+        raise UsageError(f"got --step {step}; the strategy {settings.strategy} asks with: {', '.join(known)}")
+    named = [template for template in templates if template.matter.name == step]
+    given = named[0] if named else load_template(step, language=settings.language)
+    for template in templates:
+        matter = template.matter
+        for name, spec in matter.inputs.items():
+            if spec.required and name not in given.matter.inputs:
+                raise UsageError(f"{matter.name} needs the input {name!r}, which {step} is not given")
+        if missing := sorted(set(given.matter.inputs) - set(matter.inputs)):
+            raise UsageError(f"{matter.name} lacks the inputs {', '.join(missing)}, which {step} is given")
 
 
 async def _both(

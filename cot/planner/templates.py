@@ -7,6 +7,7 @@ import contextlib
 from typing import Final
 
 from cot.errors import PromptError
+from cot.planner.names import find_own
 from cot.planner.own import FILE, OwnStrategy, templates_of
 from cot.planner.wording import Wording
 from cot.prompt import load_template, search_path
@@ -23,6 +24,13 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
 """Of each strategy that ships, those that it falls back to included."""
 
 
+def template_names(strategy: str) -> tuple[str, ...]:
+    """Names of the templates that a strategy, a user's own too, may ask with. Raises as `check_strategy`."""
+    if strategy in TEMPLATES:
+        return TEMPLATES[strategy]
+    return _names(strategy, find_own(strategy))
+
+
 def template_hashes(
     strategy: str, wording: Wording, *, own: tuple[OwnStrategy, str] | None = None, follow_up: bool = False
 ) -> dict[str, str]:
@@ -31,7 +39,7 @@ def template_hashes(
     own: a user's own strategy with the hash of its file, which is among them. follow_up: whether anything was said
     before the question. A template that cannot be loaded is left out: the chain says so itself where it needs it.
     """
-    names = TEMPLATES[strategy] if own is None else (*sorted(templates_of(strategy, own[0])), *_DIRECT)
+    names = TEMPLATES[strategy] if own is None else _names(strategy, own)
     found = {} if own is None else {f"{strategy}/{FILE}": own[1]}
     folders = search_path()
     for name in (*names, *(_FOLLOW_UP if follow_up else ())):
@@ -39,3 +47,8 @@ def template_hashes(
         with contextlib.suppress(PromptError):
             found[name] = load_template(name, language=wording.language, folders=folders).sha256
     return found
+
+
+def _names(strategy: str, own: tuple[OwnStrategy, str]) -> tuple[str, ...]:
+    """Those of a user's own strategy, and what it falls back to."""
+    return (*sorted(templates_of(strategy, own[0])), *_DIRECT)

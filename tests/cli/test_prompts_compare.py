@@ -92,6 +92,28 @@ def test_a_template_of_another_name_takes_the_place_of_the_first(compare):
     assert sum(text.endswith("One word:") for text in asked) == 10
 
 
+def test_the_template_that_the_strategy_asks_with_may_be_the_second_one(compare):
+    code, out, err, _ = compare("direct/short", "shipped:direct/answer", "--task", "task.yaml", "--json")
+    assert code == 0, err
+    assert (json.loads(out)["a"], json.loads(out)["b"]) == (0.7, 0.4)
+
+
+def test_two_templates_of_ones_own_are_put_in_place_of_a_step(compare, tmp_path):
+    plainer = (tmp_path / "prompts" / "direct" / "short.jinja").read_text().replace(" One word:", "")
+    (tmp_path / "prompts" / "direct" / "plain.jinja").write_text(plainer.replace("direct/short", "direct/plain"))
+    names = ("direct/plain", "direct/short", "--task", "task.yaml", "--json")
+    code, out, err, engine = compare(*names)
+    assert (code, out, engine.requests) == (2, "", [])
+    assert "direct asks with neither direct/plain nor direct/short; name the template in whose place" in err
+    code, out, err, _ = compare(*names, "--step", "direct/answer")
+    assert code == 0, err
+    assert (json.loads(out)["a"], json.loads(out)["b"]) == (0.4, 0.7)
+    assert (
+        "got --step direct/none; the strategy direct asks with: direct/answer"
+        in compare(*names, "--step", "direct/none")[2]
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
