@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from cot.engine.local.load import pick_device
 from cot.errors import DataError, UsageError, reason
 from cot.train.data import IGNORE, BatchMaker, feed
-from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
+from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits, ground_tokens
+from cot.train.labels import FACETS
 from cot.train.looking import LAYER, looked_at, looking_loss
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.optimizers import new_optimizers
@@ -115,6 +116,7 @@ class Trainer:
         self.named_layer = 3 * size.text_layers // 5
         self.class_tokens = class_tokens(self.tokenizer).to(device)
         self.digit_tokens = digit_tokens(self.tokenizer).to(device)
+        self.ground_tokens = ground_tokens(self.tokenizer).to(device)
         self.state: dict[str, Any] = {
             "part": "vision", "seconds": 0.0, "steps": 0, "steps_before": 0, "images": 0, "history": []
         }  # fmt: skip
@@ -276,7 +278,9 @@ class Trainer:
         words = self.model.model.language_model.embed_tokens.weight
         shown = torch.where(batch["classes"] > 0, batch["classes"], IGNORE)
         named = alignment_loss(projected, words, self.class_tokens, shown)
-        return named + 0.5 * alignment_loss(projected, words, self.digit_tokens, first_digits(batch["facets"]))
+        numbered = alignment_loss(projected, words, self.digit_tokens, first_digits(batch["facets"]))
+        ground = batch["facets"][..., [*FACETS].index("ground")]
+        return named + 0.5 * numbered + 0.5 * alignment_loss(projected, words, self.ground_tokens, ground)
 
     def _question_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         inner = self.model.model
