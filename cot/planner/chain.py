@@ -78,6 +78,11 @@ class Chain:
         """The longest prompt plus answer that the model takes, 0 if unknown."""
         return self._engine.info.context_tokens
 
+    @property
+    def takes_several_images(self) -> bool:
+        """Whether the model may be shown several images at a time: the embedded one has only learned to look at one."""
+        return self._engine.info.model != "embedded"
+
     def add(self, step: Step, image: LoadedImage | None = None) -> None:
         """Take a finished step: record it and report it. image: what it made, kept beside the trace."""
         self._steps.append(step)

@@ -1,8 +1,8 @@
 """The verify strategy: ask directly, and check the answer against facts that are asked on their own.
 
 In: a chain. Out: its conclusion. Where the facts say otherwise, the least certain of them that has a known
-region is asked once more, of that region alone. Only if it says the same again, the facts prevail: that
-is two looks against one. Else the direct answer stands.
+region is asked once more, with that region enlarged beside the image. Only if it says the same again, the facts
+prevail: that is two looks against one. Else the direct answer stands.
 """
 
 from cot.answer import comparable
@@ -72,11 +72,15 @@ async def _contradicted(chain: Chain, first: Conclusion, plan: Plan, found: Foun
     question, box = regions[min(regions, key=lambda number: found[number].confidence)]
     use, closer = zoom_step(chain.question.images[0], box)
     chain.add(use, closer)
-    # The crop goes alone, so that models of one image can take it.
-    again = await ask_one(chain, question, found, step=f"sub_question {question.id} again", images=(closer,))
+    shown = (*chain.question.images, closer) if chain.takes_several_images else (closer,)
+    again = await ask_one(chain, question, found, step=f"sub_question {question.id} again", images=shown)
     chain.add(again)
     if chain.stopped:
-        raise chain.stopped
+        if chain.stopped.stop_reason != "error":
+            raise chain.stopped
+        # A model that takes one image only says so here; the answer is none the worse for it.
+        chain.note(str(chain.stopped))
+        return let_stand(chain, first, "it could not be looked at again")
     if again.value is None or comparable(again.value) != comparable(found[question.id].value):
         return let_stand(chain, first, f"#{question.id} is not the same at a closer look")
     chain.add(Reasoning(text=f"#{question.id} is the same at a closer look, so the facts prevail."))

@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 from cot.engine import ScriptedEngine
+from cot.engine.scripted import SCRIPTED_INFO
 from cot.errors import EngineError
 from cot.planner.budget import Budget
 from cot.planner.run import run
@@ -18,7 +21,7 @@ SIGN = "[0, 0.5, 0.5, 1]"
 def located(completion):
     """An engine that reads 40 directly, and one number after the other where it is asked of the sign."""
 
-    def make(*read):
+    def make(*read, model="scripted"):
         left = [*read]
 
         def reply(request):
@@ -27,9 +30,10 @@ def located(completion):
                 return completion(LOCATED)
             if text.startswith("Where"):
                 return completion(SIGN)
-            return completion(left.pop(0) if text.startswith("What does the sign at") else "40")
+            said = left.pop(0) if text.startswith("What does the sign at") else "40"
+            return completion(said) if isinstance(said, str) else said
 
-        return ScriptedEngine(reply)
+        return ScriptedEngine(reply, info=dataclasses.replace(SCRIPTED_INFO, model=model))
 
     return make
 
@@ -59,11 +63,27 @@ async def test_a_fact_that_holds_at_a_closer_look_prevails(question, located, tm
     assert (outcome.answer.value, outcome.answer.supports) == (60, (2,))
     (used,) = [step for step in outcome.steps if isinstance(step, ToolUse)]
     assert used.name == "zoom"
-    (crop,) = [part for part in engine.requests[-1].messages[-1].content if not isinstance(part, str)]
+    whole, crop = [part for part in engine.requests[-1].messages[-1].content if not isinstance(part, str)]
+    assert whole == asked.images[0]
     assert (crop.sha256, crop.width, crop.height) == (used.result, 8, 6)
     assert (recorder.folder / "images" / f"{crop.sha256}.png").is_file()
     assert [step.to for step in outcome.steps if isinstance(step, SubAnswer)] == [1, 2, 2]
     assert read_trace(recorder.path).calls[-1].step == "sub_question 2 again"
+
+
+async def test_a_model_of_one_image_sees_the_region_alone(question, located):
+    engine = located("60", "60", model="embedded")
+    outcome = await run("verify", question("How fast?"), engine)
+    assert outcome.answer.value == 60
+    (crop,) = [part for part in engine.requests[-1].messages[-1].content if not isinstance(part, str)]
+    assert (crop.width, crop.height) == (8, 6)
+
+
+async def test_a_closer_look_that_fails_leaves_the_direct_answer(question, located):
+    outcome = await run("verify", question("How fast?"), located("60", EngineError("one image only")))
+    assert (outcome.answer.value, outcome.stop_reason) == (40, "answered")
+    assert "it could not be looked at again" in reasons(outcome)
+    assert "one image only" in outcome.notes[-1]
 
 
 @pytest.mark.parametrize("again", ["40", "80", "unknown", "much"])
