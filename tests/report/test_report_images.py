@@ -10,6 +10,7 @@ from PIL import Image
 
 import cot.cli
 from cot.cli import eval as eval_module
+from cot.cli import eval_tasks
 from cot.engine import ScriptedEngine
 
 TASK = """
@@ -165,7 +166,7 @@ def test_all_images_are_bounded_and_can_be_left_out(evaluated, page, monkeypatch
     found, listed = page("run")
     assert "not every sample has its image here" in problems(found)
     assert colours(listed) == ["red", "red", "green", "green", None, None]
-    monkeypatch.setattr(eval_module, "loaders", lambda: pytest.fail("no data is looked at"))
+    monkeypatch.setattr(eval_tasks, "loaders", lambda: pytest.fail("no data is looked at"))
     found, listed = page("run", "traced", "--no-images")
     assert (listed["pictures"], set(colours(listed))) == ([], {None})
     assert "looking for" not in problems(found)

@@ -21,9 +21,11 @@ from cot.config import weights_folder
 from cot.engine import Choices, Message, Request
 from cot.engine.remote import Limits, RemoteEngine
 from cot.image import load_image
+from cot.planner.run import STRATEGIES, run
+from cot.question import Question
 
 SERVE = "import sys; from transformers.cli.transformers import main; main()"
-QUESTION = "What shape is in the image?"
+QUESTION = "What shape is in the image?\nAnswer briefly."
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,16 @@ async def test_the_embedded_model_behind_transformers_serve(url: str, root: Path
     assert deltas[-1].completion.usage.completion_tokens > 0
     assert held.text == answer.text.strip()
     assert engine.info.versions == {"server": "openai", "without": "logprobs"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_every_strategy_behind_transformers_serve(url: str, root: Path, strategy: str) -> None:
+    engine = await RemoteEngine.connect(url, limits=Limits(timeout_seconds=240.0))
+    question = Question("Are there more circles than squares?", (load_image(root / "examples" / "shapes.png"),))
+    try:
+        outcome = await run(strategy, question, engine)
+    finally:
+        await engine.close()
+    assert (outcome.stop_reason, outcome.answer.value is None) == ("answered", False), outcome.notes
+    assert outcome.usage.calls >= 1
