@@ -36,6 +36,10 @@ class EngineError(CotError):
     """A model cannot be loaded or cannot answer."""
 
 
+class RequestError(EngineError):
+    """A model cannot answer this one request, because of what it asks; others may go well."""
+
+
 class AnswerError(CotError):
     """A model's text is not a value of the wanted type."""
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 from cot.errors import EngineError
 
@@ -27,7 +27,7 @@ def run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
 
     def ran(*arguments, script=reply):
-        monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(script))
+        monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(script))
         code = cot.cli.main(["eval", *arguments])
         return code, *capfd.readouterr()
 

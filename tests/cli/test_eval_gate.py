@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 
 TASK = """
@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch, capfd):
             question = request.messages[-1].content[-1].split("?")[0].split()[-2:]
             return "yes" if right((question[0], int(question[1]))) else "no"
 
-        monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(script))
+        monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(script))
         code = cot.cli.main(["eval", *arguments, "--quiet"])
         return code, *capfd.readouterr()
 
