@@ -35,6 +35,8 @@ def test_csv_and_tsv_as_spreadsheets_write_them(tmp_path):
         ("a.csv", "a,b\n1,2\n1\n", "a.csv, line 3: got 1 cells; expected 2: a, b"),
         ("a.csv", "a,a\n", "columns must be distinct"),
         ("a.csv", 'a\n"b\n', "a.csv, line 2: "),
+        ("a.csv", "a;b\n1;2\n", "a.csv, line 1: got one column 'a;b'; expected ',' between columns"),
+        ("a.tsv", "a,b\n1,2\n", "a.tsv, line 1: got one column 'a,b'"),
         ("a.csv", "a,b\n", "has no rows"),
         ("a.json", "{}", "has no 'data', where the task expects its rows"),
         ("a.json", '{"data": 3}', "holds a int; expected a list"),

@@ -75,10 +75,9 @@ def evaluate_tasks(
     )  # fmt: skip
     suite = find_suite(tasks)
     if check:
-        from cot.cli.eval_check import check_data
+        from cot.cli.eval_check import check_tasks
 
-        chosen = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots)
-        raise typer.Exit(0 if check_data(chosen, settings) else 1)
+        raise typer.Exit(check_tasks(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots))
     names = split_strategies(strategy) or suite.strategies or split_strategies(settings.strategy)
     options = make_options(
         settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace
@@ -87,8 +86,8 @@ def evaluate_tasks(
     shard = find_shard(os.environ)
     output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)
     with RunFolder(out or new_folder(shard), shard) as folder:
-        output.say(f"run: {folder.path}")
         selections = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots, shard=shard)
+        output.say(f"run: {folder.path}")
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)
         summary = run_selections(folder, selections, settings, options, output, judge_model)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def split_strategies(text: str | None) -> tuple[str, ...]:
-    """The strategies of `direct,decompose`."""
-    return tuple(part.strip() for part in text.split(",")) if text else ()
+    """The strategies of `direct,decompose`; none where nothing was said."""
+    return () if text is None else tuple(part.strip() for part in text.split(","))
 
 
 def choose(

@@ -68,11 +68,14 @@ class RunFolder:
     def define(self, definition: Definition) -> bool:
         """Write `run.json`, or hold the run that is there to the same definition; whether one was there.
 
-        Raises DataError that names the difference.
+        Raises DataError that names the difference, and where it cannot be written.
         """
         file = self.path / RUN_FILE
-        if not file.exists() and self._create(file, definition):
-            return False
+        try:
+            if not file.exists() and self._create(file, definition):
+                return False
+        except OSError as error:
+            raise self._full(error) from error
         try:
             before = Definition.model_validate_json(file.read_bytes())
         except ValidationError as error:
@@ -116,9 +119,7 @@ class RunFolder:
             self._samples.write(result.line())
             self._samples.flush()
         except OSError as error:
-            raise DataError(
-                f"cannot write to {self.path}: {reason(error)}; free some space and run it again"
-            ) from error
+            raise self._full(error) from error
 
     def gathered(self, total: int) -> bool:
         """Give up the share, and put all shares together if all `total` results are there and nobody else is at work.
@@ -143,8 +144,11 @@ class RunFolder:
         return read_run(self.path)
 
     def write(self, name: str, content: BaseModel) -> None:
-        """Write a file of the run whole, or leave it as it was."""
-        os.replace(self._temporary(name, content), self.path / name)
+        """Write a file of the run whole, or leave it as it was. Raises DataError."""
+        try:
+            os.replace(self._temporary(name, content), self.path / name)
+        except OSError as error:
+            raise self._full(error) from error
 
     def close(self) -> None:
         """Close the files and let others write. A run that was never defined leaves no folder behind."""
@@ -176,9 +180,12 @@ class RunFolder:
         self._locks.append(lock)
 
     def _release(self) -> None:
-        for file in (self._samples, *self._locks):
-            if file:
-                file.close()
+        if self._samples:
+            # What could not be written was said when it was tried.
+            with contextlib.suppress(OSError):
+                self._samples.close()
+        for file in self._locks:
+            file.close()
         self._locks.clear()
 
     def _create(self, file: Path, content: BaseModel) -> bool:
@@ -197,8 +204,18 @@ class RunFolder:
 
     def _temporary(self, name: str, content: BaseModel) -> Path:
         temporary = self.path / (f"{name}.{self.shard.rank}.tmp" if self.shard else f"{name}.tmp")
-        temporary.write_text(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
+        try:
+            temporary.write_text(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         return temporary
+
+    def _full(self, error: OSError) -> DataError:
+        return DataError(
+            f"cannot write to {self.path}: {reason(error)}; what was finished is not lost: free some space, and give"
+            " the same command again"
+        )
 
 
 def _other_files(path: Path) -> list[str]:

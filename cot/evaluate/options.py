@@ -26,7 +26,9 @@ class Options:
             check_strategy(name)
         if not self.strategies or len(set(self.strategies)) != len(self.strategies):
             known = ", ".join(strategy_names())
-            raise UsageError(f"got the strategies {list(self.strategies)}; expected some of: {known}")
+            raise UsageError(
+                f"got the strategies {list(self.strategies)}; expected at least one, each once, of: {known}"
+            )
         if self.concurrency < 1:
             raise UsageError(f"got --concurrency {self.concurrency}; expected at least 1")
 

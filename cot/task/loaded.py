@@ -63,22 +63,24 @@ class LoadedTask:
         metric = self.task.metric
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, bad: Callable[[DataError], None] | None = None) -> Iterator[Sample]:
         """The samples in the order of the data, read as they are asked for.
 
-        Raises DataError for the first row that makes none, with its file and line, and if there is no row.
+        bad: told of each row that makes no sample, with its file and line; without it the first one is raised.
+        Raises DataError for a file that cannot be read further, and if there is no row.
         """
         folder = images_folder(self.task.data, self.folder)
         rules = ImageRules(folder, self.task.image_format, self.task.allow_urls)
         for number, row in enumerate(load_rows(self.task.data, self.folder, self.loaders), 1):
             try:
-                if (sample := self._sample(row, number, rules)) is not None:
-                    yield sample
-            except CotError as error:
-                raise DataError(f"{row.where}: {error}") from error
-            except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-                fields = ", ".join(map(str, row.values))[:200]
-                raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error
+                sample = self._told_sample(row, number, rules)
+            except DataError as error:
+                if bad is None:
+                    raise
+                bad(error)
+                continue
+            if sample is not None:
+                yield sample
 
     def survey(self, chosen: Callable[[Iterator[Sample]], Iterator[Sample]] = lambda samples: samples) -> Survey:
         """Look at all chosen samples once, before anything is asked. Raises DataError as `samples` does, for an id
@@ -103,6 +105,16 @@ class LoadedTask:
             )
         return Survey(len(seen), digest.hexdigest())
 
+    def _told_sample(self, row: Row, number: int, rules: ImageRules) -> Sample | None:
+        """The sample of a row, None if it is left out. Raises DataError, which says where the row is."""
+        try:
+            return self._sample(row, number, rules)
+        except CotError as error:
+            raise DataError(f"{row.where}: {error}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            fields = ", ".join(map(str, row.values))[:200]
+            raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error
+
     def _sample(self, row: Row, number: int, rules: ImageRules) -> Sample | None:
         # A field whose name is no identifier is reached as row["its name"].
         values = {**row.values, "row": row.values}
@@ -118,6 +130,11 @@ class LoadedTask:
         target = Target(answers, choices, kind, precision_of(found.get("precision")))
         # A ground truth that the metric cannot compare with is found now, and not after hours.
         self.metric("", target)
+        if choices and not self.judge_template and not any(self.metric(one, target).value for one in choices):
+            raise DataError(
+                f"none of the choices {list(choices)!r:.150} is right by the metric {self.task.metric.name}, the ground"
+                f" truth is {list(answers)!r:.80}; expected one of them, or another metric"
+            )
         return Sample(
             id=text_of(found["id"], "id") if "id" in found else str(number),
             group=text_of(found["group"], "group") if "group" in found else group_of(images, rules.folder),
