@@ -106,14 +106,15 @@ def test_a_ground_truth_that_the_metric_cannot_use_is_found_at_once(write):
 def test_a_ground_truth_that_is_no_choice_is_found_at_once(write):
     with pytest.raises(DataError, match=r"none of the choices \['cat', 'dog'\] is right .* exact, .* \['yes'\]"):
         write(TASK + 'choices: \'["cat", "dog"]\'\n').survey()
-    write(TASK + 'choices: \'["Yes", "no"]\'\n').survey()
+    normalised = TASK.replace("metric: exact", "metric: {name: exact, options: {normalise: vqa}}")
+    write(normalised + 'choices: \'["Yes", "no"]\'\n').survey()
 
 
 def test_bad_rows_are_counted_where_that_is_asked(write):
     told = []
     (sample,) = write(rows='{"question": "?"}\n' + ROW + '{"answer": 3}\n').samples(told.append)
     assert (sample.id, len(told)) == ("2", 2)
-    assert "line 3: 'question' is undefined" in str(told[1])
+    assert "line 3: 'image' is undefined" in str(told[1])
 
 
 def test_addresses_are_taken_where_the_task_says_so(write):

@@ -96,6 +96,8 @@ class Definition(_Frozen):
         """Raise DataError, which names what differs, unless a run so defined can go on as `now`."""
         before, after = dict(_flat(self)), dict(_flat(now))
         differing = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        # A hash says least.
+        differing.sort(key=lambda name: name.endswith("sha256"))
         if not differing:
             return
         shown = "; ".join(
@@ -124,4 +126,7 @@ def _under(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _value(values: dict[str, Any], name: str) -> str:
-    return repr(values[name])[:80] if name in values else "not there"
+    if name not in values:
+        return "not there"
+    value = values[name]
+    return repr(f"{value[:12]}…" if name.endswith("sha256") and value else value)[:80]

@@ -93,6 +93,17 @@ def test_a_score_below_its_interval_fails_and_is_named(run, baseline):
     assert "second" in out
 
 
+def test_a_score_of_fewer_samples_fails(run, baseline):
+    def right(question):
+        if question[1] == 0 and question[0] == "second":
+            raise ValueError("a fault")
+        return half_of_first(question)
+
+    code, _, err = run("first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline, right=right)
+    assert code == 1
+    assert "gate: second direct has a score of 9 samples; the baseline has one of 10: 1 errored; --retry-errors" in err
+
+
 def test_a_lower_score_within_the_interval_passes(run, baseline):
     code, _, err = run(
         "first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline,
