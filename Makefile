@@ -48,7 +48,7 @@ check: lint types test
 lock: $(BIN)/python
 	mkdir -p build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
-		--report build/lock.json 'torch==2.13.0' --editable '.[train,preview,ocr,parquet,dev]'
+		--report build/lock.json 'torch==2.13.0' --editable '.[train,preview,ocr,parquet,datasets,dev]'
 	$(BIN)/python -c "$$WRITE_LOCK"
 
 define WRITE_LOCK
@@ -77,7 +77,7 @@ $(VENV)/core: pyproject.toml requirements.lock | $(BIN)/python
 
 $(VENV)/all: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing cot with its extras into $(VENV); the first time this takes minutes."
-	$(INSTALL) --editable '.[train,preview,ocr,parquet,dev]'
+	$(INSTALL) --editable '.[train,preview,ocr,parquet,datasets,dev]'
 	@touch $(VENV)/core $@
 
 $(BIN)/python: | python

@@ -33,6 +33,9 @@ def evaluate_tasks(
     data: Annotated[
         Path | None, typer.Option(help="Folder that the tasks' data is in, each in a folder of its name or not.")
     ] = None,
+    run_python: Annotated[
+        bool, typer.Option("--run-python", help="Run the Python files that tasks with `loader: python` name.")
+    ] = False,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that errored.")] = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Keep a trace of every sample.")] = False,
     language: Language = None,
@@ -63,7 +66,7 @@ def evaluate_tasks(
     """
     from cot.cli.eval_output import EvalOutput
     from cot.cli.eval_run import make_options, new_folder, run_selections
-    from cot.cli.eval_tasks import choose, split_strategies
+    from cot.cli.eval_tasks import Wanted, choose, strategies_for
     from cot.config import load_settings
     from cot.evaluate import RunFolder, find_shard
     from cot.evaluate.gate import check_comparable, fallen, read_baseline
@@ -74,11 +77,12 @@ def evaluate_tasks(
          "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds}
     )  # fmt: skip
     suite = find_suite(tasks)
+    wanted = Wanted(data, limit, shuffle, shots, run_python)
     if check:
         from cot.cli.eval_check import check_tasks
 
-        raise typer.Exit(check_tasks(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots))
-    names = split_strategies(strategy) or suite.strategies or split_strategies(settings.strategy)
+        raise typer.Exit(check_tasks(suite, settings, wanted))
+    names = strategies_for(suite, strategy, settings)
     options = make_options(
         settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace
     )
@@ -86,7 +90,7 @@ def evaluate_tasks(
     shard = find_shard(os.environ)
     output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)
     with RunFolder(out or new_folder(shard), shard) as folder:
-        selections = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots, shard=shard)
+        selections = choose(suite, settings, wanted, shard=shard)
         output.say(f"run: {folder.path}")
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)

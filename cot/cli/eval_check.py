@@ -4,36 +4,33 @@ A line a task goes to stdout, what is wrong to stderr.
 """
 
 import sys
-from pathlib import Path
 from typing import IO, Final
 
-from cot.cli.eval_tasks import choose, loaders
+from cot.cli.eval_tasks import Wanted, choose, load
 from cot.config import Settings
 from cot.errors import CotError, DataError, ImageError
 from cot.evaluate import Selection
 from cot.evaluate.images import image_opener
 from cot.image import ImageLimits
-from cot.task import ImageSource, LoadedTask, Sample, Suite, load_task
+from cot.task import ImageSource, LoadedTask, Sample, Suite
 from cot.trace.plain import plain
 
 MOST_TOLD: Final = 5
 """Bad rows, or images, of a task that are told one by one."""
 
 
-def check_tasks(
-    suite: Suite, settings: Settings, *, data: Path | None, limit: int | None, shuffle: bool, shots: int
-) -> int:
+def check_tasks(suite: Suite, settings: Settings, wanted: Wanted) -> int:
     """Look at every row of every task, also behind one that is not whole, and open all images; the exit code."""
     codes = []
     for name, most in suite.tasks.items():
         try:
-            task = load_task(name, data=data, loaders=loaders())
+            task = load(name, wanted)
             if bad := _bad_rows(task):
                 _print(f"{task.task.name}: {bad} rows are wrong{_needed(task)}")
                 codes.append(1)
                 continue
             alone = suite.model_copy(update={"tasks": {name: most}})
-            (selection,) = choose(alone, settings, data=data, limit=limit, shuffle=shuffle, shots=shots)
+            (selection,) = choose(alone, settings, wanted)
             codes.append(0 if _is_whole(selection, settings.image_limits) else 1)
         except CotError as error:
             _print(f"error: {name}: {error}", sys.stderr)

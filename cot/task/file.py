@@ -87,6 +87,8 @@ class Task(_Frozen):
     """Kind of the ground truth, where the metric reads it: text (the default), integer, float or list."""
     precision: Expression | None = None
     """Decimal places of the ground truth, where the metric reads them."""
+    strategies: tuple[str, ...] = ()
+    """What it is run with where nobody says otherwise."""
     shots: ShotSource | None = None
     """Where the examples of `--shots` come from."""
     published_n: Annotated[int, Field(ge=1)] | None = None
