@@ -111,7 +111,10 @@ def test_mme_in_both_of_its_forms(tmp_path):
     assert [sample.id for sample in samples] == ["OCR/0001/1", "OCR/0001/2", "artwork/10002/1", "artwork/10002/2"]
     assert [sample.category for sample in samples] == ["OCR", "OCR", "artwork", "artwork"]
     (root / "OCR" / "0001.jpg").unlink()
-    with pytest.raises(DataError, match=r"0001.txt has no image"):
+    root.rename(tmp_path / "MME_Benchmark")
+    root.mkdir()
+    (tmp_path / "MME_Benchmark").rename(root / "MME_Benchmark")
+    with pytest.raises(DataError, match=r"MME_Benchmark/OCR/0001.txt has no image"):
         list(load_task("mme", data=tmp_path).samples())
 
 

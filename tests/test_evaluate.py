@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cot.engine import ScriptedEngine
-from cot.errors import DataError, EngineError, RequestError, UsageError
+from cot.errors import DataError, EngineError, RequestError, UnfitReplyError, UsageError
 from cot.evaluate import Options, RunFolder, Watch, evaluate, select
 from cot.evaluate.asking import Asking
 from cot.planner.budget import Budget
@@ -101,6 +101,12 @@ async def test_unparsed_counts_as_nothing_and_errored_is_left_out(make, tmp_path
     by_id = {result["id"]: result for result in results(tmp_path / "out")}
     assert by_id["2"]["score"] is None
     assert "gone" in by_id["3"]["explanation"]
+
+
+async def test_a_reply_that_is_not_what_was_asked_for_is_unparsed(make, tmp_path):
+    (part,) = (await run(make(4), tmp_path / "out", lambda request: UnfitReplyError("got 'Hm'"))).parts
+    assert (part.counts["unparsed"], part.counts["errored"], part.score) == (4, 0, 0.0)
+    assert results(tmp_path / "out")[0]["explanation"] == "answer: got 'Hm'"
 
 
 async def test_partial_scores_have_a_bootstrap_over_images(make, tmp_path):

@@ -55,13 +55,14 @@ def guide(root, tmp_path):
     return [shlex.split(line) for line in re.findall(r"^    \$ cot eval (.*)$", text, re.MULTILINE)]
 
 
-def test_every_command_of_the_guide_runs(run, guide):
-    assert len(guide) == 5
+def test_every_command_of_the_guide_runs(run, guide, root):
+    assert len(guide) == 6
     for command in guide:
         code, out, err = run(*command)
         assert code == 0, err
         assert out
-    assert "skipped: 6 of 6 samples" in run(*guide[0])[2]
+    assert "skipped: 6 of 6 samples" in run(*guide[1])[2]
+    assert run(*guide[0])[1].strip() in (root / "docs" / "tasks.md").read_text()
 
 
 def test_the_table_and_the_object(run, guide, tmp_path):
