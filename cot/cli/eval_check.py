@@ -7,7 +7,7 @@ import sys
 from typing import IO, Final
 
 from cot.cli.eval_tasks import Wanted, choose, load
-from cot.config import Settings
+from cot.config import Settings, tasks_folder
 from cot.errors import CotError, DataError, ImageError
 from cot.evaluate import Selection
 from cot.evaluate.images import image_opener
@@ -82,7 +82,8 @@ def _is_whole(selection: Selection, limits: ImageLimits) -> bool:
 
 
 def _needed(task: LoadedTask) -> str:
-    return f"; what it needs: {task.task.description}" if task.task.description else ""
+    """What a task that ships says of the files that it needs."""
+    return f"; what it needs: {task.task.description}" if task.path.parent == tasks_folder() else ""
 
 
 def _shown(sample: Sample | None) -> str:

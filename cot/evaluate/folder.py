@@ -6,8 +6,6 @@ processes that do a run together, each has a file of its own in `shares/`; the l
 """
 
 import contextlib
-import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from cot.evaluate.samples import (
     share_file,
 )
 from cot.evaluate.shard import Shard
+from cot.evaluate.whole import create_whole, replace_whole
 
 RUN_FILE: Final = "run.json"
 SUMMARY_FILE: Final = "summary.json"
@@ -52,6 +51,7 @@ class RunFolder:
         """
         self.path: Final = path
         self.shard: Final = shard
+        self._writer: Final = f".{shard.rank}" if shard else ""
         self._samples: BinaryIO | None = None
         self._locks: list[IO[bytes]] = []
         try:
@@ -72,7 +72,7 @@ class RunFolder:
         """
         file = self.path / RUN_FILE
         try:
-            if not file.exists() and self._create(file, definition):
+            if not file.exists() and create_whole(file, definition, writer=self._writer):
                 return False
         except OSError as error:
             raise self._full(error) from error
@@ -146,7 +146,7 @@ class RunFolder:
     def write(self, name: str, content: BaseModel) -> None:
         """Write a file of the run whole, or leave it as it was. Raises DataError."""
         try:
-            os.replace(self._temporary(name, content), self.path / name)
+            replace_whole(self.path / name, content, writer=self._writer)
         except OSError as error:
             raise self._full(error) from error
 
@@ -187,29 +187,6 @@ class RunFolder:
         for file in self._locks:
             file.close()
         self._locks.clear()
-
-    def _create(self, file: Path, content: BaseModel) -> bool:
-        """Write a new file whole; False if another process was faster."""
-        temporary = self._temporary(file.name, content)
-        try:
-            os.link(temporary, file)
-        except FileExistsError:
-            return False
-        except OSError:
-            # A file system without links.
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return True
-
-    def _temporary(self, name: str, content: BaseModel) -> Path:
-        temporary = self.path / (f"{name}.{self.shard.rank}.tmp" if self.shard else f"{name}.tmp")
-        try:
-            temporary.write_text(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        return temporary
 
     def _full(self, error: OSError) -> DataError:
         return DataError(
