@@ -56,6 +56,8 @@ class LoadedTask:
     expressions: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     loaders: Mapping[str, Loader]
     shots: "LoadedTask | None" = None
+    scored: bool = True
+    """False for examples, which are shown with their answers."""
 
     @property
     def judge_template(self) -> str | None:
@@ -128,13 +130,7 @@ class LoadedTask:
         answers = texts_of(found["answers"], "answers")
         kind = answer_type_of(found["answer_type"]) if "answer_type" in found else "text"
         target = Target(answers, choices, kind, precision_of(found.get("precision")))
-        # A ground truth that the metric cannot compare with is found now, and not after hours.
-        self.metric("", target)
-        if choices and not self.judge_template and not any(self.metric(one, target).value for one in choices):
-            raise DataError(
-                f"none of the choices {list(choices)!r:.150} is right by the metric {self.task.metric.name}, the ground"
-                f" truth is {list(answers)!r:.80}; expected one of them, or another metric"
-            )
+        self._check(target)
         return Sample(
             id=text_of(found["id"], "id") if "id" in found else str(number),
             group=text_of(found["group"], "group") if "group" in found else group_of(images, rules.folder),
@@ -145,6 +141,21 @@ class LoadedTask:
             category=text_of(found["category"], "category") if "category" in found else "",
             facts=facts_of(found["facts"]) if "facts" in found else (),
         )
+
+    def _check(self, target: Target) -> None:
+        """Find now, and not after hours, that no answer can be right. Raises DataError."""
+        self.metric("", target)
+        judged = self.judge_template is not None
+        if (
+            self.scored
+            and not judged
+            and target.choices
+            and not any(self.metric(c, target).value for c in target.choices)
+        ):
+            raise DataError(
+                f"none of the choices {list(target.choices)!r:.150} is right by the metric {self.task.metric.name}, the"
+                f" ground truth is {list(target.answers)!r:.80}; expected one of them, or another metric"
+            )
 
 
 def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str, Loader] = LOADERS) -> LoadedTask:
@@ -162,7 +173,8 @@ def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str,
     loaded = _loaded(task, path, sha256, folder, loaders)
     if (examples := _task_of_examples(task, path)) is None:
         return loaded
-    return dataclasses.replace(loaded, shots=_loaded(examples, path, sha256, folder, loaders))
+    shown = dataclasses.replace(_loaded(examples, path, sha256, folder, loaders), scored=False)
+    return dataclasses.replace(loaded, shots=shown)
 
 
 def _loaded(task: Task, path: Path, sha256: str, folder: Path, loaders: Mapping[str, Loader]) -> LoadedTask:
