@@ -28,7 +28,7 @@ baselines: $(VENV)/all
 	rm -rf build/baselines
 	for suite in smoke embedded; do $(BIN)/cot eval $$suite --out build/baselines/$$suite || exit 1; done
 	cp build/baselines/smoke/summary.json evals/baselines/smoke.json
-	cp build/baselines/embedded/summary.json evals/baselines/embedded-suite.json
+	cp build/baselines/embedded/summary.json evals/baselines/embedded.json
 
 # Whether the embedded model still answers as well as it did, on a subset of what it claims.
 gate: $(VENV)/all

@@ -128,7 +128,7 @@ def test_what_cannot_be_compared_is_refused_before_it_is_run(run, baseline, tmp_
 
 
 def test_a_baseline_that_is_none(run, tmp_path, root):
-    for name, text in (("gone.json", None), ("other.json", (root / "evals/baselines/embedded.json").read_text())):
+    for name, text in (("gone.json", None), ("other.json", (root / "evals/baselines/families.json").read_text())):
         if text:
             (tmp_path / name).write_text(text)
         code, _, err = run("first.yaml", "--gate", name)
