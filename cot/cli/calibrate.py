@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cot.cli.ask import load_engine
-from cot.cli.eval import make_options
+from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import loaders
 from cot.cli.options import Device, KvMemory, Language, Quantize, Seed
 

@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.text import Text
 
 from cot.cli.eval_table import category_table, interval_text, percent, score_table
+from cot.evaluate.options import Watch
 from cot.evaluate.result import SampleResult
-from cot.evaluate.runner import Watch
 from cot.evaluate.running import Running
 from cot.evaluate.summary import Summary
 from cot.trace.plain import plain

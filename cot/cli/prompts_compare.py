@@ -111,7 +111,7 @@ async def _both(
     name: str, templates: "tuple[Template, Template]", selection: "Selection", settings: "Settings", place: Path,
     engine: "Engine",
 ) -> "list[list[SampleResult]]":  # fmt: skip
-    from cot.cli.eval import make_options
+    from cot.cli.eval_run import make_options
     from cot.evaluate import RunFolder, evaluate
     from cot.planner.calibration_file import tuning_for
     from cot.prompt.find import replaced

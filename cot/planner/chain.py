@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 from cot.image import LoadedImage
 from cot.planner.asked import ALTERNATIVES, Asked, read, storable
 from cot.planner.asking import messages
@@ -59,6 +59,8 @@ class Chain:
         self.longest_tokens = 0
         """Tokens of the longest prompt with its answer."""
         self.notes: list[str] = []
+        self.unfit = False
+        """Whether a reply was not what the model was held to."""
         self.stopped: ChainStopped | None = None
         """Set once the model must not be asked any more."""
         self.allowance = Allowance(budget)
@@ -185,6 +187,7 @@ class Chain:
             raise stopped from error
         except EngineError as error:
             self._record(call.model_copy(update={"problem": storable(str(error))}))
+            self.unfit = self.unfit or isinstance(error, UnfitReplyError)
             raise ChainStopped("error", f"{call.step}: {error}") from error
         except (asyncio.CancelledError, Exception) as error:
             # Cancelled, or a fault of the program: not for the chain to handle, but for the trace to hold.

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 
 TASK = """
@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch, capfd):
             rows.append({"kind": kind, "question": question, "answer": answer, "image": f"{colour}.png"})
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "task.yaml").write_text(TASK)
-    monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(reply))
+    monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(reply))
 
     def ran(*arguments):
         code = cot.cli.main(["eval", "task.yaml", "--strategy", COLUMNS, "--out", "out", *arguments])

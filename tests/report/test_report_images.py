@@ -9,8 +9,7 @@ from html_pages import assert_safe
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
-from cot.cli import eval_tasks
+from cot.cli import eval_run, eval_tasks
 from cot.engine import ScriptedEngine
 
 TASK = """
@@ -56,7 +55,7 @@ def page(tmp_path, monkeypatch, capfd):
 def evaluated(tmp_path, monkeypatch, data):
     """Runs the task; gives the run's folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(lambda request: "yes"))
+    monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(lambda request: "yes"))
 
     def ran(name="run", *options, task="data/task.yaml"):
         assert cot.cli.main(["eval", task, "--strategy", "direct", "--out", name, "--quiet", *options]) == 0

@@ -1,0 +1,168 @@
+"""What `cot eval` runs: an engine is loaded, and the chosen samples go through it into the folder of each run."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cot.cli.ask import load_engine
+from cot.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from cot.cli.eval_output import EvalOutput
+    from cot.config import Settings
+    from cot.engine.base import Engine
+    from cot.evaluate import Options, RunFolder, Selection, Shard, Summary
+    from cot.evaluate.ablation import Control
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of the runs of a command: what is taken from the model, how it is asked, and where the results go."""
+
+    control: "Control"
+    options: "Options"
+    folder: "RunFolder"
+
+
+def make_options(
+    settings: "Settings",
+    strategies: tuple[str, ...],
+    *,
+    concurrency: int,
+    retry_errors: bool,
+    trace: bool,
+) -> "Options":
+    """How a run goes, from settings. Raises UsageError or ConfigError."""
+    from cot.evaluate.asking import Asking
+    from cot.evaluate.options import Options
+    from cot.planner.budget import Budget
+
+    asking = Asking(
+        budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
+        seed=settings.seed,
+        language=settings.language,
+        image_limits=settings.image_limits,
+    )
+    return Options(strategies, asking, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
+
+
+def new_folder(shard: "Shard | None") -> Path:
+    """A folder below `runs` that nobody else has. Raises UsageError for several processes, which must share one."""
+    if shard:
+        raise UsageError(
+            f"got {shard.world_size} processes and no --out; expected the folder of the run, the same one for all"
+        )
+    return Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def open_runs(
+    place: Path, controls: "Sequence[Control]", options: "Options", shard: "Shard | None", stack: ExitStack
+) -> list[Run]:
+    """The run of each control: in `place` where there is one, else below it. stack: closes their folders.
+
+    Raises DataError as `RunFolder` does.
+    """
+    from cot.evaluate import RunFolder
+    from cot.evaluate.folder import RUN_FILE
+
+    if len(controls) > 1 and (place / RUN_FILE).exists():
+        raise DataError(f"{place} is a run, and several controls are runs below a folder; name another with --out")
+    runs = []
+    for control in controls:
+        asking = replace(options.asking, ablation=control.ablation)
+        path = place / control.name if len(controls) > 1 else place
+        folder = stack.enter_context(RunFolder(path, shard))
+        runs.append(Run(control, replace(options, strategies=control.strategies, asking=asking), folder))
+    return runs
+
+
+def run_selections(
+    runs: list[Run],
+    selections: "list[Selection]",
+    settings: "Settings",
+    output: "EvalOutput",
+    judge_model: str | None,
+) -> "list[Summary]":
+    """What each run came to when what is missing is done; nothing if other processes still work on it.
+
+    Raises CotError.
+    """
+    from cot.evaluate.define import check_judge
+    from cot.evaluate.shots import check_strategies
+    from cot.planner.ask import ONE_IMAGE
+    from cot.planner.calibration_file import tuning_for
+
+    # Loading takes long, so what is wrong is said before.
+    for run in runs:
+        check_strategies(selections[0].identity.shots, run.options.strategies)
+    check_judge(selections, judge_model is not None, settings.language)
+    shard = runs[0].folder.shard
+    engine = _load(settings, shard, output)
+    judge = engine if judge_model == settings.model else None
+    if judge_model and judge is None:
+        judge = _load(_for_judge(settings, judge_model), shard, output)
+    tuning, note = tuning_for(settings, engine.info)
+    tuned = [replace(run.options, asking=replace(run.options.asking, tuning=tuning)) for run in runs]
+    runs = [replace(run, options=options) for run, options in zip(runs, tuned, strict=True)]
+    if note:
+        output.say(f"note: {note}")
+    if settings.model == "embedded" and selections[0].identity.shots:
+        output.say(f"note: {ONE_IMAGE}")
+    try:
+        return asyncio.run(_ask_all(runs, selections, engine, judge, output))
+    except KeyboardInterrupt:
+        output.interrupted()
+        raise
+    finally:
+        output.close()
+
+
+async def _ask_all(
+    runs: list[Run], selections: "list[Selection]", engine: "Engine", judge: "Engine | None", output: "EvalOutput"
+) -> "list[Summary]":
+    """One run after another, then what all of them came to; nothing where other processes are still at work."""
+    from cot.evaluate import Summary, evaluate
+    from cot.evaluate.folder import SUMMARY_FILE
+
+    last = None
+    try:
+        for run in runs:
+            output.begin(run.folder.path, run.control.name if len(runs) > 1 else "")
+            last = await evaluate(run.folder, selections, engine, run.options, output, judge)
+    finally:
+        await engine.close()
+        if judge and judge is not engine:
+            await judge.close()
+    # Of several processes, whoever is last with the last run knows that the others are summed up.
+    files = [run.folder.path / SUMMARY_FILE for run in runs]
+    return [Summary.model_validate_json(file.read_bytes()) for file in files] if last else []
+
+
+def _load(settings: "Settings", shard: "Shard | None", output: "EvalOutput") -> "Engine":
+    engine = load_engine(_with_own_device(settings, shard) if shard else settings)
+    if engine.info.note:
+        output.say(f"note: {engine.info.note}")
+    return engine
+
+
+def _for_judge(settings: "Settings", model: str) -> "Settings":
+    """The same for the model that judges; a server loads its own as it likes."""
+    from cot.config import is_server
+
+    quantize = "none" if is_server(model) else settings.quantize
+    return settings.model_copy(update={"model": model, "quantize": quantize})
+
+
+def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":
+    """Each process of a machine takes a GPU of its own, where `device` leaves it open which."""
+    from cot.config import is_server
+    from cot.engine.local.device import own_device
+
+    if is_server(settings.model):
+        return settings
+    return settings.model_copy(update={"device": own_device(settings.device, shard.local_rank)})
