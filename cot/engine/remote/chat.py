@@ -17,7 +17,7 @@ from cot.engine.grammar import shown
 from cot.engine.remote.check import fitting
 from cot.engine.remote.dialect import Server
 from cot.engine.remote.http import Http, read_all
-from cot.engine.remote.reply import Gathered, ReplyError
+from cot.engine.remote.reply import FewSamplesError, Gathered, ReplyError
 from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
 from cot.engine.remote.status import PassingError, RefusedError
 from cot.engine.remote.stream import EventDecoder
@@ -49,7 +49,7 @@ class Chat:
         """Answer a request. on_text: gets the first sample's text; for unconstrained requests only.
 
         A reply that does not fit its constraint is drawn once more if it was drawn at random, which leaves
-        the samples those of a constrained model. Raises EngineError.
+        the samples those of a constrained model. Raises EngineError, FewSamplesError where the server gives too few.
         """
         used = Usage()
         again = request.constraint is not None and request.sampling.temperature > 0
@@ -57,7 +57,8 @@ class Chat:
             try:
                 completion = await self._ask_once(http, asked, on_text)
             except ReplyError as error:
-                raise EngineError(f"server {http.address.base}: {http.key.redact(str(error))}") from error
+                kind = FewSamplesError if isinstance(error, FewSamplesError) else EngineError
+                raise kind(f"server {http.address.base}: {http.key.redact(str(error))}") from error
             used += completion.usage
             candidates = tuple(self._held(candidate, request) for candidate in completion.candidates)
             if all(candidates):

@@ -24,6 +24,7 @@ from cot.engine.remote.connections import Connections
 from cot.engine.remote.dialect import DIALECTS, Dialect, Server
 from cot.engine.remote.discover import discover
 from cot.engine.remote.http import Limits
+from cot.engine.remote.reply import FewSamplesError
 from cot.engine.streaming import OnText, deltas
 from cot.errors import EngineError
 from cot.trace.plain import plain
@@ -45,6 +46,7 @@ class RemoteEngine:
         self._load_seconds = load_seconds
         self._running: set[asyncio.Task[Completion]] = set()
         self._closing = threading.Event()
+        self._samples = server.samples
 
     @classmethod
     async def connect(
@@ -84,7 +86,8 @@ class RemoteEngine:
         """What answers. versions: the kind of server, and what it was found to do `without` so far."""
         server = self._chat.server
         versions = {"server": plain(f"{server.dialect} {server.version}".strip(), one_line=True)}
-        if lacking := self._chat.lacking:
+        lacking = [*self._chat.lacking, *(["n"] if server.samples and not self._samples else [])]
+        if lacking:
             versions["without"] = ", ".join(lacking)
         return EngineInfo(
             model=plain(server.model, one_line=True),
@@ -146,8 +149,15 @@ class RemoteEngine:
             # All samples are the same, and servers refuse to make them twice.
             one = await self._in_turn(replace(request, n=1), on_text)
             return replace(one, candidates=one.candidates * request.n)
-        if request.n == 1 or self._chat.server.samples:
+        if request.n == 1:
             return await self._in_turn(request, on_text)
+        if self._samples:
+            try:
+                return await self._in_turn(request, on_text)
+            except FewSamplesError:
+                if on_text:
+                    raise  # its text was passed on already
+                self._samples = False
         asked = [
             replace(request, n=1, sampling=replace(request.sampling, seed=(request.sampling.seed + i) % 2**32))
             for i in range(request.n)

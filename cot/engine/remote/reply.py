@@ -26,6 +26,10 @@ class ReplyError(EngineError):
     """A reply that cannot be used. The message does not name the server."""
 
 
+class FewSamplesError(ReplyError):
+    """A reply has fewer samples than were asked for: some servers give one, whatever is asked."""
+
+
 class _Part(BaseModel):
     """Servers add fields of their own, which do not matter."""
 
@@ -205,9 +209,9 @@ class Gathered:
         return Usage(completion_tokens=seen, calls=1, batches=1)
 
     def candidates(self) -> tuple[Candidate, ...]:
-        """All samples, in the server's order. Raises ReplyError if there are not as many as were asked for."""
+        """All samples, in the server's order. Raises FewSamplesError if there are not so many as were asked for."""
         if len(self._drafts) != self._n:
-            raise ReplyError(
+            raise FewSamplesError(
                 f"a reply has {len(self._drafts)} samples; expected {self._n}; ask for one at a time if the server "
                 "gives no more"
             )
