@@ -47,6 +47,11 @@ class Screen:
         """Print a line of words."""
         self._line(Text(_one_line(text), style))
 
+    def typed(self, line: str) -> None:
+        """Print a line as the user typed it, in front of what comes of it."""
+        shown = "\n  ".join(plain(line).splitlines())
+        self._line(Text.assemble(("> ", "dim"), (shown, "bold")))
+
     def step(self, step: Step, detail: Detail) -> None:
         """Print a step, where it is wanted; the answer comes with the end of the turn."""
         if detail == "off" or isinstance(step, FinalAnswer):
@@ -93,7 +98,7 @@ class Screen:
         for number, image in enumerate(conversation.images, 1):
             self.say(f"[{number}] {image.source}  {image.width} x {image.height}")
         for turn in conversation.turns:
-            self._line(Text.assemble(("> ", "dim"), (_one_line(turn.question), "bold")))
+            self.typed(turn.question)
             self.end(turn)
 
     def _line(self, text: Text) -> None:

@@ -66,7 +66,6 @@ def _at_terminal(
 ) -> None:
     import platformdirs
 
-    from cot.chat.editor import edit
     from cot.chat.preview import chosen_way
     from cot.chat.session import Session
     from cot.chat.terminal import Terminal
@@ -80,7 +79,9 @@ def _at_terminal(
         words_only=words_only,
     )
     settings = _settings(given, conversation)
-    session = Session(settings, load_engine, store, terminal.show, conversation=conversation, images=images, edit=edit)
+    session = Session(
+        settings, load_engine, store, terminal.show, conversation=conversation, images=images, edit=terminal.edit
+    )
     try:
         _attach(session, sources)
         terminal.run(session, resumed=resume)

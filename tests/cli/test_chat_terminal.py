@@ -1,6 +1,7 @@
 """`cot chat` in a real terminal, over a scripted model: what is typed, and what the screen shows."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -55,10 +56,7 @@ class Terminal:
         return self._tmux("capture-pane", "-p", "-J", *(["-S", "-500"] if history else []))
 
     def wait(self, *texts, times=1, ready=False):
-        """The screen, once all texts are on it so often. ready: and a prompt is drawn to type into.
-
-        Keys that come while there is no prompt are taken by the terminal itself: Ctrl-D would be lost.
-        """
+        """The screen, once all texts are on it so often. ready: and nothing is being answered."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
             found = self.screen()
@@ -68,9 +66,9 @@ class Terminal:
         pytest.fail(f"waited for {texts}, got:\n{self.screen()}")
 
     def _has_prompt(self):
-        """Whether the line below the prompt is drawn: it goes with the message, and comes back behind its answer."""
+        """Whether the line below the prompt is drawn, and says nothing of an answer that is still to come."""
         lines = self.screen(history=False).rstrip().splitlines()
-        return bool(lines) and " | " in lines[-1]
+        return bool(lines) and " | " in lines[-1] and not {"answering", "waiting"} & set(re.findall(r"\w+", lines[-1]))
 
     def wait_for_saved(self, text):
         end = time.monotonic() + PATIENCE_SECONDS
