@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cot.chat.conversation import Conversation
-from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TraceOpened, TurnDone
+from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TraceOpened, TurnDone, WentOn
 from cot.chat.preview import Way, picture
 from cot.chat.turn import Turn
 from cot.image import LoadedImage
@@ -42,6 +42,8 @@ class Screen:
                 self._console.print(trace_tree(event.trace))
             case ImageAttached():
                 self.image(event.image)
+            case WentOn():
+                self.conversation(event.conversation, event.name)
 
     def say(self, text: str, style: str = "dim") -> None:
         """Print a line of words."""

@@ -23,6 +23,7 @@ from cot.chat.editor import edit
 from cot.chat.event import ChatEvent, TurnDone
 from cot.chat.line_editor import line_editor
 from cot.chat.preview import Way
+from cot.chat.saved import saved_names
 from cot.chat.screen import Screen
 from cot.chat.session import Session
 from cot.chat.status import toolbar
@@ -83,7 +84,9 @@ class Terminal:
         self._screen.say("Ask about the images; /help lists the commands.")
         self._prompt = line_editor(
             self._history_file,
-            LineCompleter(lambda: len(session.conversation.images), self._models),
+            LineCompleter(
+                lambda: len(session.conversation.images), self._models, lambda: saved_names(session.store.chats)
+            ),
             self._keys(),
             line_below=lambda columns: toolbar(session, columns, self._answering),
             words_only=self._words_only,

@@ -78,9 +78,16 @@ def _at_terminal(
         preview=chosen_way(preview, os.environ),
         words_only=words_only,
     )
-    settings = _settings(given, conversation)
+    settings, fixed = _settings(given)
     session = Session(
-        settings, load_engine, store, terminal.show, conversation=conversation, images=images, edit=terminal.edit
+        settings,
+        load_engine,
+        store,
+        terminal.show,
+        conversation=conversation,
+        images=images,
+        edit=terminal.edit,
+        fixed=fixed,
     )
     try:
         _attach(session, sources)
@@ -96,8 +103,8 @@ def _on_pipe(arguments: list[str], given: dict[str, object], *, resume: bool, as
 
     sources, store, conversation, images = _open(arguments, resume=resume)
     pipe = Pipe(as_json=as_json)
-    settings = _settings(given, conversation)
-    session = Session(settings, load_engine, store, pipe.show, conversation=conversation, images=images)
+    settings, fixed = _settings(given)
+    session = Session(settings, load_engine, store, pipe.show, conversation=conversation, images=images, fixed=fixed)
     try:
         _attach(session, sources)
         return pipe.run(session, sys.stdin.buffer)
@@ -109,7 +116,8 @@ def _open(arguments: list[str], *, resume: bool) -> tuple[list[str], "Store", "C
     """What to attach, and the conversation to go on with, or a new one."""
     from cot.chat.conversation import Conversation
     from cot.chat.mention import expand
-    from cot.chat.store import Store, chats_folder, open_saved
+    from cot.chat.saved import open_saved
+    from cot.chat.store import Store, chats_folder
 
     name = arguments[0] if resume and arguments else None
     sources = [source for argument in arguments[name is not None :] for source in expand(argument)]
@@ -118,15 +126,11 @@ def _open(arguments: list[str], *, resume: bool) -> tuple[list[str], "Store", "C
     return sources, Store(chats_folder()), Conversation(), {}
 
 
-def _settings(given: dict[str, object], conversation: "Conversation") -> "Settings":
-    """Settings; what was chosen in a saved conversation holds, unless the command line says otherwise."""
-    from cot.config import load_settings, with_setting
+def _settings(given: dict[str, object]) -> tuple["Settings", list[str]]:
+    """Settings, and the names of those that the command line gives."""
+    from cot.config import load_settings
 
-    settings, _ = load_settings(given)
-    for name, text in conversation.chosen.items():
-        if given.get(name) is None:
-            settings = with_setting(settings, name, text)
-    return settings
+    return load_settings(given)[0], [name for name, value in given.items() if value is not None]
 
 
 def _attach(session: "Session", sources: list[str]) -> None:

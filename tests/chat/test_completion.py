@@ -7,12 +7,12 @@ from cot.chat.completion import LineCompleter
 
 @pytest.fixture
 def completions(chats):
-    completer = LineCompleter(lambda: 2, lambda: ("embedded", "org/one", "org/two"))
+    completer = LineCompleter(lambda: 2, lambda: ("embedded", "org/one", "org/two"), lambda: ("holiday", "home"))
 
     def complete(text):
         return [
             text[: len(text) + c.start_position] + c.text
-            for c in completer.get_completions(Document(text), CompleteEvent())
+            for c in completer.get_completions(Document(text), CompleteEvent(completion_requested=True))
         ]
 
     return complete
@@ -30,6 +30,9 @@ def completions(chats):
         ("/steps b", ["/steps brief"]),
         ("/set trace", ["/set trace_dir"]),
         ("/image ./r", ["/image ./red.png"]),
+        ("what is in b", ["what is in blue.png"]),
+        ("/load ho", ["/load holiday", "/load home"]),
+        ("/ask-mode ver", ["/ask-mode verify"]),
         ("what is in ./b", ["what is in ./blue.png"]),
         ("what is", []),
         ("/nope ", []),

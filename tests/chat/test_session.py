@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from runs import script
 
+from cot.chat.command import COMMANDS
 from cot.chat.event import TraceOpened, TurnDone
 from cot.chat.take import take
 from cot.engine import ScriptedEngine
@@ -115,7 +116,29 @@ def test_settings_are_checked(talk):
 
 def test_unknown_commands_name_the_nearest(talk):
     assert talk().say("/imges").errors == ["unknown command '/imges', did you mean /images?; /help lists them all"]
+    assert talk().say("/HELP").errors == ["unknown command '/HELP', did you mean /help?; /help lists them all"]
     assert talk().say("/drop").errors == ["/drop needs more; expected: /drop N"]
+
+
+def test_names_that_other_tools_have(talk):
+    chat = talk().say("/ask-mode direct", "/set\tseed 7", "/bye")
+    assert (chat.session.settings.strategy, chat.session.settings.seed, chat.session.leaving) == ("direct", 7, True)
+
+
+ODD = (
+    *("9" * 5000, "-1", "²", "\udcff", "a\x00b.md", "~nobody-at-all/x.md", "'", "\\", "x" * 5000, "[", "file://"),
+    *("http://[", "loop.png", "max_seconds nan", "templates =", "a=b", "../..", "\x1b[2J", "red.png gone.png"),
+)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("quit", "edit")])
+def test_odd_arguments_are_told_and_never_end_the_chat(talk, tmp_path, command):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    chat = talk(strategy="direct").say("red.png", "what?")
+    for argument in ODD:
+        before = len(chat.events)
+        chat.say(f"/{command} {argument}")
+        assert len(chat.events) > before, argument
 
 
 def interrupted(chat, line):

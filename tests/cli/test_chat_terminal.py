@@ -65,6 +65,12 @@ class Terminal:
             time.sleep(0.1)
         pytest.fail(f"waited for {texts}, got:\n{self.screen()}")
 
+    def wait_until_gone(self, text):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while text in self.screen(history=False):
+            assert time.monotonic() < end, self.screen()
+            time.sleep(0.1)
+
     def _has_prompt(self):
         """Whether the line below the prompt is drawn, and says nothing of an answer that is still to come."""
         lines = self.screen(history=False).rstrip().splitlines()
@@ -155,6 +161,63 @@ def test_two_stops_leave(terminal):
     chat.type("", "C-c", "C-c")
     shown = chat.wait("saved; go on with:", "code=0")
     assert "Traceback" not in shown
+
+
+@pytest.mark.slow
+def test_what_is_typed_while_it_answers_waits_for_its_turn(terminal):
+    chat = terminal(40, 15).start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("a slow one")
+    chat.wait("embedded: answering")
+    chat.type("half a line", "")
+    chat.wait("embedded: answering", "\n> half a line")
+    chat.type(" and the rest")
+    chat.wait("1 waiting")
+    chat.type("not sent", "C-c")
+    shown = chat.wait("└─ interrupted", "not asked: half a line and the rest", "\n> not sent", ready=True)
+    assert "answer: yes" not in shown
+    time.sleep(2)
+    chat.type("", "C-c")
+    chat.wait_until_gone("> not sent")
+    chat.type("slow down for seconds")
+    chat.wait("embedded: answering")
+    chat.type("what?")
+    shown = chat.wait("answer: yes from embedded", times=2, ready=True)
+    assert shown.index("> slow down") < shown.index("answer: yes") < shown.index("> what?")
+    chat.type("", "C-d")
+    assert "Traceback" not in chat.wait("saved; go on with:", "code=0")
+
+
+@pytest.mark.slow
+def test_an_editor_takes_the_place_of_the_prompt(terminal, tmp_path):
+    (tmp_path / "editor").write_text("#!/bin/sh\necho the editor runs\nread line\necho $line > $1\n")
+    (tmp_path / "editor").chmod(0o755)
+    chat = terminal(VISUAL=f"{tmp_path}/editor").start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("first words")
+    chat.wait("answer: yes from embedded", ready=True)
+    chat.type("/edit")
+    chat.wait("the editor runs")
+    chat.type("second words")
+    chat.wait("> /edit", "answer: yes from embedded", times=1, ready=True)
+    chat.wait_for_saved("second words")
+    chat.type("/quit")
+    assert "Traceback" not in chat.wait("code=0")
+
+
+@pytest.mark.slow
+def test_an_earlier_line_is_searched_and_not_sent(terminal):
+    chat = terminal().start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("what colour?")
+    chat.wait("answer: yes from embedded", ready=True)
+    chat.type("", "C-r")
+    chat.type("col")
+    chat.wait("\n> what colour?", times=1)
+    chat.type(" is it")
+    chat.wait("answer: yes from embedded", ready=True)
+    chat.type("", "C-d")
+    chat.wait("code=0")
 
 
 @pytest.mark.slow
