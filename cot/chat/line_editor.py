@@ -39,7 +39,6 @@ def line_editor(
         history=EarlierLines(history_file),
         completer=completer,
         complete_while_typing=False if words_only else Condition(_types_a_command),
-        complete_in_thread=True,
         complete_style=CompleteStyle.READLINE_LIKE if words_only else CompleteStyle.COLUMN,
         key_bindings=keys,
         multiline=True,

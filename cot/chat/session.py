@@ -47,8 +47,10 @@ class Session:
     ) -> None:
         """conversation, images: a saved one to go on with; what was chosen in it holds, but for the settings `fixed`.
 
-        edit: None where there is no editor. Raises UsageError or ConfigError for settings that make no sense.
+        edit: None where there is no editor. Raises UsageError or PromptError for settings that make no sense.
         """
+        check_strategy(settings.strategy)
+        self.emit = emit
         self.conversation = conversation or Conversation()
         self._given, self._fixed = settings, frozenset(fixed)
         self.settings = self._chosen(self.conversation)
@@ -56,7 +58,6 @@ class Session:
         self._preparing = False
         self.engines = Engines(load)
         self.store = store
-        self.emit = emit
         self.edit = edit
         self.detail: Detail = "full"
         self.leaving = False
@@ -111,22 +112,18 @@ class Session:
 
     def change(self, name: str, text: str) -> None:
         """Change a setting. Raises ConfigError or UsageError for a value that makes no sense."""
-        settings = with_setting(self.settings, name, text)
-        check_strategy(settings.strategy)
-        if settings.templates:
-            from cot.planner.wording import checked_templates
-
-            checked_templates(settings.templates, language=settings.language)
-        self.settings = settings
+        settings = self.settings = _with(self.settings, name, text)
         self.keep(Chosen(name=name, value=str(getattr(settings, name))))
         self._renewed()
 
     def _chosen(self, conversation: Conversation) -> Settings:
         settings = self._given
         for name, text in conversation.chosen.items():
-            if name not in self._fixed:
-                settings = with_setting(settings, name, text)
-        check_strategy(settings.strategy)
+            try:
+                settings = settings if name in self._fixed else _with(settings, name, text)
+            except CotError as error:
+                # A template may be gone by now, or a setting renamed; what was said is there all the same.
+                self.say(f"{name} is not set as it was in this conversation: {error}", "warning")
         return settings
 
     def _renewed(self) -> None:
@@ -137,14 +134,10 @@ class Session:
             self.load()
 
     def go_on_with(self, store: Store, conversation: Conversation, images: dict[str, LoadedImage]) -> None:
-        """Leave this conversation for a saved one. Raises as the constructor does, and then this one stays."""
-        try:
-            self.settings = self._chosen(conversation)
-        except CotError:
-            store.close()
-            raise
+        """Leave this conversation for a saved one."""
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
+        self.settings = self._chosen(conversation)
         self._renewed()
         self.emit(WentOn(conversation, store.name))
 
@@ -215,6 +208,17 @@ class Session:
         if source == "-":
             raise UsageError("got '-' as an image; expected a path or an address: stdin holds the messages of a chat")
         return load_image(source if "://" in source else Path(source), self.settings.image_limits)
+
+
+def _with(settings: Settings, name: str, text: str) -> Settings:
+    """Settings with one changed. Raises CotError for a value that makes no sense."""
+    settings = with_setting(settings, name, text)
+    check_strategy(settings.strategy)
+    if settings.templates:
+        from cot.planner.wording import checked_templates
+
+        checked_templates(settings.templates, language=settings.language)
+    return settings
 
 
 def check_length(text: str) -> None:

@@ -5,6 +5,8 @@ second one within two seconds, or one at an empty prompt, leaves, and so does Ct
 """
 
 import asyncio
+import concurrent.futures
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +32,7 @@ from cot.chat.status import toolbar
 from cot.chat.take import take
 
 SECOND_STOP_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.1
 
 
 class Terminal:
@@ -69,12 +72,17 @@ class Terminal:
         if self._prompt is None or self._answering is None:
             return edit(text)
         loop = self._prompt.app.loop
-        assert loop is not None, "lines come from a prompt that runs"
 
         async def in_place() -> str | None:
             return await run_in_terminal(lambda: edit(text))
 
-        return asyncio.run_coroutine_threadsafe(in_place(), loop).result()
+        if loop is None or loop.is_closed():
+            return None
+        edited = asyncio.run_coroutine_threadsafe(in_place(), loop)
+        # Who leaves before the editor is there gets none.
+        while not edited.done() and not loop.is_closed():
+            concurrent.futures.wait([edited], timeout=_POLL_SECONDS)
+        return edited.result() if edited.done() and not edited.cancelled() else None
 
     def run(self, session: Session, *, resumed: bool) -> None:
         """Talk until the user leaves."""
@@ -116,8 +124,10 @@ class Terminal:
         """One prompt for the whole chat, below what is printed; lines are taken in another thread."""
 
         def ended() -> None:
-            if prompt.app.loop and prompt.app.is_running:
-                prompt.app.loop.call_soon_threadsafe(self._leave_prompt)
+            # The prompt may be gone already.
+            with contextlib.suppress(RuntimeError):
+                if prompt.app.loop:
+                    prompt.app.loop.call_soon_threadsafe(self._leave_prompt)
 
         with patch_stdout(raw=True):
             self._answering = Answering(session, begun=self._screen.typed, ended=ended)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from cot.chat.conversation import Conversation
+    from cot.chat.preview import Way
     from cot.chat.session import Session
     from cot.chat.store import Store
     from cot.config import Settings
@@ -54,19 +55,20 @@ def chat(
     """
     given: dict[str, object] = {"model": model, "strategy": strategy, "language": language, "device": device,
              "quantize": quantize, "seed": seed, "trace_dir": trace_dir}  # fmt: skip
+    from cot.chat.preview import chosen_way
+
+    way = "none" if no_preview or words_only else chosen_way(preview, os.environ)
     if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
-        way = "none" if no_preview or words_only else preview
         _at_terminal(arguments or [], given, resume=resume, preview=way, words_only=words_only)
         return
     raise typer.Exit(_on_pipe(arguments or [], given, resume=resume, as_json=as_json))
 
 
 def _at_terminal(
-    arguments: list[str], given: dict[str, object], *, resume: bool, preview: str, words_only: bool
+    arguments: list[str], given: dict[str, object], *, resume: bool, preview: "Way", words_only: bool
 ) -> None:
     import platformdirs
 
-    from cot.chat.preview import chosen_way
     from cot.chat.session import Session
     from cot.chat.terminal import Terminal
     from cot.cli.ask import load_engine
@@ -75,7 +77,7 @@ def _at_terminal(
     terminal = Terminal(
         platformdirs.user_state_path("cot") / "chat-history",
         models=_known_models,
-        preview=chosen_way(preview, os.environ),
+        preview=preview,
         words_only=words_only,
     )
     settings, fixed = _settings(given)

@@ -8,6 +8,7 @@ from runs import script
 from cot.chat.command import COMMANDS
 from cot.chat.event import TraceOpened, TurnDone
 from cot.chat.take import take
+from cot.cli.ask import load_engine
 from cot.engine import ScriptedEngine
 from cot.errors import EngineError
 
@@ -220,6 +221,14 @@ def test_a_step_is_asked_with_another_template(talk, tmp_path):
     assert texts == ["Tell: what?", "and?\nAnswer briefly."]
     assert "decompose/plan cannot stand in place of direct/answer: its output is plan, expected text" in chat.errors[0]
     assert "did you mean 'direct/answer'" in chat.errors[1]
+
+
+@pytest.mark.slow
+def test_a_second_question_about_an_image_reads_most_of_its_prompt_from_memory(talk):
+    chat = talk(load=load_engine, strategy="direct").say("red.png", "How many cats are there?", "Is there a dog?")
+    first, second = (turn.usage for turn in chat.turns)
+    assert first["cached_tokens"] == 0
+    assert second["cached_tokens"] > second["prompt_tokens"] / 2
 
 
 def test_paste(talk, tmp_path, monkeypatch):

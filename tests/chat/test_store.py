@@ -93,6 +93,15 @@ def test_another_conversation_in_the_midst_of_one(talk, chats):
     assert chat.session.settings.strategy == "direct", "what was chosen in one conversation does not hold in another"
 
 
+def test_what_was_chosen_and_is_gone_does_not_keep_from_going_on(talk, chats):
+    talk(strategy="direct").say("red.png", "what?", "/set seed 7", "/strategy cot", "/save one").session.close()
+    path = chats / "one" / SESSION_FILE
+    path.write_text(path.read_text().replace('"value": "cot"', '"value": "my_own"'))
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert (chat.session.settings.seed, chat.session.settings.strategy, len(chat.turns)) == (7, "direct", 1)
+    assert "strategy is not set as it was in this conversation: unknown strategy 'my_own'" in chat.words[0]
+
+
 def test_a_retry_replaces_the_turn_in_one_write(talk, chats):
     chat = talk(strategy="direct").say("red.png", "what?")
     written = []

@@ -88,6 +88,11 @@ def test_a_wrong_image_is_said_before_anything_is_asked(cot_chat):
     assert err.startswith("error: image 'gone.png' does not exist")
 
 
+def test_an_unknown_preview_is_a_wrong_command_line_also_on_a_pipe(cot_chat):
+    code, _, err = cot_chat("red.png", "--preview", "film")
+    assert (code, "got --preview film; expected auto, kitty" in err) == (2, True)
+
+
 def test_an_unknown_strategy_is_a_wrong_command_line(cot_chat):
     code, _, err = cot_chat("red.png", "--strategy", "guess")
     assert (code, "unknown strategy 'guess'" in err) == (2, True)

@@ -1,6 +1,7 @@
 """`cot chat` in a real terminal, over a scripted model: what is typed, and what the screen shows."""
 
 import os
+import pty
 import re
 import shlex
 import shutil
@@ -64,6 +65,9 @@ class Terminal:
                 return found
             time.sleep(0.1)
         pytest.fail(f"waited for {texts}, got:\n{self.screen()}")
+
+    def resize(self, columns, rows):
+        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
     def wait_until_gone(self, text):
         end = time.monotonic() + PATIENCE_SECONDS
@@ -173,6 +177,7 @@ def test_what_is_typed_while_it_answers_waits_for_its_turn(terminal):
     chat.wait("embedded: answering", "\n> half a line")
     chat.type(" and the rest")
     chat.wait("1 waiting")
+    chat.resize(80, 24)
     chat.type("not sent", "C-c")
     shown = chat.wait("└─ interrupted", "not asked: half a line and the rest", "\n> not sent", ready=True)
     assert "answer: yes" not in shown
@@ -181,9 +186,11 @@ def test_what_is_typed_while_it_answers_waits_for_its_turn(terminal):
     chat.wait_until_gone("> not sent")
     chat.type("slow down for seconds")
     chat.wait("embedded: answering")
+    chat.type("/strategy cot")
     chat.type("what?")
     shown = chat.wait("answer: yes from embedded", times=2, ready=True)
-    assert shown.index("> slow down") < shown.index("answer: yes") < shown.index("> what?")
+    in_order = ("> slow down", "scripted, direct, 1 image", "strategy: cot", "> what?", "scripted, cot, 1 image")
+    assert [shown.index(text) for text in in_order] == sorted(shown.index(text) for text in in_order)
     chat.type("", "C-d")
     assert "Traceback" not in chat.wait("saved; go on with:", "code=0")
 
@@ -218,6 +225,24 @@ def test_an_earlier_line_is_searched_and_not_sent(terminal):
     chat.wait("answer: yes from embedded", ready=True)
     chat.type("", "C-d")
     chat.wait("code=0")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processor time from /proc")
+def test_there_is_soon_a_prompt(tmp_path):
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "red.png")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.update(TERM="xterm", XDG_STATE_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
+        os.environ["PYTHONPATH"] = str(SCRIPT.parent.parent.parent)
+        os.execv(sys.executable, [sys.executable, "-m", "cot", "chat", str(tmp_path / "red.png")])
+    shown = b""
+    while b"embedded: " not in shown:
+        shown += os.read(terminal, 65536)
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    os.kill(process, 9)
+    os.waitpid(process, 0)
+    assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") < 1.5
 
 
 @pytest.mark.slow
