@@ -111,7 +111,8 @@ class Terminal:
         """No prompt while an answer is printed: it would be drawn again behind each line."""
         while not session.leaving:
             try:
-                line = prompt.prompt()
+                with patch_stdout(raw=True):
+                    line = prompt.prompt()
             except (EOFError, KeyboardInterrupt):
                 return
             try:

@@ -2,105 +2,20 @@
 
 import os
 import pty
-import re
-import shlex
+import select
 import shutil
-import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import pytest
+from chat_window import ChatWindow
 from PIL import Image
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 
-SCRIPT = Path(__file__).resolve().parent.parent / "support" / "chat_script.py"
+CURSOR_ASKED = b"\x1b[6n"
 APPLES = "Are there more apples than cars?"
-PATIENCE_SECONDS = 120.0
-
-
-class Terminal:
-    """A tmux server of its own with one window."""
-
-    def __init__(self, folder, columns, rows, **environment):
-        self._name = f"cot-{uuid.uuid4().hex[:8]}"
-        self._folder = folder
-        self._size = ("-x", str(columns), "-y", str(rows))
-        self._environment = {
-            "PYTHONPATH": f"{SCRIPT.parent}:{SCRIPT.parent.parent.parent}",
-            "XDG_STATE_HOME": str(folder / "state"),
-            "XDG_CONFIG_HOME": str(folder / "config"),
-            "COT_STRATEGY": "decompose",
-            **environment,
-        }
-
-    def start(self, *arguments):
-        named = [f"{name}={value}" for name, value in self._environment.items()]
-        command = shlex.join(
-            ["env", "-u", "COLUMNS", "-u", "LINES", *named, sys.executable, str(SCRIPT), "chat", *arguments]
-        )
-        # The shell behind it shows the exit code, and keeps the screen.
-        inside = f"{command}; echo code=$?; exec sleep 600"
-        self._tmux("-f", os.devnull, "new-session", "-d", *self._size, "-c", str(self._folder), inside)
-        return self
-
-    def type(self, text, *keys):
-        if text:
-            self._tmux("send-keys", "-l", text)
-        for key in keys or ("Enter",):
-            self._tmux("send-keys", key)
-
-    def screen(self, *, history=True):
-        # -J joins what the terminal wrapped.
-        return self._tmux("capture-pane", "-p", "-J", *(["-S", "-500"] if history else []))
-
-    def wait(self, *texts, times=1, ready=False):
-        """The screen, once all texts are on it so often. ready: and nothing is being answered."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < end:
-            found = self.screen()
-            if all(found.count(text) >= times for text in texts) and (not ready or self._has_prompt()):
-                return found
-            time.sleep(0.1)
-        pytest.fail(f"waited for {texts}, got:\n{self.screen()}")
-
-    def resize(self, columns, rows):
-        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
-
-    def wait_until_gone(self, text):
-        end = time.monotonic() + PATIENCE_SECONDS
-        while text in self.screen(history=False):
-            assert time.monotonic() < end, self.screen()
-            time.sleep(0.1)
-
-    def _has_prompt(self):
-        """Whether the line below the prompt is drawn, and says nothing of an answer that is still to come."""
-        lines = self.screen(history=False).rstrip().splitlines()
-        return bool(lines) and " | " in lines[-1] and not {"answering", "waiting"} & set(re.findall(r"\w+", lines[-1]))
-
-    def wait_for_saved(self, text):
-        end = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < end:
-            if any(text in path.read_text() for path in self._folder.glob("state/cot/chats/*/session.jsonl")):
-                return
-            time.sleep(0.1)
-        pytest.fail(f"{text!r} was not saved")
-
-    def kill_chat(self):
-        pane = self._tmux("list-panes", "-F", "#{pane_pid}").strip()
-        children = subprocess.run(["pgrep", "-P", pane], capture_output=True, text=True, check=True).stdout.split()
-        for child in children:
-            os.kill(int(child), 9)
-
-    def close(self):
-        subprocess.run(["tmux", "-L", self._name, "kill-server"], check=False, capture_output=True)
-
-    def _tmux(self, *arguments):
-        done = subprocess.run(["tmux", "-L", self._name, *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 @pytest.fixture
@@ -110,7 +25,7 @@ def terminal(tmp_path):
     Image.new("RGB", (8, 6), "blue").save(tmp_path / "blue one.png")
 
     def open_(columns=80, rows=24, **environment):
-        made.append(Terminal(tmp_path, columns, rows, **environment))
+        made.append(ChatWindow(tmp_path, columns, rows, **environment))
         return made[-1]
 
     yield open_
@@ -234,11 +149,14 @@ def test_there_is_soon_a_prompt(tmp_path):
     process, terminal = pty.fork()
     if process == 0:
         os.environ.update(TERM="xterm", XDG_STATE_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
-        os.environ["PYTHONPATH"] = str(SCRIPT.parent.parent.parent)
+        os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
         os.execv(sys.executable, [sys.executable, "-m", "cot", "chat", str(tmp_path / "red.png")])
     shown = b""
     while b"embedded: " not in shown:
-        shown += os.read(terminal, 65536)
+        assert select.select([terminal], [], [], 60)[0], shown
+        shown += (said := os.read(terminal, 65536))
+        if CURSOR_ASKED in said:
+            os.write(terminal, b"\x1b[1;1R")
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     os.kill(process, 9)
     os.waitpid(process, 0)
