@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, get_args
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
 
 from cot.chat.command import ALIASES, COMMANDS, is_command
@@ -72,6 +73,23 @@ class LineCompleter(Completer):
 
                 return tuple(dict.fromkeys(found.name for found in list_located(search_path())))
         return _OPTIONS.get(command, ())
+
+
+def complete(buffer: Buffer) -> None:
+    """What Tab does: go to the next completion that is shown, or complete as far as there is no doubt.
+
+    prompt-toolkit's own way loses a Tab that comes while it still looks up what to show as the user types.
+    """
+    if buffer.complete_state:
+        buffer.complete_next()
+        return
+    event = CompleteEvent(completion_requested=True)
+    found = list(buffer.completer.get_completions(buffer.document, event))
+    if len(found) == 1:
+        buffer.apply_completion(found[0])
+        return
+    buffer.insert_text(get_common_complete_suffix(buffer.document, found))
+    buffer.start_completion()
 
 
 def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:

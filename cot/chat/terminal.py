@@ -14,13 +14,13 @@ from typing import Final
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
-from prompt_toolkit.filters import is_searching
+from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console
 
 from cot.chat.answering import Answering
-from cot.chat.completion import LineCompleter
+from cot.chat.completion import LineCompleter, complete
 from cot.chat.editor import edit
 from cot.chat.event import ChatEvent, TurnDone
 from cot.chat.line_editor import line_editor
@@ -154,6 +154,10 @@ class Terminal:
             elif buffer.text.strip():
                 self._answering.add(buffer.text)
                 buffer.reset(append_to_history=True)
+
+        @keys.add("tab", filter=~is_searching & Condition(lambda: not self._words_only))
+        def _(event: KeyPressEvent) -> None:
+            complete(event.current_buffer)
 
         @keys.add("escape", "enter")
         def _(event: KeyPressEvent) -> None:
