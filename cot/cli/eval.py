@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cot.cli.ask import load_engine
-from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed
+from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def evaluate_tasks(
     ] = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that errored.")] = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Keep a trace of every sample.")] = False,
+    redact: Redact = None,
     language: Language = None,
     device: Device = None,
     quantize: Quantize = None,
@@ -84,8 +85,11 @@ def evaluate_tasks(
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
-         "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds}
+         "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds,
+         "redact": joined(redact)}
     )  # fmt: skip
+    if redact and not trace:
+        raise UsageError("got --redact without --trace; no trace is kept, and results always hold question and answer")
     suite = find_suite(tasks)
     if check:
         from cot.cli.eval_check import check_data
@@ -167,6 +171,7 @@ def make_options(
     from cot.evaluate.asking import Asking
     from cot.evaluate.runner import Options
     from cot.planner.budget import Budget
+    from cot.trace.redact import whats
 
     asking = Asking(
         budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
@@ -174,6 +179,7 @@ def make_options(
         language=settings.language,
         ablation=find_ablation(ablate, strategies),
         image_limits=settings.image_limits,
+        redact=whats(settings.redact),
     )
     return Options(strategies, asking, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
 
