@@ -109,6 +109,7 @@ def test_what_is_redacted_is_not_in_the_page(tmp_path):
         assert "secret.png" not in pages[what]
         assert trace.started.images[0].sha256[:16] not in pages[what]
     assert "cars" not in pages["all"]
+    assert "recorded without prompts, images and answers" in pages["all"]
     for page in pages.values():
         assert_safe(page)
 
