@@ -82,7 +82,7 @@ def step_cost(node: Node) -> str:
 
 
 def run_setup(trace: Trace) -> dict[str, str]:
-    """What was asked, of what, and how; templates are not in it. Empty if the trace does not say."""
+    """What was asked, of what, and how, without templates. Empty if the trace does not say."""
     started = trace.started
     if started is None:
         return {}

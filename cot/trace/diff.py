@@ -73,7 +73,8 @@ def diff_traces(a: Trace, b: Trace) -> Diff:
 
     Raises TraceError if they have too many steps.
     """
-    setup = (*_changes(run_setup(a), run_setup(b)), *_changed_templates(a, b))
+    # Beside a run that does not say how it began everything would differ.
+    setup = (*_changes(run_setup(a), run_setup(b)), *_changed_templates(a, b)) if a.started and b.started else ()
     pairs, outcome = tuple(_pairs(a, b)), _changes(run_outcome(a), run_outcome(b))
     if a.left_out or b.left_out:
         setup, pairs, outcome = _known(setup), tuple(map(_known_pair, pairs)), _known(outcome)

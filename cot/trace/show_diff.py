@@ -46,7 +46,9 @@ def diff_lines(diff: Diff) -> Group:
     for mark, style, trace in (("- ", "red", diff.a), ("+ ", "green", diff.b)):
         lines.append(_entry("", mark, style, Text(_run(trace))))
         if trace.left_out:
-            lines.append(_entry("", "  ", "", Text(f"recorded without {in_words(trace.left_out)}: not compared")))
+            lines.append(_entry("  ", "", "", Text(f"recorded without {in_words(trace.left_out)}: not compared")))
+        if trace.torn:
+            lines.append(_entry("  ", "", "", Text("its last line was cut short, and is left out")))
     for change in diff.setup:
         lines += _change(change, "  ")
     for pair in diff.pairs:
@@ -66,7 +68,7 @@ def _ended(diff: Diff) -> str:
 
 
 def _same_question(diff: Diff) -> bool:
-    return all(change.name != "question" for change in diff.setup)
+    return diff.b.started is not None and all(change.name != "question" for change in diff.setup)
 
 
 def _run(trace: Trace) -> str:

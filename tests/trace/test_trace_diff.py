@@ -105,6 +105,17 @@ def test_what_was_left_out_is_not_compared(tmp_path, what):
     assert ("value: 3 → 0" in printed(diff_traces(whole, other))) == (what != "all")
 
 
+def test_what_was_cut_short_is_said(tmp_path):
+    whole = read(recorded(tmp_path))
+    torn = dataclasses.replace(whole, events=whole.events[:3], torn=True)
+    diff = diff_traces(torn, whole)
+    assert "  its last line was cut short, and is left out\n+ " in printed(diff)
+    assert "The last line of A was cut short" in diff_page(diff)
+    nothing = diff_traces(whole, dataclasses.replace(whole, events=()))
+    assert nothing.setup == ()
+    assert re.search("^[+] .*  without a beginning: no answer$", printed(nothing), re.MULTILINE)
+
+
 def test_a_model_may_say_that_something_is_redacted(tmp_path):
     said = read(recorded(tmp_path, script(direct="[redacted]"), strategy="direct"))
     assert not diff_traces(read(recorded(tmp_path, strategy="direct")), said).same_steps
