@@ -76,14 +76,15 @@ def test_a_question(run, tmp_path, options, stays):
     assert left(tmp_path / "traces", SECRET, "plugh", ".png") == stays
 
 
-@pytest.mark.parametrize("way", ["flag", "variable", "file"])
+@pytest.mark.parametrize("way", ["flag", "variable", "file", "command"])
 def test_a_conversation(run, tmp_path, monkeypatch, way):
     if way == "variable":
         monkeypatch.setenv("COT_REDACT", "all")
     elif way == "file":
         (tmp_path / "cot.toml").write_text('redact = "prompts,images"\n')
     options = ("--redact", "all") if way == "flag" else ()
-    code, _, err = run("chat", "plugh.png", *options, lines=f"{QUESTION}\nAnd {SECRET} now?\n")
+    first = "/set redact all\n" if way == "command" else ""
+    code, _, err = run("chat", "plugh.png", *options, lines=f"{first}{QUESTION}\nAnd {SECRET} now?\n")
     assert code == 0, err
     assert left(tmp_path / "traces", SECRET, "plugh", ".png") == []
     assert run("trace", "list", "--json", "--text", SECRET)[1].strip() == "[]"

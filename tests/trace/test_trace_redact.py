@@ -90,6 +90,7 @@ def test_no_prompt_is_left_in_the_store(tmp_path, strategy, replies, what):
     # Half of the secret is a token of its own.
     assert b"run_finished" in found
     assert not [word for word in (b"xyz", b"4711", b"which pet", b"/home/me/traces") if word in found]
+    assert not re.search(rb'"prompt_sha256":"[0-9a-f]', found)
     assert (b"plugh" in found) == (what == "prompts")
 
 
