@@ -121,6 +121,7 @@ def _figures(results: list[Result]) -> dict[str, Any]:
         **overall,
         "calibration_error": calibration_error(results),
         "by_family": table(results, by=lambda r: r.family),
+        "by_family_trained_wording": table([r for r in results if not r.held_out_wording], by=lambda r: r.family),
         "by_wording": {name: row["accuracy"] for name, row in by_wording.items()} if len(by_wording) > 1 else {},
         "plan_by_wording": {name: row.get("plan_accuracy") for name, row in by_wording.items()},
     }

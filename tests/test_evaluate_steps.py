@@ -30,8 +30,15 @@ async def test_the_right_plan_and_a_wrong_part():
 
 
 async def test_a_plan_that_is_none():
-    scores = await scored(["no plan", "5"])
+    scores = await scored(["no plan", "no plan", "5"])
     assert (scores.valid, scores.planned, scores.known, scores.faithful) == (False, False, 0, None)
+
+
+async def test_a_plan_to_describe_is_right_for_a_description_only():
+    describe = "1. [text] Describe the image.\nanswer: #1"
+    wanted = Fact("text", "Describe the image.", "a cat")
+    assert (await scored([describe, "a cat"], facts=(wanted,))).planned is True
+    assert (await scored([describe, "5"])).planned is False
 
 
 async def test_without_a_program_only_what_needs_none_is_told():

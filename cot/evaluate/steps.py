@@ -13,7 +13,7 @@ from cot.answer import match_choice, show_value
 from cot.errors import PlanError
 from cot.expression import evaluate
 from cot.planner.direct import FALL_BACK
-from cot.planner.plan import NOT_VALID, Plan, parse_plan
+from cot.planner.plan import NOT_VALID, OPEN, Plan, parse_plan
 from cot.planner.run import Outcome
 from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, ToolUse
 from cot.task import Fact
@@ -102,11 +102,18 @@ def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[
     answers = [step for step in outcome.steps if isinstance(step, SubAnswer) and normalise(step.asked) in truth]
     return StepScores(
         valid=not invalid,
-        planned=set(asked.values()) == {fact.text for fact in facts} if facts else None,
+        planned=_planned(facts, set(asked.values()), is_open=any(OPEN in text for text in said)),
         right=sum(normalise(show_value(a.value)) == truth[normalise(a.asked)] for a in answers),
         known=len(answers),
         faithful=None if fell_back else _faithful(outcome, choices),
     )
+
+
+def _planned(facts: Sequence[Fact], asked: set[str], *, is_open: bool) -> bool | None:
+    """Whether the plan was the right one. is_open: it asked for a description, and no step is made of that."""
+    if not facts:
+        return None
+    return {fact.wants for fact in facts} == {"text"} if is_open else asked == {fact.text for fact in facts}
 
 
 def normalise(text: str) -> str:

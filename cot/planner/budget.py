@@ -67,13 +67,18 @@ class Allowance:
         """Calls that may still be made."""
         return self._budget.max_steps - self._steps
 
+    @property
+    def tokens_left(self) -> int:
+        """Tokens that may still be generated, apart from those that calls in flight hold."""
+        return self._budget.max_tokens - self._used - self._reserved
+
     async def take(self, wanted: int) -> int:
         """Count one call and reserve tokens for it: `wanted`, or what is left.
 
         While calls in flight hold the tokens that are missing, it waits for them: they seldom use
         all that they reserved. Raises ChainStopped if there is no step, token or second left.
         """
-        while self._free < wanted and self._reserved and self.seconds_left > 0:
+        while self.tokens_left < wanted and self._reserved and self.seconds_left > 0:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             await waiter
@@ -82,7 +87,7 @@ class Allowance:
             raise ChainStopped("budget_seconds", f"the {budget.max_seconds:g} seconds are used up")
         if self.steps_left <= 0:
             raise ChainStopped("budget_steps", f"the {budget.max_steps} steps are used up")
-        granted = min(wanted, self._free)
+        granted = min(wanted, self.tokens_left)
         if granted <= 0:
             raise ChainStopped("budget_tokens", f"the {budget.max_tokens} tokens are used up")
         self._steps += 1
@@ -97,7 +102,3 @@ class Allowance:
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
-
-    @property
-    def _free(self) -> int:
-        return self._budget.max_tokens - self._used - self._reserved

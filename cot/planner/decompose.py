@@ -8,7 +8,7 @@ way (no valid plan, an unknown part, a wrong type) is said, and the question is 
 from cot.planner.chain import Chain, Conclusion, unknown
 from cot.planner.direct import Otherwise, ask_directly, ask_whole, short_of_steps
 from cot.planner.facts import Found, as_choice, as_shown, ask_plan, compute, find, find_more, summarise
-from cot.planner.plan import DECIDE, NOT_VALID, Plan
+from cot.planner.plan import DECIDE, NOT_VALID, OPEN, Plan
 from cot.step import Reasoning
 
 
@@ -25,7 +25,7 @@ async def decompose(chain: Chain) -> Conclusion:
 async def follow(chain: Chain, plan: Plan, otherwise: Otherwise) -> Conclusion:
     """Answer by way of a plan; `otherwise` is for where it leads to nothing. Raises ChainStopped."""
     if plan.is_open:
-        return await otherwise(chain, "the plan asks for a description, which parts do not make better")
+        return await otherwise(chain, OPEN)
     announce(chain, plan)
     needed = len(plan.sub_questions) + (plan.expression is None)
     left = chain.allowance.steps_left

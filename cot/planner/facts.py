@@ -6,10 +6,10 @@ Sub-questions that do not depend on each other are asked together. It chooses no
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from cot.answer import constraint_for, match_choice, parse_answer, show_answer, show_value
-from cot.engine.base import Regex
+from cot.engine.base import Regex, Sampling
 from cot.errors import PlanError
 from cot.expression import Ref, Sum
 from cot.image import LoadedImage
@@ -27,11 +27,31 @@ MAX_SHOWN_CHARACTERS: Final = 1000
 
 
 async def ask_plan(chain: Chain) -> Asked[Plan]:
-    """Have the model plan. Raises ChainStopped."""
-    return await chain.ask(
-        "decompose/plan", lambda text: parse_plan(text.strip()), step="plan", constraint=Regex(PLAN_PATTERN),
-        question=chain.question.text,
-    )  # fmt: skip
+    """Have the model plan; where its plan is not valid, the likeliest valid one of a few samples is taken.
+
+    Raises ChainStopped.
+    """
+    template, question = "decompose/plan", chain.question.text
+    how: dict[str, Any] = {"constraint": Regex(PLAN_PATTERN), "question": question}
+    asked = await chain.ask(template, _plan, step="plan", **how)
+    # The samples must leave a step, and most of the tokens, for the answer.
+    tokens = chain.render(template, question=question).max_tokens
+    n = min(chain.tuning.samples, chain.allowance.tokens_left // (2 * tokens))
+    if asked.value is not None or n < 1 or chain.allowance.steps_left < 3:
+        return asked
+    sampling = Sampling(temperature=chain.tuning.temperature, seed=chain.seed)
+    drawn = await chain.sample(template, _plan, step="plan again", n=n, sampling=sampling, **how)
+    valid = [one for one in drawn if one.value is not None]
+    if not valid:
+        return asked
+    chain.note(f"the first plan was not valid ({asked.problem}), so the likeliest of {len(valid)} that are is taken")
+    return max(valid, key=lambda one: one.confidence)
+
+
+def _plan(text: str) -> Plan:
+    plan = parse_plan(text.strip())
+    plan.check_distinct()
+    return plan
 
 
 async def find(chain: Chain, plan: Plan, found: Found | None = None) -> Found:

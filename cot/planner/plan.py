@@ -33,6 +33,9 @@ DECIDE: Final = "decide"
 NOT_VALID: Final = "the plan is not valid"
 """Why there are no steps, where the model gave no plan."""
 
+OPEN: Final = "the plan asks for a description, which parts do not make better"
+"""Why there are none, where the plan is open."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -62,6 +65,14 @@ class Plan:
     def is_open(self) -> bool:
         """Whether all it asks for is free text, as for a description, which no parts make better."""
         return len(self.sub_questions) == 1 and self.sub_questions[0].wants == "text"
+
+    def check_distinct(self) -> None:
+        """Raise PlanError if it asks the same twice. No pattern can tell, so a model held to the format may do it."""
+        seen: dict[tuple[Wants, str], int] = {}
+        for question in self.sub_questions:
+            first = seen.setdefault((question.wants, " ".join(question.text.casefold().split())), question.id)
+            if first != question.id:
+                raise PlanError(f"line {question.id}: got the same as in line {first}; expected another sub-question")
 
 
 def _text_pattern(number: int) -> str:

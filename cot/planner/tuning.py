@@ -31,9 +31,9 @@ class Tuning(BaseModel):
     """`route` keeps a direct answer of at least this confidence, and asks for no plan; 0 never plans.
     This one confidence is that before calibration."""
     samples: Annotated[int, Field(ge=1, le=64)] = 8
-    """`vote` draws at most so many, beside the direct answer."""
+    """`vote` draws at most so many, beside the direct answer; so many plans are drawn where the first is not valid."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 0.7
-    """`vote` draws with it."""
+    """Both are drawn with it."""
     rounds: Annotated[int, Field(ge=1, le=4)] = 2
     """Rounds of sub-questions, the plan's own among them; later ones ask for what is still unknown."""
     direct_slope: Slope = 1.0

@@ -10,22 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cot.train.labels import COLOURS, FACETS
+from cot.train.labels import BACKGROUND_COLOURS, COLOURS, FACETS
 from cot.train.sample import GRID, IMAGE_PIXELS, PATCH_PIXELS, Dense
-
-BACKGROUND_COLOURS: Final = {
-    "white": (250, 250, 250),
-    "gray": (190, 190, 195),
-    "blue": (150, 195, 240),
-    "green": (165, 215, 150),
-    "yellow": (250, 240, 170),
-    "pink": (250, 205, 220),
-    "purple": (205, 185, 235),
-    "brown": (205, 175, 140),
-    "black": (35, 35, 40),
-}
-"""Plain backgrounds that questions may ask about, RGB."""
-
 
 Facets = Mapping[str, int]
 """Values of some of `labels.FACETS`, by name."""
@@ -91,12 +77,12 @@ def background(rng: random.Random) -> tuple[Image.Image, str, bool]:
 
 
 class PatchMap:
-    """Collects what covers each patch; later things cover earlier ones."""
+    """Collects what covers each patch; later things cover earlier ones. bare: what patches without a thing tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, bare: Facets | None = None) -> None:
         self._owners: NDArray[np.int64] = np.zeros((IMAGE_PIXELS, IMAGE_PIXELS), np.int64)
         self._things: list[tuple[int, float, float, float, bool]] = [(0, 0.0, 0.0, 1.0, False)]
-        self._facets: list[list[int]] = [[-100] * len(FACETS)]
+        self._facets = [_row(bare or {})]
 
     def paint(
         self, label: int, mask: NDArray[np.bool_], left: int, top: int, facets: Facets, *, is_object: bool = True
@@ -112,7 +98,7 @@ class PatchMap:
         if y1 > y0 and x1 > x0:
             self._owners[y0:y1, x0:x1][mask[y0 - top : y1 - top, x0 - left : x1 - left]] = len(self._things)
         self._things.append((label, x, y, math.sqrt(max(height * width, 1)), is_object))
-        self._facets.append([facets.get(name, -100) for name in FACETS])
+        self._facets.append(_row(facets))
 
     def rectangle(self, label: int, left: float, top: float, right: float, bottom: float, facets: Facets) -> None:
         """Mark a rectangle that is no object, pixels."""
@@ -144,6 +130,10 @@ class PatchMap:
         facets = np.array(self._facets)[owners]
         objects = np.where(is_object[owners], owners, 0)
         return Dense(label[owners].astype(np.int64), objects, offsets.astype(np.float32), facets)
+
+
+def _row(facets: Facets) -> list[int]:
+    return [facets.get(name, -100) for name in FACETS]
 
 
 def rank(value: int, values: Sequence[int]) -> int:

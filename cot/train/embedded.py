@@ -14,16 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-import torch.nn.functional as F
 
 from cot.engine.local.load import pick_device
 from cot.errors import DataError, UsageError, reason
-from cot.train.data import IGNORE, BatchMaker, feed
-from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits
-from cot.train.looking import LAYER, looked_at, looking_loss
+from cot.train.data import BatchMaker, feed
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
+from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers
-from cot.train.sample import GRID, Seen
 from cot.train.start import finished_weights, load_tokenizer, make_folder, read_checkpoint
 
 CHECKPOINT_SECONDS: Final = 240
@@ -65,32 +62,6 @@ class Recipe:
                 raise UsageError(f"got --{option} {getattr(self, name)}; expected a number of at least 0, and finite")
 
 
-def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 (batch, 3, side, side) -> float in [-1, 1], as the processor gives."""
-    return pixels.float() / 127.5 - 1.0
-
-
-def packed_mask(segments: torch.Tensor, prefix: int) -> torch.Tensor:
-    """(batch, 1, length, length), added to attention scores: 0 where a token may look, which is
-    the prefix and earlier tokens of its own turn; the least bfloat16 elsewhere."""
-    batch, text = segments.shape
-    full = torch.cat([torch.zeros(batch, prefix, dtype=segments.dtype, device=segments.device), segments], dim=1)
-    length = prefix + text
-    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    is_prefix = torch.arange(length, device=segments.device) < prefix
-    same = (full[:, :, None] == full[:, None, :]) | is_prefix[None, None, :]
-    seen = torch.where(same & causal, 0.0, torch.finfo(torch.bfloat16).min)
-    return seen.to(torch.bfloat16)[:, None]
-
-
-def turn_weights(wanted: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
-    """Weight of each wanted token: a plan of forty tokens must not count as much as twenty short answers, nor as little
-    as one. Both (batch, length); the answer has one weight for each true `wanted`."""
-    lengths = torch.zeros(len(wanted), int(segments.max()) + 1, device=wanted.device)
-    lengths = lengths.scatter_add(1, segments, wanted.float())
-    return lengths.gather(1, segments)[wanted].rsqrt()
-
-
 class Trainer:
     """The state of a run, which has three parts: see `cot.train.data.Part`."""
 
@@ -110,11 +81,8 @@ class Trainer:
         if weights:
             self._fill(weights)
         self.model.set_attn_implementation("eager" if device == "cpu" else "sdpa")
-        self.heads = Heads(size.vision_width).to(device)
-        self.names = NameHeads(size.text_width).to(device)
-        self.named_layer = 3 * size.text_layers // 5
-        self.class_tokens = class_tokens(self.tokenizer).to(device)
-        self.digit_tokens = digit_tokens(self.tokenizer).to(device)
+        self.objective = Objective(self.model, self.tokenizer, device)
+        self.heads, self.names = self.objective.heads, self.objective.names
         self.state: dict[str, Any] = {
             "part": "vision", "seconds": 0.0, "steps": 0, "steps_before": 0, "images": 0, "history": []
         }  # fmt: skip
@@ -223,7 +191,7 @@ class Trainer:
 
     def _warm_up(self) -> None:
         """Compile outside the time that is counted; the gradients are thrown away."""
-        loss, _ = self._loss(next(self._batches()))
+        loss, _ = self.objective.loss(next(self._batches()), self.state["part"])
         loss.backward()
 
     def _log(self, figures: dict[str, float]) -> None:
@@ -244,7 +212,7 @@ class Trainer:
         for group in groups:
             rate = self.recipe.learning_rate * group["share"]
             group["lr"] = rate * warm * (1.0 if self.state["part"] == "look-up" else falling)
-        loss, figures = self._loss(batch)
+        loss, figures = self.objective.loss(batch, self.state["part"])
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -252,103 +220,6 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         return {"loss": loss.item(), **figures}
-
-    def _features(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Patch features of the vision tower's last layer, as LLaVA takes them: (batch, patches, width)."""
-        tower = self.model.model.vision_tower
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.state["part"] != "look-up"):
-            hidden: torch.Tensor = tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
-        return hidden
-
-    def _loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
-        """Loss and figures of the part that is being trained."""
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
-            return self._vision_loss(batch) if self.state["part"] == "vision" else self._question_loss(batch)
-
-    def _vision_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
-        features = self._features(batch)
-        loss, accuracies = self.heads.loss(features, batch)
-        # Words and patches are cheapest to bring together here, and looking up starts from that.
-        aligned = self._alignment(self.model.model.multi_modal_projector(features.detach()), batch)
-        return loss + aligned, {"alignment": aligned.item()} | {n: value.item() for n, value in accuracies.items()}
-
-    def _alignment(self, projected: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        words = self.model.model.language_model.embed_tokens.weight
-        shown = torch.where(batch["classes"] > 0, batch["classes"], IGNORE)
-        named = alignment_loss(projected, words, self.class_tokens, shown)
-        return named + 0.5 * alignment_loss(projected, words, self.digit_tokens, first_digits(batch["facets"]))
-
-    def _question_loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
-        inner = self.model.model
-        features = self._features(batch)
-        embed = inner.language_model.embed_tokens
-        special = torch.tensor([self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=self.device)
-        start = embed(special).expand(len(features), -1, -1)
-        seen = inner.multi_modal_projector(features).to(start.dtype)
-        aligned = self._alignment(seen, batch)
-        embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
-        prefix = torch.arange(PREFIX_TOKENS, device=self.device).expand(len(features), -1)
-        mask = packed_mask(batch["segments"], PREFIX_TOKENS)
-        positions = torch.cat([prefix, batch["positions"]], dim=1)
-        said = inner.language_model(
-            inputs_embeds=embeds,
-            attention_mask=mask,
-            position_ids=positions,
-            use_cache=False,
-            output_hidden_states=True,
-        )
-        hidden = said.last_hidden_state[:, PREFIX_TOKENS:]
-        wanted = batch["targets"] != IGNORE
-        logits = self.model.lm_head(hidden[wanted]).float()
-        targets = batch["targets"][wanted]
-        weights = turn_weights(wanted, batch["segments"])
-        loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
-        named = batch["early"] != IGNORE
-        early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
-        found, told = self._naming_loss(features, said.hidden_states, positions, mask, batch)
-        right = (logits.argmax(-1) == targets).float().mean().item()
-        figures = {
-            "answer_loss": loss.item(),
-            "token_accuracy": right,
-            "alignment": aligned.item(),
-            "early_loss": early.item(),
-            **told,
-        }
-        return loss + early + found + aligned, figures
-
-    def _naming_loss(
-        self,
-        features: torch.Tensor,
-        hidden: tuple[torch.Tensor, ...],
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        batch: dict[str, torch.Tensor],
-    ) -> tuple[torch.Tensor, dict[str, float]]:
-        """What the decoder knows where a question names something: where it looks from there, what it finds, and how
-        that differs from what was named before. Without it the first of the hops from a name by way of the image to the
-        answer gets no gradient before the others work, and they none before it (docs/log.md).
-
-        hidden: states before, between and after the decoder's layers, (batch, length, width) each.
-        """
-        mentioned = (batch["seen"] >= 0).any(-1)
-        seen, before = batch["seen"][mentioned], batch["before"][mentioned]
-        layers = (self.named_layer, self.named_layer + 1)
-        found, later = (hidden[layer][:, PREFIX_TOKENS:][mentioned] for layer in layers)
-        names, told = self.names.loss(found, seen)
-        gaps, signs = self.names.gap_loss(later, seen, before)
-        # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
-        shares = self.heads.shares(features)
-        patches, read = self.heads.loss(features, batch)
-        named = batch["seen"][..., Seen._fields.index("objects")]
-        rows, places = (named >= 0).nonzero(as_tuple=True)
-        places_in_all = (rows, places + PREFIX_TOKENS)
-        looked = looked_at(self.model.model.language_model, hidden[LAYER], positions, mask, places_in_all)
-        start = PREFIX_TOKENS - GRID * GRID
-        looking, far = looking_loss(
-            looked, shares.detach()[rows], batch["objects"][rows], named[rows, places], start=start
-        )
-        right = {name: read[name].item() for name in ("patch_accuracy", "sum_accuracy")}
-        return names + gaps + looking + patches, {**told, **signs, **far, **right}
 
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""

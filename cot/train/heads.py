@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from cot.train.data import IGNORE
 from cot.train.kinds import KINDS
-from cot.train.labels import CLASSES, FACETS, FACTORS, FORMS, MAX_COUNT
+from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, FACTORS, FORMS, MAX_COUNT
 from cot.train.sample import IMAGE_PIXELS, Seen
 from cot.train.shapes import noun
 
@@ -178,10 +178,15 @@ def class_tokens(tokenizer: Tokenizer) -> torch.Tensor:
     for name, index in CLASSES.items():
         words = name.split()[1:] or [name]
         for word in {*words, *(PLURALS.get(word, word) for word in words)}:
-            for text in (word, f" {word}") if word.isalpha() else (word,):
-                for place, token in enumerate(tokenizer.encode(text, add_special_tokens=False).ids):
-                    shares[index, token] += 0.5**place
+            _add_spelling(shares[index], word, tokenizer)
     return shares / shares.sum(dim=1, keepdim=True)
+
+
+def _add_spelling(shares: torch.Tensor, word: str, tokenizer: Tokenizer) -> None:
+    """Add a word's tokens to shares (vocabulary,), the first of them most."""
+    for text in (word, f" {word}") if word.isalpha() else (word,):
+        for place, token in enumerate(tokenizer.encode(text, add_special_tokens=False).ids):
+            shares[token] += 0.5**place
 
 
 def alignment_loss(
@@ -197,13 +202,22 @@ def alignment_loss(
     shown = patches != IGNORE
     names = F.normalize((shares.to(embeddings.dtype) @ embeddings).float(), dim=-1)
     seen = F.normalize(projected[shown].float(), dim=-1)
-    return F.cross_entropy(20.0 * seen @ names.T, patches[shown])
+    # A batch may show nothing of the sort, and a mean of nothing would spoil all weights.
+    return F.cross_entropy(20.0 * seen @ names.T, patches[shown], reduction="sum") / shown.sum().clamp(min=1)
 
 
 def digit_tokens(tokenizer: Tokenizer) -> torch.Tensor:
     """(10, vocabulary): which token each digit is."""
     ids = torch.tensor([tokenizer.token_to_id(str(digit)) for digit in range(10)])
     return F.one_hot(ids, tokenizer.get_vocab_size()).float()
+
+
+def ground_tokens(tokenizer: Tokenizer) -> torch.Tensor:
+    """(backgrounds, vocabulary): share of each token in the name of a background's colour."""
+    shares = torch.zeros(len(BACKGROUND_COLOURS), tokenizer.get_vocab_size())
+    for row, name in zip(shares, BACKGROUND_COLOURS, strict=True):
+        _add_spelling(row, name, tokenizer)
+    return shares / shares.sum(dim=1, keepdim=True)
 
 
 def first_digits(facets: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,19 @@ COLOURS: Final = {
 }
 """Named colours, RGB. teal is what easy-VQA calls so."""
 
+BACKGROUND_COLOURS: Final = {
+    "white": (250, 250, 250),
+    "gray": (190, 190, 195),
+    "blue": (150, 195, 240),
+    "green": (165, 215, 150),
+    "yellow": (250, 240, 170),
+    "pink": (250, 205, 220),
+    "purple": (205, 185, 235),
+    "brown": (205, 175, 140),
+    "black": (35, 35, 40),
+}
+"""Plain backgrounds that questions may ask about, RGB."""
+
 SHAPE_COLOURS: Final = tuple(name for name in COLOURS if name not in ("teal",))
 FORMS: Final = ("circle", "square", "triangle", "star", "cross", "diamond", "rectangle")
 SIZES: Final = ("small", "large")
@@ -53,13 +66,14 @@ CLASSES: Final = _classes()
 
 FACETS: Final = {
     **dict.fromkeys(("same", "form", "colour", "size_form", "size_colour", "exact", "total"), MAX_COUNT + 1),
-    "tens": 10, "units": 10, "rank": 3,
+    "tens": 10, "units": 10, "rank": 3, "ground": len(BACKGROUND_COLOURS),
 }  # fmt: skip
 """What a patch can say of the whole image -> how many values that has.
 
 same, form, colour, size_form, size_colour, exact: how many things agree with the patch's thing in kind (for shapes
 in colour and form), form, colour and so on. total: how many objects there are. tens, units: of the value that the
 bar of a chart's label has. rank: 2 where no kind is more frequent or no bar is higher, 0 where none is less, else 1.
+ground: which of `BACKGROUND_COLOURS` a plain background has.
 """
 
 

@@ -13,7 +13,7 @@ from cot.train.artwork import sprites
 from cot.train.canvas import Box, Facets, PatchMap, background, place, rank
 from cot.train.counting import Counting, Noun
 from cot.train.kinds import KINDS, TRAIN_STYLES
-from cot.train.labels import CLASSES
+from cot.train.labels import BACKGROUND_COLOURS, CLASSES
 from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
 from cot.train.sample import QA, Fact, Maker, Sample, Seen
 from cot.train.wording import canonical, word
@@ -59,16 +59,16 @@ def _draw(
 
 
 def draw_objects(
-    image: Image.Image, kinds: list[int], rng: random.Random, *, style: str | None
+    image: Image.Image, kinds: list[int], rng: random.Random, *, style: str | None, ground: str | None = None
 ) -> tuple[list[int], list[Box], PatchMap]:
     """Draw objects of these kinds onto an image; those that do not fit are left out.
 
-    style: an art style, or None to mix the training styles. Returns the kinds and places of what was
-    drawn, and what covers each patch.
+    style: an art style, or None to mix the training styles. ground: colour of a plain background, which bare patches
+    then tell. Returns the kinds and places of what was drawn, and what covers each patch.
     """
     boxes = place(len(kinds), rng, smallest=30, largest=76, max_overlap=rng.choice((0.0, 0.08, 0.16)))
     kinds = kinds[: len(boxes)]
-    patches = PatchMap()
+    patches = PatchMap({"ground": [*BACKGROUND_COLOURS].index(ground)} if ground else None)
     counts = Counter(kinds)
     for kind, box in zip(kinds, boxes, strict=True):
         facets = {"same": counts[kind], "total": len(kinds), "rank": rank(counts[kind], [*counts.values()])}
@@ -84,16 +84,17 @@ def make_scene(
     held_out: word them in the ways kept out of training. style: draw all objects in it;
     None mixes the training styles. kinds: draw and ask about the first so many of `KINDS` only.
     """
-    image, ground, plain = background(rng)
+    image, name, plain = background(rng)
+    colour = name if plain else None
     scene_style = style or (rng.choice(TRAIN_STYLES) if rng.random() < 0.7 else None)
-    drawn, boxes, patches = draw_objects(image, _choose_kinds(rng, kinds), rng, style=scene_style)
+    drawn, boxes, patches = draw_objects(image, _choose_kinds(rng, kinds), rng, style=scene_style, ground=colour)
     sample = Sample("scenes", image, patches.dense(), style=scene_style or "mixed")
 
     def look(name: str) -> Seen:
         return look_at(boxes, [name == "objects" or kind == _KIND_OF.get(name) for kind in drawn])
 
     sample.look = look
-    _ask(sample, drawn, boxes, ground if plain else None, rng, questions=questions, held_out=held_out, known=kinds)
+    _ask(sample, drawn, boxes, colour, rng, questions=questions, held_out=held_out, known=kinds)
     return sample
 
 
@@ -131,7 +132,7 @@ def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None,
         (lambda: _most(counts, rng, held_out=held_out), 1.5),
         (lambda: _total(len(kinds), rng, held_out=held_out), 1),
         (lambda: _describe(counts, rng, held_out=held_out), 1),
-        (lambda: _background(colour, rng, held_out=held_out), 0.5),
+        (lambda: _background(colour, rng, held_out=held_out), 1),
     ]
     sample.ask(makers, rng, questions=questions)
 

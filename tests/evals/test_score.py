@@ -42,7 +42,7 @@ async def test_a_plan_that_asks_for_something_else() -> None:
 
 
 async def test_a_fallback_is_told_apart() -> None:
-    result = await scored(["no plan at all", "5"])
+    result = await scored(["no plan at all", "no plan at all", "5"])
     assert (result.status, result.planned, result.faithful) == ("correct", False, None)
     assert result.fell_back
 

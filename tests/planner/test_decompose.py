@@ -2,11 +2,12 @@ import asyncio
 
 import pytest
 
-from cot.engine import Choices, Regex, ScriptedEngine
+from cot.engine import Choices, Completion, Regex, ScriptedEngine
 from cot.errors import EngineError
 from cot.planner.budget import Budget
 from cot.planner.plan import PLAN_PATTERN
 from cot.planner.run import run
+from cot.planner.tuning import Tuning
 from cot.step import Reasoning, SubAnswer, SubQuestion, Summary, ToolUse
 
 
@@ -127,13 +128,41 @@ async def test_where_no_choice_says_it_the_model_decides(question, engine):
     assert "No choice says yes, so the model decides." in [s.text for s in step_of(outcome, Reasoning)]
 
 
-@pytest.mark.parametrize("plan", ["", "I think so.", COMPARE.replace("#2", "#3"), COMPARE + "\nand more"])
+SAME_TWICE = COMPARE.replace("cars", "apples")
+
+
+@pytest.mark.parametrize("plan", ["", "I think so.", COMPARE.replace("#2", "#3"), COMPARE + "\nand more", SAME_TWICE])
 async def test_an_invalid_plan_falls_back_and_says_so(question, engine, plan):
     outcome = await run("decompose", question(), engine(plan, direct="yes"))
     assert (outcome.answer.value, outcome.stop_reason) == (True, "answered")
     assert kinds(outcome) == ["reasoning", "final_answer"]
     assert "the plan is not valid" in outcome.steps[0].text
-    assert outcome.usage.calls == 2
+    assert outcome.usage.calls == 3
+
+
+async def test_where_the_plan_is_not_valid_the_likeliest_valid_sample_is_followed(question, engine, completion):
+    unlikely, likely = COMPARE.replace(">", "<"), COMPARE
+    drawn = [completion(SAME_TWICE, probability=0.8), completion(unlikely, probability=0.1),
+             completion(likely, probability=0.3), completion("no plan", probability=0.9)]  # fmt: skip
+    plans = Completion(tuple(one.candidates[0] for one in drawn), drawn[0].usage)
+
+    def reply(request):
+        text = text_of(request)
+        if "Split" in text:
+            return plans if request.n > 1 else completion(SAME_TWICE)
+        return completion("3" if "apples" in text else "2")
+
+    outcome = await run("decompose", question(), ScriptedEngine(reply), tuning=Tuning(samples=4))
+    assert (outcome.answer.value, outcome.answer.supports) == (True, (1, 2))
+    asked = [step.text for step in step_of(outcome, SubQuestion)]
+    assert asked == ["How many apples are there?", "How many cars are there?"]
+    assert any("line 2: got the same as in line 1" in note and "of 2 that are" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("budget", [Budget(max_tokens=300), Budget(max_steps=3)])
+async def test_no_plan_is_drawn_where_that_would_cost_the_answer(question, engine, budget):
+    outcome = await run("decompose", question(), engine("I think so.", direct="yes"), budget=budget)
+    assert (outcome.answer.value, outcome.stop_reason, outcome.usage.calls) == (True, "answered", 2)
 
 
 async def test_a_plan_that_was_cut_falls_back(question, engine, completion):

@@ -18,8 +18,9 @@ from cot.engine.local import LocalEngine
 from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
 from cot.train.data import IGNORE, BatchMaker, draw, feed, pack, turns
-from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer, packed_mask, pixels_to_input
+from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer
 from cot.train.model import PREFIX_TOKENS, build_processor
+from cot.train.objective import packed_mask, pixels_to_input
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_a_packed_turn_sees_nothing_of_the_others(trainer: Trainer) -> None:
 
     def hidden(ids: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            features = trainer._features(batch)
+            features = trainer.objective.features(batch)
             special = torch.tensor([trainer.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")])
             embed = inner.language_model.embed_tokens
             embeds = torch.cat([embed(special)[None], inner.multi_modal_projector(features), embed(ids)], dim=1)

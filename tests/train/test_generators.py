@@ -13,7 +13,7 @@ from cot.train import data, easyvqa
 from cot.train.artwork import sprites
 from cot.train.charts import make_chart
 from cot.train.kinds import HELD_OUT_STYLE, KINDS, STYLES, TRAIN_STYLES
-from cot.train.labels import CLASSES, FACETS, WORDS
+from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, WORDS
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes, noun
@@ -116,6 +116,19 @@ def test_patches_tell_how_many_there_are() -> None:
                     assert told(shapes, label)[facet] == true, (seed, label, facet)
                     compared += 1
     assert compared > 200
+
+
+def test_bare_patches_tell_the_colour_of_a_plain_background() -> None:
+    plain = 0
+    for seed in range(40):
+        scene = make_scene(random.Random(seed), questions=40)
+        answers = {qa.answer for qa in scene.qas if qa.family == "attribute"}
+        ground = told(scene, "background")["ground"]
+        if answers:
+            assert {[*BACKGROUND_COLOURS][index] for index in ground} == answers
+            plain += 1
+        assert all(told(scene, f"kind {kind.singular}")["ground"] <= {-100} for kind in KINDS)
+    assert plain > 10
 
 
 def test_labels_of_charts_tell_what_their_bars_are_worth() -> None:

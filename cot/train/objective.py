@@ -1,0 +1,161 @@
+"""What a batch teaches: the losses over the model's answers, and over what helpers read off its features.
+
+In: tensors of images, their labels and their turns. Out: one loss to go down, and figures to watch.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from cot.train.data import IGNORE, Part
+from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits, ground_tokens
+from cot.train.labels import FACETS
+from cot.train.looking import LAYER, looked_at, looking_loss
+from cot.train.model import PREFIX_TOKENS
+from cot.train.sample import GRID, Seen
+
+
+def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 (batch, 3, side, side) -> float in [-1, 1], as the processor gives."""
+    return pixels.float() / 127.5 - 1.0
+
+
+def packed_mask(segments: torch.Tensor, prefix: int) -> torch.Tensor:
+    """(batch, 1, length, length), added to attention scores: 0 where a token may look, which is
+    the prefix and earlier tokens of its own turn; the least bfloat16 elsewhere."""
+    batch, text = segments.shape
+    full = torch.cat([torch.zeros(batch, prefix, dtype=segments.dtype, device=segments.device), segments], dim=1)
+    length = prefix + text
+    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    is_prefix = torch.arange(length, device=segments.device) < prefix
+    same = (full[:, :, None] == full[:, None, :]) | is_prefix[None, None, :]
+    seen = torch.where(same & causal, 0.0, torch.finfo(torch.bfloat16).min)
+    return seen.to(torch.bfloat16)[:, None]
+
+
+def turn_weights(wanted: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+    """Weight of each wanted token: a plan of forty tokens must not count as much as twenty short answers, nor as little
+    as one. Both (batch, length); the answer has one weight for each true `wanted`."""
+    lengths = torch.zeros(len(wanted), int(segments.max()) + 1, device=wanted.device)
+    lengths = lengths.scatter_add(1, segments, wanted.float())
+    return lengths.gather(1, segments)[wanted].rsqrt()
+
+
+class Objective:
+    """The losses of a LLaVA model in each part of its training, and the read-outs that teach it but are not shipped."""
+
+    def __init__(self, model: Any, tokenizer: Tokenizer, device: str) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        vision, text = model.config.vision_config, model.config.text_config
+        self.heads = Heads(vision.hidden_size).to(device)
+        self.names = NameHeads(text.hidden_size).to(device)
+        self.named_layer = 3 * text.num_hidden_layers // 5
+        self.class_tokens = class_tokens(tokenizer).to(device)
+        self.digit_tokens = digit_tokens(tokenizer).to(device)
+        self.ground_tokens = ground_tokens(tokenizer).to(device)
+
+    def loss(self, batch: dict[str, torch.Tensor], part: Part) -> tuple[torch.Tensor, dict[str, float]]:
+        """Loss and figures of a batch (see `BatchMaker`) in a part of the training."""
+        with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
+            # What a name refers to is learned with the vision tower held still.
+            with torch.set_grad_enabled(torch.is_grad_enabled() and part != "look-up"):
+                features = self.features(batch)
+            return self._vision_loss(features, batch) if part == "vision" else self._question_loss(features, batch)
+
+    def features(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Patch features of the vision tower's last layer, as LLaVA takes them: (batch, patches, width)."""
+        hidden: torch.Tensor = self.model.model.vision_tower(pixels_to_input(batch["pixels"])).last_hidden_state[:, 1:]
+        return hidden
+
+    def _vision_loss(
+        self, features: torch.Tensor, batch: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        loss, accuracies = self.heads.loss(features, batch)
+        # Words and patches are cheapest to bring together here, and looking up starts from that.
+        aligned = self._alignment(self.model.model.multi_modal_projector(features.detach()), batch)
+        return loss + aligned, {"alignment": aligned.item()} | {n: value.item() for n, value in accuracies.items()}
+
+    def _alignment(self, projected: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        words = self.model.model.language_model.embed_tokens.weight
+        shown = torch.where(batch["classes"] > 0, batch["classes"], IGNORE)
+        named = alignment_loss(projected, words, self.class_tokens, shown)
+        numbered = alignment_loss(projected, words, self.digit_tokens, first_digits(batch["facets"]))
+        ground = batch["facets"][..., [*FACETS].index("ground")]
+        return named + 0.5 * numbered + 0.5 * alignment_loss(projected, words, self.ground_tokens, ground)
+
+    def _question_loss(
+        self, features: torch.Tensor, batch: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        inner = self.model.model
+        embed = inner.language_model.embed_tokens
+        special = torch.tensor(
+            [self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=features.device
+        )
+        start = embed(special).expand(len(features), -1, -1)
+        seen = inner.multi_modal_projector(features).to(start.dtype)
+        aligned = self._alignment(seen, batch)
+        embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
+        prefix = torch.arange(PREFIX_TOKENS, device=features.device).expand(len(features), -1)
+        mask = packed_mask(batch["segments"], PREFIX_TOKENS)
+        positions = torch.cat([prefix, batch["positions"]], dim=1)
+        said = inner.language_model(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        hidden = said.last_hidden_state[:, PREFIX_TOKENS:]
+        wanted = batch["targets"] != IGNORE
+        logits = self.model.lm_head(hidden[wanted]).float()
+        targets = batch["targets"][wanted]
+        weights = turn_weights(wanted, batch["segments"])
+        loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
+        named = batch["early"] != IGNORE
+        early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
+        found, told = self._naming_loss(features, said.hidden_states, positions, mask, batch)
+        right = (logits.argmax(-1) == targets).float().mean().item()
+        figures = {
+            "answer_loss": loss.item(),
+            "token_accuracy": right,
+            "alignment": aligned.item(),
+            "early_loss": early.item(),
+            **told,
+        }
+        return loss + early + found + aligned, figures
+
+    def _naming_loss(
+        self,
+        features: torch.Tensor,
+        hidden: tuple[torch.Tensor, ...],
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        batch: dict[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """What the decoder knows where a question names something: where it looks from there, what it finds, and how
+        that differs from what was named before. Without it the first of the hops from a name by way of the image to the
+        answer gets no gradient before the others work, and they none before it (docs/log.md).
+
+        hidden: states before, between and after the decoder's layers, (batch, length, width) each.
+        """
+        mentioned = (batch["seen"] >= 0).any(-1)
+        seen, before = batch["seen"][mentioned], batch["before"][mentioned]
+        layers = (self.named_layer, self.named_layer + 1)
+        found, later = (hidden[layer][:, PREFIX_TOKENS:][mentioned] for layer in layers)
+        names, told = self.names.loss(found, seen)
+        gaps, signs = self.names.gap_loss(later, seen, before)
+        # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
+        shares = self.heads.shares(features)
+        patches, read = self.heads.loss(features, batch)
+        named = batch["seen"][..., Seen._fields.index("objects")]
+        rows, places = (named >= 0).nonzero(as_tuple=True)
+        places_in_all = (rows, places + PREFIX_TOKENS)
+        looked = looked_at(self.model.model.language_model, hidden[LAYER], positions, mask, places_in_all)
+        start = PREFIX_TOKENS - GRID * GRID
+        looking, far = looking_loss(
+            looked, shares.detach()[rows], batch["objects"][rows], named[rows, places], start=start
+        )
+        right = {name: read[name].item() for name in ("patch_accuracy", "sum_accuracy")}
+        return names + gaps + looking + patches, {**told, **signs, **far, **right}
