@@ -26,6 +26,9 @@ LONG = "it's a \\ cat, " + "very " * 20 + "small"
 BOXES = "1. [phrase] Where is the dog?\n2. [count] How many legs are in #1?\n3. [count] How many cars are there?\n"
 WORDS = {"prompts": "prompts", "images": "images", "all": "prompts, images and answers"}
 SECRET = "xyzzy"
+NUMBER = "471100815913"
+"""No time, probability or hash has such digits by chance."""
+
 PICTURE = from_pixels(Image.linear_gradient("L").resize((64, 48)).convert("RGB"), source="/home/me/plugh.png")
 SHOWN = from_pixels(Image.radial_gradient("L").resize((64, 48)).convert("RGB"), source="/home/me/plugh-2.png")
 
@@ -55,7 +58,7 @@ def stored(folder):
 def asked(choices=()):
     """A question whose every part holds the secret, behind an example and something that was said before."""
     return Question(
-        f"Is the {SECRET} of 4711 there?", (PICTURE,), choices,
+        f"Is the {SECRET} of {NUMBER} there?", (PICTURE,), choices,
         Earlier((Exchange(f"Was {SECRET} here?", f"{SECRET} was"),)),
         (Example(f"Is {SECRET} here?", (SHOWN,), f"a {SECRET}"),),
     )  # fmt: skip
@@ -68,7 +71,7 @@ def repeating(text, plan=f"1. [text] Where is {SECRET}?\n2. [count] How many {SE
         said = plan if "[count]" in str(request.messages[-1].content[-1]) else text
         found = completion(said)
         (candidate,) = found.candidates
-        others = ((SECRET, math.log(0.05)), ("xyz", math.log(0.01)), ("zy", math.log(0.01)), ("4711", math.log(0.01)))
+        others = ((SECRET, math.log(0.05)), ("xyz", math.log(0.01)), ("zy", math.log(0.01)), (NUMBER, math.log(0.01)))
         pieces = tuple(TokenLogprob(piece, -0.1, others) for piece in re.findall("xyz|zy|.", said, re.DOTALL))
         return dataclasses.replace(found, candidates=(dataclasses.replace(candidate, logprobs=pieces[:16]),))
 
@@ -79,7 +82,7 @@ def repeating(text, plan=f"1. [text] Where is {SECRET}?\n2. [count] How many {SE
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(
     "replies",
-    [repeating(f"A {SECRET}, 4711 of them."), repeating("4711"), repeating("yes", PLAN), repeating("", "no xyzzy"),
+    [repeating(f"A {SECRET}, {NUMBER} of them."), repeating(NUMBER), repeating("yes", PLAN), repeating("", "no xyzzy"),
      script(plan=f"{SECRET}, I say", direct=EngineError(f"the server says {SECRET}")),
      script(plan=EngineError(f"{SECRET} is too long"), direct=f"{SECRET}?")],
 )  # fmt: skip
@@ -89,7 +92,7 @@ def test_no_prompt_is_left_in_the_store(tmp_path, strategy, replies, what):
     found = stored(tmp_path)
     # Half of the secret is a token of its own.
     assert b"run_finished" in found
-    assert not [word for word in (b"xyz", b"4711", b"which pet", b"/home/me/traces") if word in found]
+    assert not [word for word in (b"xyz", NUMBER.encode(), b"which pet", b"/home/me/traces") if word in found]
     assert not re.search(rb'"prompt_sha256":"[0-9a-f]', found)
     assert (b"plugh" in found) == (what == "prompts")
 
