@@ -9,7 +9,7 @@ from runs import script
 
 import cot.cli
 from cot.cli import ask as ask_module
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 from cot.trace.read import find_trace, read_trace
 
@@ -38,7 +38,7 @@ def run(tmp_path, monkeypatch, capfd):
         def load(settings):
             return ScriptedEngine(script(f"1. [text] Is {SECRET} there?\nanswer: decide", {}, f"yes, {SECRET}"))
 
-        for module in (ask_module, eval_module):
+        for module in (ask_module, eval_run):
             monkeypatch.setattr(module, "load_engine", load)
         (tmp_path / "stdin").write_text(lines)
         with (tmp_path / "stdin").open() as file:
