@@ -84,6 +84,11 @@ class Settings(BaseModel):
     """Seconds spent on one question at most, loading the model not counted."""
     trace_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path("cot") / "traces")
     """Folder of the traces. In a settings file it is relative to that file."""
+    redact: str = Field(
+        default="none", pattern=r"^(none|(prompts|images|all)(,(prompts|images|all))*)$",
+        examples=["none", "prompts", "images", "prompts,images", "all"],
+    )  # fmt: skip
+    """What is left out of traces as they are written, with what could repeat it."""
     calibration: Path = Field(
         default_factory=lambda: platformdirs.user_config_path("cot") / CALIBRATION_FILE, examples=["calibration.json"]
     )

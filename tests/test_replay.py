@@ -152,7 +152,7 @@ def test_every_trace_of_the_tests_is_replayed(tmp_path, monkeypatch):
     monkeypatch.setattr(Recorder, "close", lambda recorder: replays.close(recorder))
     recorded(tmp_path)
     assert (replays.count, replays.differences) == (1, [])
-    monkeypatch.setattr("cot.replay._candidate", lambda call: Candidate("no", "stop"))
+    monkeypatch.setattr("cot.replay.engine._candidate", lambda call: Candidate("no", "stop"))
     recorded(tmp_path, strategy="direct")
     assert replays.count == 2
     assert any("answer: " in difference for difference in replays.differences)

@@ -21,6 +21,7 @@ from cot.question import Earlier, Question
 from cot.step import Step
 from cot.trace.images import described
 from cot.trace.record import Recorder
+from cot.trace.redact import whats
 
 
 def begun(question: str, images: Sequence[LoadedImage], settings: Settings) -> Turn:
@@ -56,7 +57,7 @@ async def ask(
         engine = await engines.ready(settings)
         on_engine(engine.info)
         turn = turn.model_copy(update={"model": _named(engine.info, settings)})
-        with Recorder(settings.trace_dir) as recorder:
+        with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
             turn = turn.model_copy(update={"trace": storable(str(recorder.path))})
             earlier = remembered(before) if remembers(settings) else Earlier()
             question = Question(turn.question, tuple(images), earlier=earlier)

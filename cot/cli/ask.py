@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed, Strategy, TraceDir
+from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Redact, Seed, Strategy, TraceDir, joined
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def ask(
         list[str] | None, typer.Option(help="The answer is one of these: comma separated, or one option each.")
     ] = None,
     trace_dir: TraceDir = None,
+    redact: Redact = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
@@ -67,7 +68,7 @@ def ask(
     settings, _ = load_settings(
         {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
          "kv_memory": kv_memory, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
-         "max_seconds": max_seconds, "trace_dir": trace_dir}
+         "max_seconds": max_seconds, "trace_dir": trace_dir, "redact": joined(redact)}
     )  # fmt: skip
     check_strategy(settings.strategy)
     output.spent("imports and settings", time.perf_counter() - begun)
@@ -166,6 +167,7 @@ def answered(outcome: "Outcome") -> bool:
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
     from cot.planner.ask import ask
     from cot.trace.record import Recorder
+    from cot.trace.redact import whats
 
     async def answer(engine: "Engine", recorder: Recorder) -> "Outcome":
         try:
@@ -177,7 +179,7 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
             await engine.close()
 
     # The trace is opened first: loading can take minutes, and a folder that cannot be written to is an error at once.
-    with Recorder(settings.trace_dir) as recorder:
+    with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
         begun = time.perf_counter()
         engine = load_engine(settings)
         output.spent("model", time.perf_counter() - begun, engine.info.load_seconds)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli.options import Device, Language, Model, Quantize, Seed, Strategy, TraceDir
+from cot.cli.options import Device, Language, Model, Quantize, Redact, Seed, Strategy, TraceDir, joined
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -40,6 +40,7 @@ def chat(
     quantize: Quantize = None,
     seed: Seed = None,
     trace_dir: TraceDir = None,
+    redact: Redact = None,
     preview: Annotated[
         str, typer.Option(help="How images are shown: auto, kitty, iterm2, sixel, blocks or none.")
     ] = "auto",
@@ -54,7 +55,7 @@ def chat(
     On a pipe each line is a message, and each answer one line: echo "How many dogs?" | cot chat photo.jpg
     """
     given: dict[str, object] = {"model": model, "strategy": strategy, "language": language, "device": device,
-             "quantize": quantize, "seed": seed, "trace_dir": trace_dir}  # fmt: skip
+             "quantize": quantize, "seed": seed, "trace_dir": trace_dir, "redact": joined(redact)}  # fmt: skip
     from cot.chat.preview import chosen_way
 
     way = "none" if no_preview or words_only else chosen_way(preview, os.environ)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed
+from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined
 from cot.errors import UsageError
 
 
@@ -40,6 +40,7 @@ def evaluate_tasks(
     ] = False,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that errored.")] = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Keep a trace of every sample.")] = False,
+    redact: Redact = None,
     language: Language = None,
     device: Device = None,
     quantize: Quantize = None,
@@ -79,8 +80,11 @@ def evaluate_tasks(
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
-         "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds}
+         "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds,
+         "redact": joined(redact)}
     )  # fmt: skip
+    if redact and not trace:
+        raise UsageError("got --redact without --trace; no trace is kept, and results always hold question and answer")
     suite = find_suite(tasks)
     wanted = Wanted(data, limit, shuffle, shots, run_python)
     if check:

@@ -41,12 +41,14 @@ def make_options(
     from cot.evaluate.asking import Asking
     from cot.evaluate.options import Options
     from cot.planner.budget import Budget
+    from cot.trace.redact import whats
 
     asking = Asking(
         budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
         seed=settings.seed,
         language=settings.language,
         image_limits=settings.image_limits,
+        redact=whats(settings.redact),
     )
     return Options(strategies, asking, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
 

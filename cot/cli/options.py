@@ -5,6 +5,12 @@ from typing import Annotated
 
 import typer
 
+
+def joined(words: list[str] | None) -> str | None:
+    """Words of an option that may be given several times, as one text; None if it was not given."""
+    return ",".join(words) if words else None
+
+
 Model = Annotated[str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")]
 Strategy = Annotated[str | None, typer.Option(help="route, decompose, direct, cot, vote, verify, or one of your own.")]
 Language = Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")]
@@ -12,4 +18,8 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1
 Quantize = Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")]
 KvMemory = Annotated[str | None, typer.Option(help="For keys and values: auto, 512MiB, 2GiB.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")]
+Redact = Annotated[
+    list[str] | None,
+    typer.Option(help="Never write these to a trace: prompts, images or all; several by commas, or one option each."),
+]
 TraceDir = Annotated[Path | None, typer.Option(help="Folder of the traces, instead of the setting.")]

@@ -13,6 +13,7 @@ from cot.cli import trace_files, trace_replay
 from cot.cli.options import TraceDir
 from cot.cli.table import columns, console
 from cot.cli.trace_options import PATH, moment, opened, traces_folder, write
+from cot.errors import UsageError
 
 if TYPE_CHECKING:
     from cot.trace.listing import Listed
@@ -44,8 +45,10 @@ def list_(
     trace_dir: TraceDir = None,
 ) -> None:
     """List runs, newest first. The id names a run to the other verbs."""
-    from cot.trace.listing import Wanted, list_traces
+    from cot.trace.listing import ENDINGS, Wanted, list_traces
 
+    if stop_reason and stop_reason not in ENDINGS:
+        raise UsageError(f"--stop-reason: got {stop_reason[:60]!r}; expected one of {', '.join(ENDINGS)}")
     now = datetime.now(UTC)
     wanted = Wanted(moment(since, "--since", now=now), moment(until, "--until", now=now), model, strategy, stop_reason,
                     text)  # fmt: skip
@@ -59,7 +62,7 @@ def list_(
     if not shown:
         typer.echo(f"no such trace in {folder}" if wanted != Wanted() else f"no trace in {folder} yet", err=True)
     elif len(found) > len(shown):
-        typer.echo(f"there are more than these {limit}; see them with --limit 0", err=True)
+        typer.echo(f"there are more than {limit}; see them all with --limit 0", err=True)
 
 
 @app.command()

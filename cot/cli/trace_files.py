@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cot.cli.options import TraceDir
-from cot.cli.trace_options import PATH, REDACT, age, bytes_of, opened, redactions, traces_folder, write
+from cot.cli.options import TraceDir, joined
+from cot.cli.trace_options import PATH, REDACT, age, bytes_of, opened, traces_folder, write
 from cot.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def html(
 ) -> None:
     """Write one HTML file that shows runs without a server: timeline, steps, images, prompts, tokens."""
     from cot.trace.page import traces_page
-    from cot.trace.redact import redact as without
+    from cot.trace.redact import NOTHING, whats
 
-    what = redactions(redact)
-    traces = [without(trace, what) for name in paths for trace in _traces(name, trace_dir)]
+    what = whats(joined(redact) or NOTHING)
+    traces = [trace.redacted(what) for name in paths for trace in _traces(name, trace_dir)]
     if len(traces) > MAX_TRACES:
         raise UsageError(f"got {len(traces):,} traces; a page holds at most {MAX_TRACES:,}; name fewer")
     write(traces_page(traces), out)
@@ -58,20 +58,21 @@ def export(
     from cot.trace.otel_send import is_address, send
     from cot.trace.plain import plain
     from cot.trace.read import as_json as json_of
-    from cot.trace.redact import redact as without
+    from cot.trace.redact import NOTHING, whats
 
     if otel is None and as_json is None:
         raise UsageError("got nothing to write; expected --otel FILE, --otel http://HOST:4318 or --json FILE")
     if content and otel is None:
         raise UsageError("got --content without --otel; --json has the content anyway, --redact leaves it out")
-    trace = without(opened(path, trace_dir), redactions(redact))
+    what = whats(joined(redact) or NOTHING)
+    trace = opened(path, trace_dir).redacted(what)
     if otel is not None and is_address(otel):
         send(otlp_json(trace, content=content), otel)
         typer.echo(f"sent spans to {plain(public_url(otel), one_line=True)}", err=True)
     elif otel is not None:
         write(json.dumps(otlp_json(trace, content=content), indent=1) + "\n", Path(otel))
     if as_json is not None:
-        found = json_of(trace) | ({"path": trace.path.parent.name} if redact else {})
+        found = json_of(trace) | ({"path": trace.path.parent.name} if what else {})
         write(json.dumps(found, indent=1) + "\n", as_json)
 
 

@@ -15,11 +15,10 @@ from cot.errors import UsageError
 
 if TYPE_CHECKING:
     from cot.trace.read import Trace
-    from cot.trace.redact import What
 
 PATH: Final = typer.Argument(metavar="PATH|last", help="An id, a run folder, its trace.jsonl, or: last.")
 REDACT: Final = typer.Option(
-    help="Leave out prompts (and the question), images, or all (also what the model said). May be given twice."
+    help="Leave out prompts (with words that may repeat them), images, or all; several by commas, or one option each."
 )
 
 _AGE: Final = re.compile("([0-9]{1,5})([mhdw])")
@@ -70,19 +69,6 @@ def bytes_of(text: str, option: str) -> int:
             f"{option}: got {text[:60]!r}; expected a whole number and B, KiB, MiB, GiB or TiB, as in 1GiB"
         )
     return int(match[1]) << 10 * ("B", "KiB", "MiB", "GiB", "TiB").index(match[2])
-
-
-def redactions(words: list[str] | None) -> "frozenset[What]":
-    """What is to be left out. Raises UsageError for an unknown word."""
-    from cot.trace.redact import KINDS
-
-    found: set[What] = set()
-    for word in words or []:
-        kind = next((kind for kind in KINDS if kind == word), None)
-        if kind is None:
-            raise UsageError(f"--redact: got {word[:60]!r}; expected {', '.join(KINDS)}")
-        found.add(kind)
-    return frozenset(found)
 
 
 def write(text: str, out: Path | None) -> None:

@@ -75,6 +75,7 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.trace.diff import diff_traces
     from cot.trace.read import read_trace
     from cot.trace.record import Recorder
+    from cot.trace.redact import whats
     from cot.trace.show_diff import diff_lines
 
     question, started = recorded_question(trace), trace.started
@@ -91,7 +92,7 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
         finally:
             await engine.close()
 
-    with Recorder(settings.trace_dir) as recorder:
+    with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
         engine = ask.load_engine(settings)
         outcome = asyncio.run(again(recorder))
     now = read_trace(recorder.path)

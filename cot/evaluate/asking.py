@@ -27,11 +27,12 @@ from cot.planner.wording import Wording
 from cot.question import Example, Question
 from cot.task import Sample
 from cot.trace.record import Recorder
+from cot.trace.redact import What
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How samples are asked. traces: folder for them, None for no traces."""
+    """How samples are asked. traces: folder for them, None for no traces. redact: what these are kept without."""
 
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
@@ -40,6 +41,7 @@ class Asking:
     ablation: Ablation | None = None
     traces: Path | None = None
     image_limits: ImageLimits = DEFAULT_LIMITS
+    redact: frozenset[What] = frozenset()
 
 
 async def ask_sample(
@@ -55,7 +57,7 @@ async def ask_sample(
     """Ask and score one sample. metric: what scores it; a judge is asked. shots: its examples. Raises TraceError."""
     outcome, trace, judged = None, None, None
     keeps = JudgedRecorder if isinstance(metric, Judge) else Recorder
-    recorder = keeps(asking.traces) if asking.traces else None
+    recorder = keeps(asking.traces, redact=asking.redact) if asking.traces else None
     try:
         # In a thread: a download or a large picture must not hold up the questions in flight.
         loaded = [await asyncio.to_thread(images, source) for source in sample.images]

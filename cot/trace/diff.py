@@ -6,29 +6,24 @@ another order differ in the last ones.
 """
 
 import difflib
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cot.errors import TraceError
-from cot.step import FinalAnswer, Reasoning, Summary, ToolUse
-from cot.trace.event import Call
-from cot.trace.plain import show_value
+from cot.step import ToolUse
+from cot.trace.compared import run_costs, run_outcome, run_setup, step_cost, step_fields, step_title
 from cot.trace.read import Trace
+from cot.trace.redact import REDACTED
 from cot.trace.tree import Node, nodes
 
 Side = Literal["same", "changed", "only_a", "only_b"]
-
-COSTS: Final = ("calls", "prompt_tokens", "cached_tokens", "image_tokens", "completion_tokens")
-"""Counts that are set side by side."""
 
 MAX_LINES: Final = 5000
 """Of a field, which are held against each other and shown."""
 
 MAX_PAIRS: Final = 25_000_000
 """Steps of one trace times those of the other; more would take minutes."""
-
-_PRIVATE: Final = ("trace_dir",)
 
 
 @dataclass(frozen=True)
@@ -74,9 +69,16 @@ class Diff:
 
 
 def diff_traces(a: Trace, b: Trace) -> Diff:
-    """Compare two traces. Raises TraceError if they have too many steps."""
-    setup = (*_changes(_setup(a), _setup(b)), *_changed_templates(a, b))
-    return Diff(a, b, setup, tuple(_pairs(a, b)), _changes(_outcome(a), _outcome(b)), _costs(a, b))
+    """Compare two traces; what one of them was recorded without is not compared.
+
+    Raises TraceError if they have too many steps.
+    """
+    # Beside a run that does not say how it began everything would differ.
+    setup = (*_changes(run_setup(a), run_setup(b)), *_changed_templates(a, b)) if a.started and b.started else ()
+    pairs, outcome = tuple(_pairs(a, b)), _changes(run_outcome(a), run_outcome(b))
+    if a.left_out or b.left_out:
+        setup, pairs, outcome = _known(setup), tuple(map(_known_pair, pairs)), _known(outcome)
+    return Diff(a, b, setup, pairs, outcome, run_costs(a, b))
 
 
 def line_changes(change: Change) -> Iterator[tuple[Literal["-", "+", " "], str]]:
@@ -113,101 +115,23 @@ def _leftover(left: Sequence[Node], right: Sequence[Node]) -> Iterator[Pair]:
     for node in left:
         other = next((n for n in waiting if n.kind == node.kind and n.kind in ("sub_question", "reasoning")), None)
         if other is None:
-            yield Pair("only_a", node.kind, _title(node), _changes(_fields(node), {}), _cost(node))
+            yield Pair("only_a", node.kind, step_title(node), _changes(step_fields(node), {}), step_cost(node))
         else:
             waiting.remove(other)
             yield _pair(node, other)
     for node in waiting:
-        yield Pair("only_b", node.kind, _title(node), _changes({}, _fields(node)), "", _cost(node))
+        yield Pair("only_b", node.kind, step_title(node), _changes({}, step_fields(node)), "", step_cost(node))
 
 
 def _pair(a: Node, b: Node) -> Pair:
-    changes = _changes(_fields(a), _fields(b))
-    return Pair("changed" if changes else "same", a.kind, _title(a), changes, _cost(a), _cost(b))
+    changes = _changes(step_fields(a), step_fields(b))
+    return Pair("changed" if changes else "same", a.kind, step_title(a), changes, step_cost(a), step_cost(b))
 
 
 def _key(node: Node) -> Hashable:
     if node.kind in ("sub_question", "note"):
         return node.kind, " ".join(node.title.casefold().split())
     return node.kind, node.step.name if isinstance(node.step, ToolUse) else node.title
-
-
-def _title(node: Node) -> str:
-    match node.step:
-        case Reasoning() | Summary():
-            return f"{node.title}: {node.step.text}"
-        case FinalAnswer():
-            return f"answer: {node.step.text}"
-        case ToolUse():
-            return f"{node.step.name} {show_value(node.step.arguments.get('expression', ''))}".strip()
-    return f"#{node.number} {node.title}" if node.number is not None else node.title
-
-
-def _fields(node: Node) -> dict[str, str]:
-    """What is compared, as text; names that are not there are as good as empty."""
-    found: dict[str, str] = {}
-    if node.question is not None:
-        found |= {"question": node.question.text, "wants": node.question.wants}
-        found["depends on"] = " ".join(f"#{number}" for number in node.question.depends_on)
-    for index, call in enumerate(node.calls):
-        behind = f" {index + 1}" if index else ""
-        found |= {name + behind: text for name, text in _call_fields(call).items()}
-    if node.answer is not None:
-        found |= {"value": show_value(node.answer.value), "problem": node.answer.problem or ""}
-        found["confidence"] = _confidence(node.answer.confidence)
-    match node.step:
-        case Reasoning() | Summary():
-            found["text"] = node.step.text
-        case ToolUse():
-            found |= {name: show_value(value) for name, value in node.step.arguments.items()}
-            found["result"] = show_value(node.step.result)
-        case FinalAnswer():
-            found |= {"answer": node.step.text, "from": node.step.raw}
-            found["confidence"] = _confidence(node.step.confidence)
-    return found
-
-
-def _call_fields(call: Call) -> dict[str, str]:
-    value = show_value(call.value)
-    return {
-        "template": f"{call.template} {call.template_sha256[:8]}",
-        "prompt": call.prompt,
-        "said": call.raw or "",
-        "parsed": "" if value == call.raw else value,
-        "problem": call.problem or "",
-        "finish reason": call.finish_reason or "",
-        "confidence": "" if call.confidence is None else _confidence(call.confidence),
-    }
-
-
-def _confidence(confidence: float) -> str:
-    return f"{confidence:.4f}"
-
-
-def _cost(node: Node) -> str:
-    if not node.calls:
-        return ""
-    usage = [call.measured.usage for call in node.calls]
-    prompt, generated = (sum(one.get(name, 0) for one in usage) for name in ("prompt_tokens", "completion_tokens"))
-    seconds = sum(sum(call.measured.seconds.values()) for call in node.calls)
-    return f"{prompt:,} tokens in, {generated:,} out, {seconds:.2f} s"
-
-
-def _setup(trace: Trace) -> dict[str, str]:
-    started = trace.started
-    if started is None:
-        return {}
-    images = (f"{image.source} ({image.width} x {image.height}) {image.sha256[:16]}" for image in started.images)
-    named = {**started.engine, **{f"setting {n}": v for n, v in started.settings.items() if n not in _PRIVATE}}
-    named |= {f"version {name}": version for name, version in started.versions.items()}
-    return {
-        "question": started.question,
-        "choices": ", ".join(started.choices),
-        "images": "\n".join(images),
-        "strategy": started.strategy,
-        "seed": str(started.seed),
-        **{name: "" if value is None else str(value) for name, value in named.items()},
-    }
 
 
 def _changed_templates(a: Trace, b: Trace) -> Iterator[Change]:
@@ -218,22 +142,18 @@ def _changed_templates(a: Trace, b: Trace) -> Iterator[Change]:
             yield Change(f"template {name}", left[name][:16], right[name][:16])
 
 
-def _outcome(trace: Trace) -> dict[str, str]:
-    finished = trace.finished
-    if finished is None:
-        return {"ended": "unfinished"}
-    answer = finished.answer
-    return {"answer": answer.text if answer else "", "ended": finished.stop_reason}
-
-
-def _costs(a: Trace, b: Trace) -> tuple[tuple[str, str, str], ...]:
-    sides = [(t.finished.measured if t.finished else None) for t in (a, b)]
-    usage = [side.usage if side else {} for side in sides]
-    rows = [(name.replace("_", " "), *(f"{one.get(name, 0):,}" for one in usage)) for name in COSTS]
-    seconds = [f"{side.seconds.get('total', 0.0):.2f}" if side else "?" for side in sides]
-    return (*((name, left, right) for name, left, right in rows), ("seconds", *seconds))  # type: ignore[arg-type]
-
-
 def _changes(a: dict[str, str], b: dict[str, str]) -> tuple[Change, ...]:
     names = dict.fromkeys([*a, *b])
     return tuple(Change(n, a.get(n, ""), b.get(n, "")) for n in names if a.get(n, "") != b.get(n, ""))
+
+
+def _known(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Without those of which one side was left out."""
+    return tuple(change for change in changes if REDACTED not in change.a + change.b)
+
+
+def _known_pair(pair: Pair) -> Pair:
+    if pair.side != "changed":
+        return pair
+    changes = _known(pair.changes)
+    return replace(pair, changes=changes, side="changed" if changes else "same")

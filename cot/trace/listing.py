@@ -11,17 +11,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
+from cot.step import StopReason
 from cot.trace.ends import ends, event, may_hold
 from cot.trace.folder import folder_names, started_at
 from cot.trace.record import TRACE_FILE
 
 UNFINISHED: Final = "unfinished"
-"""In place of a stop reason: the run was killed, or still goes on."""
+"""In place of a stop reason: the run was killed, still goes on, or loads its model."""
 
 UNREADABLE: Final = "unreadable"
-"""In place of a stop reason: the file is damaged, empty, or of another version."""
+"""In place of a stop reason: the file is damaged, or of another version."""
+
+ENDINGS: Final = (*get_args(StopReason), UNFINISHED, UNREADABLE)
+"""All that a list says of how a run ended."""
+
+_NO_EVENT: Final = b"?"
 
 
 class Listed(NamedTuple):
@@ -114,10 +120,11 @@ def list_traces(trace_dir: Path, wanted: Wanted | None = None, *, limit: int | N
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
-            first = last = b""
+            first, last = _NO_EVENT, b""
         if not may_fit(first, last):
             continue
-        listed = _listed(file, when, event(first), event(last))
+        # The file is there before the model is loaded, and empty until it is.
+        listed = _listed(file, when, event(first), event(last)) if first else Listed(file, when, stop_reason=UNFINISHED)
         if wanted.fits(listed):
             yield listed
             found += 1

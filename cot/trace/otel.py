@@ -87,7 +87,7 @@ def _call(trace: Trace, call: Call, content: bool) -> dict[str, Any]:
         "cot.step": call.step,
         "cot.template.name": call.template,
         "cot.template.sha256": call.template_sha256,
-        "cot.prompt.sha256": call.prompt_sha256,
+        "cot.prompt.sha256": call.prompt_sha256 or None,
         "cot.confidence": call.confidence,
         **{f"cot.{name}_seconds": seconds for name, seconds in call.measured.seconds.items()},
     }

@@ -20,7 +20,7 @@ from cot.trace.diff import Diff, line_changes
 from cot.trace.event import RunStarted, TracedImage
 from cot.trace.plain import show_value
 from cot.trace.read import Trace
-from cot.trace.redact import REDACTED
+from cot.trace.redact import REDACTED, in_words
 from cot.trace.safe_page import PAGES, asset, page_environment, render
 from cot.trace.show import before, chance, held_to, percent, usage_line
 from cot.trace.timeline import Bar, timeline
@@ -67,13 +67,17 @@ def traces_page(traces: Sequence[Trace]) -> str:
     pixels: dict[str, str] = {}
     runs = [_run(trace, pixels) for trace in traces]
     return render_page(
-        "traces.html.jinja", runs=runs, pixels=pixels, script=asset(PAGES / "search.js") if len(runs) > 1 else ""
+        "traces.html.jinja",
+        runs=runs,
+        pixels=pixels,
+        in_words=in_words,
+        script=asset(PAGES / "search.js") if len(runs) > 1 else "",
     )
 
 
 def diff_page(diff: Diff) -> str:
     """A page of what differs between two traces."""
-    return render_page("diff.html.jinja", diff=diff, line_changes=line_changes, script="")
+    return render_page("diff.html.jinja", diff=diff, line_changes=line_changes, in_words=in_words, script="")
 
 
 def _run(trace: Trace, pixels: dict[str, str]) -> Run:

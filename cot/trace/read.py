@@ -5,6 +5,7 @@ anywhere: lines and events are bounded, and each event is validated. Nothing is 
 """
 
 import contextlib
+import dataclasses
 import json
 import re
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from cot.trace.event import (
 from cot.trace.folder import newest
 from cot.trace.images import image_path
 from cot.trace.record import TRACE_FILE
+from cot.trace.redact import Redaction, What, left_out
 
 MAX_LINE_BYTES: Final = 4 * 2**20
 MAX_EVENTS: Final = 100_000
@@ -72,6 +74,17 @@ class Trace:
     def calls(self) -> tuple[Call, ...]:
         """What the model was asked."""
         return tuple(event for event in self.events if isinstance(event, Call))
+
+    @property
+    def left_out(self) -> frozenset[What]:
+        """What was not recorded; nothing of a trace that is whole."""
+        return left_out(self.started)
+
+    def redacted(self, what: frozenset[What]) -> "Trace":
+        """The trace without what is to be left out, and the same if that is nothing. Nothing on disk is changed."""
+        if not what:
+            return self
+        return dataclasses.replace(self, events=tuple(map(Redaction(what), self.events)))
 
     def image_path(self, image: TracedImage) -> Path | None:
         """Where the pixels of an image are; None if its name is no hash, so that no trace names other files."""

@@ -24,8 +24,9 @@ from cot.image import LoadedImage
 from cot.source import shown
 from cot.trace.event import SCHEMA, Call, Note, RunFinished, RunStarted, StepTaken
 from cot.trace.folder import STAMP
-from cot.trace.images import IMAGES_FOLDER, image_path, keep_image
+from cot.trace.images import IMAGES_FOLDER, keep_image
 from cot.trace.lock import hold
+from cot.trace.redact import Redaction, What
 
 TRACE_FILE: Final = "trace.jsonl"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -34,12 +35,17 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 class Recorder:
     """An open trace. Use as a context manager, or call `close`."""
 
-    def __init__(self, trace_dir: Path) -> None:
-        """Make a new run folder in `trace_dir`, which is made if missing. Raises TraceError if it cannot be."""
+    def __init__(self, trace_dir: Path, *, redact: frozenset[What] = frozenset()) -> None:
+        """Make a new run folder in `trace_dir`, which is made if missing. Raises TraceError if it cannot be.
+
+        redact: what is never written, neither to the trace nor beside it.
+        """
         name = datetime.now(UTC).strftime(STAMP)
         self.folder: Final = trace_dir / f"{name}-{secrets.token_hex(4)}"
         self.trouble: str | None = None
         """Why nothing more is recorded, if so: what was found out already must not be lost for its trace."""
+        self._redaction = Redaction(redact)
+        self._keeps_images = not redact & {"images", "all"}
         self._start = time.perf_counter()
         self._next = 0
         try:
@@ -64,7 +70,7 @@ class Recorder:
         """
         if self.trouble:
             return
-        data = _line(event, self._next, round(time.perf_counter() - self._start, 6))
+        data = _line(self._redaction(event), self._next, round(time.perf_counter() - self._start, 6))
         try:
             # Without a buffer this is one write of the whole line, so that readers see whole lines.
             if self._file.write(data) != len(data):
@@ -73,13 +79,14 @@ class Recorder:
             self._give_up(f"cannot write to {shown(str(self.path))}", error)
         self._next += 1
 
-    def add_image(self, image: LoadedImage) -> Path:
-        """Keep the image beside the trace, once. What cannot be written is told as by `record`."""
+    def add_image(self, image: LoadedImage) -> None:
+        """Keep the image beside the trace, once, unless images are left out. Trouble is told as by `record`."""
+        if not self._keeps_images:
+            return
         try:
             keep_image(self.folder, image, shared=self.folder.parent)
         except OSError as error:
             self._give_up(f"cannot write an image to {shown(str(self.folder))}", error)
-        return image_path(self.folder, image.sha256)
 
     def _give_up(self, what: str, error: Exception) -> None:
         trouble = f"{what}: {error}; free some space or name another folder"

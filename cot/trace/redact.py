@@ -1,137 +1,194 @@
-"""Leaves out of a trace what is not to be passed on.
+"""Leaves out of events what is not to be kept, or not to be passed on.
 
-In: a trace, and what to leave out. Out: another trace, of the same shape: steps, hashes of templates,
-tokens, probabilities and times stay. Nothing on disk is changed.
+In: the events of a run in their order, and what to leave out. Out: events of the same shape: kinds of steps, hashes of
+templates, probabilities, token counts and times stay. It knows no file: `cot.trace.record` writes what it gives, and
+`Trace.redacted` is made of it.
+
+What counts as prompt is all that was sent, sub-questions too, and whatever could repeat it: what the model said in
+words, summaries, and messages, since these quote. What stays beside it is the model's own: numbers that nobody wrote
+into the question, yes, no and unknown. What is said of an image is no part of the image.
 """
 
-import dataclasses
 import re
+from pathlib import PurePosixPath
 from typing import Any, Final, Literal, get_args
 
-from cot.errors import quoted
+from cot.errors import UsageError, quoted
 from cot.step import FinalAnswer, Reasoning, Step, SubAnswer, SubQuestion, Summary, ToolUse, Value
 from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTaken
-from cot.trace.read import Trace
+from cot.trace.plain import UNKNOWN, show_value
 
 What = Literal["prompts", "images", "all"]
-"""`prompts`: question, choices, and prompts as they were sent. `images`: where they came from, their hashes, notes and
-what they were before, and so their pixels. `all`: both, and whatever the model said or was made of it. With `prompts`
-alone the model's own text stays, and it may repeat the question."""
+"""`prompts`: what was asked, and words that may repeat it. `images`: pixels, where they came from, their hashes and
+notes. `all`: both, and what was answered."""
 
-KINDS: Final[tuple[What, ...]] = get_args(What)
+WHATS: Final[tuple[What, ...]] = get_args(What)
+
+NOTHING: Final = "none"
+"""The setting that leaves nothing out."""
 
 REDACTED: Final = "[redacted]"
 """What stands in place of text and values."""
 
+SETTING: Final = "redact"
+"""Of a trace's settings the one that says what was left out."""
+
 _PRIVATE_SETTINGS: Final = ("trace_dir", "calibration")
-_SAID_SETTINGS: Final[dict[What, tuple[str, ...]]] = {
-    "prompts": ("system", "earlier", "examples"), "images": ("examples",),
-}  # fmt: skip
-"""Settings that hold what is to be left out."""
+_SAID_SETTINGS: Final = ("system", "earlier", "examples")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
+_SHOWN_IMAGE: Final = re.compile(r"\[image [0-9a-f]{8}\]")
+"""How a prompt shows an image of an example, by the beginning of its hash."""
+
+_TYPED: Final = re.compile(r"[0-9\s.,:#+*/<>=!%()\[\]-]*|yes|no|" + UNKNOWN)
+"""Text that no prompt can be read from: numbers, regions, formulas over answers, and words of this program."""
+
+_NUMBER: Final = re.compile("(?<![#0-9])[0-9]+")
+"""A run of digits, unless it names a sub-answer as `#2` does."""
 
 
-def redact(trace: Trace, what: frozenset[What]) -> Trace:
-    """The trace without what is to be left out; the same trace if that is nothing."""
-    if not what:
-        return trace
-    kinds = frozenset(KINDS) if "all" in what else what
-    hidden = _hidden(trace.started, kinds)
-    return dataclasses.replace(trace, events=tuple(_event(event, kinds, hidden) for event in trace.events))
+def whats(text: str) -> frozenset[What]:
+    """What `prompts,images` says is to be left out; nothing for `none`. Raises UsageError."""
+    words = [] if text == NOTHING else text.split(",")
+    if wrong := [word for word in words if word not in WHATS]:
+        raise UsageError(f"--redact: got {wrong[0][:60]!r}; expected {', '.join(WHATS)}, or several: prompts,images")
+    return frozenset(what for what in WHATS if what in words)
 
 
-def _hidden(started: RunStarted | None, kinds: frozenset[What]) -> tuple[str, ...]:
-    """Texts that no message of the program may repeat: it quotes choices, and names images."""
-    texts: list[str] = []
-    if started and "prompts" in kinds:
-        texts += [started.question, *started.choices]
-    if started and "images" in kinds:
-        texts += [text for image in started.images for text in (image.source, image.sha256)]
-    # Messages quote a text as Python writes it, and only its beginning where it is long.
-    quotes = [quoted(text)[1:-1].removesuffix("…") for text in texts]
-    return tuple(text for text in (*texts, *quotes) if text)
+def left_out(started: RunStarted | None) -> frozenset[What]:
+    """What a trace says that it was recorded without."""
+    said = str(started.settings.get(SETTING, "")).split(",") if started else []
+    return frozenset(what for what in WHATS if what in said)
 
 
-def _event(event: Event, kinds: frozenset[What], hidden: tuple[str, ...]) -> Event:
-    match event:
-        case RunStarted():
-            return _started(event, kinds)
-        case Call():
-            return _call(event, kinds, hidden)
-        case StepTaken() if "all" in kinds:
-            return event.model_copy(update={"step": _step(event.step)})
-        case StepTaken():
-            return event.model_copy(update={"step": _without(event.step, kinds, hidden)})
-        case Note():
-            return event.model_copy(update={"text": REDACTED if "all" in kinds else _unless(event.text, hidden)})
-        case RunFinished() if "all" in kinds and event.answer is not None:
-            return event.model_copy(update={"answer": _step(event.answer)})
-    return event
+def in_words(what: frozenset[What]) -> str:
+    """What was left out, for people."""
+    return "prompts, images and answers" if "all" in what else " and ".join(one for one in WHATS if one in what)
 
 
-def _unless(text: str, hidden: tuple[str, ...]) -> str:
-    """A message of the program, unless it holds what is left out."""
-    return REDACTED if any(one in text for one in hidden) else text
+class Redaction:
+    """Takes the events of one run, one after the other, and gives each without what is to be left out."""
+
+    def __init__(self, what: frozenset[What]) -> None:
+        self._what = what
+        self._all = "all" in what
+        self._prompts = self._all or "prompts" in what
+        self._images = self._all or "images" in what
+        self._names: tuple[str, ...] = ()
+        """What messages and tools call the images."""
+        self._asked = ""
+        """What the user wrote, as one text."""
+
+    def __call__(self, event: Event) -> Event:
+        """The event without it; the same event if there is nothing to leave out."""
+        if not self._what:
+            return event
+        match event:
+            case RunStarted():
+                return self._started(event)
+            case Call():
+                return self._call(event)
+            case StepTaken():
+                return event.model_copy(update={"step": self._step(event.step)})
+            case Note():
+                return event.model_copy(update={"text": self._message(event.text)})
+            case RunFinished() if event.answer is not None:
+                return event.model_copy(update={"answer": self._step(event.answer)})
+        return event
+
+    def _started(self, event: RunStarted) -> RunStarted:
+        names = {text for image in event.images for text in (image.source, image.sha256)}
+        names |= {PurePosixPath(image.source).name for image in event.images}
+        # Messages quote a text as Python writes it, and only its beginning where it is long.
+        names |= {quoted(name)[1:-1].removesuffix("…") for name in names}
+        self._names = tuple(name for name in names if len(name) > 1)
+        said = (str(event.settings.get(name, "")) for name in _SAID_SETTINGS)
+        self._asked = "\n".join((event.question, *event.choices, *said))
+        settings = {name: value for name, value in event.settings.items() if name not in _PRIVATE_SETTINGS}
+        hidden = _SAID_SETTINGS if self._prompts else ("examples",)
+        settings |= {name: REDACTED for name in hidden if settings.get(name)}
+        what = self._what | left_out(event)
+        settings[SETTING] = "all" if "all" in what else ",".join(one for one in WHATS if one in what)
+        update: dict[str, Any] = {"settings": settings}
+        if self._prompts:
+            update |= {"question": REDACTED, "choices": (REDACTED,) * len(event.choices)}
+        if self._images:
+            without = {"source": REDACTED, "sha256": "", "notes": (), "original": None}
+            update["images"] = tuple(image.model_copy(update=without) for image in event.images)
+        return event.model_copy(update=update)
+
+    def _call(self, event: Call) -> Call:
+        update: dict[str, Any] = {"problem": event.problem and self._message(event.problem)}
+        if self._images:
+            update["prompt"] = _SHOWN_IMAGE.sub("[image]", event.prompt)
+        if self._prompts:
+            constraint = event.constraint and dict.fromkeys(event.constraint, REDACTED)
+            if event.constraint and constraint:
+                constraint["kind"] = str(event.constraint.get("kind", REDACTED))
+            update |= {"prompt": REDACTED, "prompt_sha256": "", "constraint": constraint}
+            update |= {"raw": event.raw and self._text(event.raw), "value": self._value(event.value)}
+            # Pieces of a text are no safer than the text: they stay only where it does.
+            kept = self._may_stay(event.raw or "")
+            update["tokens"] = event.tokens if kept else _without_text(event.tokens)
+            update["alternatives"] = tuple(
+                tuple((self._text(token) if kept else REDACTED, logprob) for token, logprob in others)
+                for others in event.alternatives
+            )
+        return event.model_copy(update=update)
+
+    def _step(self, step: Step) -> Step:
+        update: dict[str, Any] = {}
+        match step:
+            case SubQuestion() | Reasoning() | Summary() if self._prompts:
+                update = {"text": REDACTED}
+            case SubAnswer():
+                update["problem"] = step.problem and self._message(step.problem)
+                if self._prompts:
+                    update |= {"asked": REDACTED, "raw": self._text(step.raw), "value": self._value(step.value)}
+            case ToolUse():
+                arguments = {name: self._of_tool(value) for name, value in step.arguments.items()}
+                update = {"arguments": arguments, "result": self._of_tool(step.result)}
+            case FinalAnswer() if self._prompts:
+                update = {name: self._text(getattr(step, name)) for name in ("text", "raw")}
+                update["value"] = self._value(step.value)
+        return step.model_copy(update=update)
+
+    def _message(self, text: str) -> str:
+        """A message of the program: it quotes prompts and replies, and names images."""
+        hidden = self._prompts or (self._images and self._names_image(text))
+        return REDACTED if hidden else text
+
+    def _of_tool(self, value: Value) -> Value:
+        """An argument or a result of a tool, which may be an image: its name, or the hash of one that was made."""
+        if isinstance(value, str):
+            is_hash = _SHA256.fullmatch(value) is not None and value not in self._asked
+            if self._images and (is_hash or self._names_image(value)):
+                return REDACTED
+            if not self._images and (is_hash or value in self._names):
+                return value
+        return self._value(value) if self._prompts else value
+
+    def _names_image(self, text: str) -> bool:
+        return any(name in text for name in self._names)
+
+    def _value(self, value: Value) -> Value:
+        """A parsed value, unless it is made of words or of what was asked; that there is none is said anyway."""
+        if value is None:
+            return None
+        return value if self._may_stay(show_value(value)) else REDACTED
+
+    def _text(self, text: str) -> str:
+        return text if self._may_stay(text) else REDACTED
+
+    def _may_stay(self, text: str) -> bool:
+        """Whether nothing in what was said can come from what was asked, nor is an answer that is to go."""
+        if self._all or _TYPED.fullmatch(text.strip().lower()) is None:
+            return False
+        return not _digits(text) & _digits(self._asked)
 
 
-def _started(event: RunStarted, kinds: frozenset[What]) -> RunStarted:
-    settings = {name: value for name, value in event.settings.items() if name not in _PRIVATE_SETTINGS}
-    said = {name for kind in kinds for name in _SAID_SETTINGS.get(kind, ())}
-    settings |= {name: REDACTED for name in said if settings.get(name)}
-    update: dict[str, Any] = {"settings": settings}
-    if "prompts" in kinds:
-        update |= {"question": REDACTED, "choices": (REDACTED,) * len(event.choices)}
-    if "images" in kinds:
-        hidden = {"source": REDACTED, "sha256": "", "notes": (), "original": None}
-        update["images"] = tuple(image.model_copy(update=hidden) for image in event.images)
-    return event.model_copy(update=update)
-
-
-def _call(event: Call, kinds: frozenset[What], hidden: tuple[str, ...]) -> Call:
-    update: dict[str, Any] = {"problem": event.problem and _unless(event.problem, hidden)}
-    if "prompts" in kinds:
-        constraint = event.constraint and dict.fromkeys(event.constraint, REDACTED)
-        if event.constraint and constraint:
-            constraint["kind"] = str(event.constraint.get("kind", REDACTED))
-        update |= {"prompt": REDACTED, "prompt_sha256": "", "constraint": constraint}
-    if "all" in kinds:
-        said = {"raw": event.raw, "value": event.value, "problem": event.problem}
-        update |= {name: value if value is None else REDACTED for name, value in said.items()}
-        update["tokens"] = _without_text(event.tokens)
-        update["alternatives"] = tuple(_without_text(others) for others in event.alternatives)
-    return event.model_copy(update=update)
+def _digits(text: str) -> set[str]:
+    return set(_NUMBER.findall(text.replace(",", "")))
 
 
 def _without_text(tokens: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
     return tuple((REDACTED, logprob) for _, logprob in tokens)
-
-
-def _without(step: Step, kinds: frozenset[What], hidden: tuple[str, ...]) -> Step:
-    """A step without what the program says in it of the question or of images."""
-    if isinstance(step, SubAnswer):
-        return step.model_copy(update={"problem": step.problem and _unless(step.problem, hidden)})
-    if isinstance(step, ToolUse) and "images" in kinds:
-        arguments = {name: _unless_image(value, hidden) for name, value in step.arguments.items()}
-        return step.model_copy(update={"arguments": arguments, "result": _unless_image(step.result, hidden)})
-    return step
-
-
-def _unless_image(value: Value, hidden: tuple[str, ...]) -> Value:
-    """An argument or a result of a tool, unless it names an image or is the hash of one."""
-    if not isinstance(value, str):
-        return value
-    return REDACTED if _SHA256.fullmatch(value) else _unless(value, hidden)
-
-
-def _step(step: Step) -> Step:
-    match step:
-        case SubQuestion() | Reasoning() | Summary():
-            update: dict[str, Any] = {"text": REDACTED}
-        case SubAnswer():
-            update = {"asked": REDACTED, "raw": REDACTED, "value": step.value if step.value is None else REDACTED}
-            update["problem"] = step.problem and REDACTED
-        case ToolUse():
-            update = {"arguments": dict.fromkeys(step.arguments, REDACTED), "result": REDACTED}
-        case FinalAnswer():
-            update = {"text": REDACTED, "raw": REDACTED, "value": step.value if step.value is None else REDACTED}
-    return step.model_copy(update=update)

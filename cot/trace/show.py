@@ -15,6 +15,7 @@ from cot.step import FinalAnswer, Reasoning, Step, SubAnswer, SubQuestion, Summa
 from cot.trace.event import Call, Note, RunFinished, RunStarted, StepTaken, TracedImage
 from cot.trace.plain import MAX_SHOWN_CHARACTERS, plain, show_value
 from cot.trace.read import MAX_LINE_BYTES, Trace
+from cot.trace.redact import in_words, left_out
 
 SHOWN_LINES: Final = 4
 """Lines of a prompt that are shown if it is not to be whole."""
@@ -103,15 +104,18 @@ def _add_start(tree: Tree, event: RunStarted) -> None:
     if event.choices:
         node.add(Text(f"choices: {_line(', '.join(event.choices))}"))
     for image in event.images:
-        size = f"{image.width} x {image.height}"
-        node.add(Text(f"image: {_line(image.source)}  {size}{before(image)}  sha256 {_line(image.sha256)[:16]}…"))
+        known_by = f"  sha256 {_line(image.sha256)[:16]}…" if image.sha256 else ""
+        node.add(Text(f"image: {_line(image.source)}  {image.width} x {image.height}{before(image)}{known_by}"))
+    if without := left_out(event):
+        node.add(Text(f"recorded without {in_words(without)}"))
     named = {"strategy": event.strategy, "seed": event.seed, **event.engine}
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in named.items() if value not in (None, "")))))
     if event.templates:
         node.add(Text(_line(", ".join(f"{name} {sha256[:8]}" for name, sha256 in event.templates.items())), "dim"))
     # Examples are long, and stand in the prompts.
     settings = {**event.settings, **({"examples": "in the prompts"} if event.settings.get("examples") else {})}
-    node.add(Text(_line(", ".join(f"{name} {value}" for name, value in settings.items())), "dim"))
+    set_to = (f"{name} {value}" for name, value in settings.items() if value not in (None, ""))
+    node.add(Text(_line(", ".join(set_to)), "dim"))
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in event.versions.items())), "dim"))
     if event.measured.started_at:
         node.add(Text(_line(event.measured.started_at), "dim"))

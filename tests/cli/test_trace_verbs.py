@@ -47,7 +47,7 @@ def test_an_empty_list_says_so(cot_trace, tmp_path):
     recorded(tmp_path)
     recorded(tmp_path)
     assert cot_trace("list", "--model", "qwen")[::2] == (0, f"no such trace in {tmp_path}\n")
-    assert "there are more than these 1" in cot_trace("list", "--limit", 1)[2]
+    assert "there are more than 1; see them all" in cot_trace("list", "--limit", 1)[2]
 
 
 def test_show_is_short_unless_it_is_to_be_full(cot_trace, tmp_path):
@@ -164,6 +164,7 @@ def test_pruning_says_what_it_does(cot_trace, tmp_path):
     ("arguments", "message"),
     [
         (("list", "--since", "soon"), "--since: got 'soon'; expected 2026-01-31"),
+        (("list", "--stop-reason", "anwsered"), "--stop-reason: got 'anwsered'; expected one of answered, "),
         (("prune",), "got no bound; expected --older-than 30d"),
         (("prune", "--older-than", "30"), "--older-than: got '30'; expected a number and m, h, d or w"),
         (("prune", "--max-size", "1GB"), "--max-size: got '1GB'; expected a whole number and B, KiB"),

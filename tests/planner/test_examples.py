@@ -17,7 +17,6 @@ from cot.question import Example, Question
 from cot.replay import recorded_question
 from cot.trace.read import read_trace
 from cot.trace.record import Recorder
-from cot.trace.redact import redact
 
 RED, BLUE, GREEN = (from_pixels(Image.new("RGB", (4, 3), c), source=f"{c}.png") for c in ("red", "blue", "green"))
 EXAMPLES = (
@@ -146,7 +145,7 @@ async def test_a_trace_holds_them_and_gives_them_back(trace):
 
 @pytest.mark.parametrize("what", ["prompts", "images"])
 async def test_what_is_left_out_of_a_trace_is_left_out_of_them_too(trace, what):
-    said = json.dumps(redact(trace, frozenset({what})).started.model_dump(mode="json"))
+    said = json.dumps(trace.redacted(frozenset({what})).started.model_dump(mode="json"))
     assert RED.sha256 not in said or what == "prompts"
     assert "What colour" not in said
     assert "blue.png" not in said

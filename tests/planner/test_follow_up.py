@@ -18,7 +18,6 @@ from cot.question import Earlier, Exchange, Question
 from cot.replay import replay
 from cot.trace.read import read_trace
 from cot.trace.record import Recorder
-from cot.trace.redact import redact
 
 RED = from_pixels(Image.new("RGB", (4, 3), "red"), source="red.png")
 CARS = Exchange("How many cars are there?", "3")
@@ -102,5 +101,5 @@ async def test_a_trace_holds_what_was_said_and_replays(tmp_path):
     trace = read_trace(recorder.path)
     assert [call.step for call in trace.calls] == ["follow-up", "answer"]
     assert (await replay(trace)).differences == ()
-    hidden = redact(trace, frozenset({"prompts"})).started
+    hidden = trace.redacted(frozenset({"prompts"})).started
     assert (hidden.settings["system"], hidden.settings["earlier"]) == ("[redacted]", "[redacted]")

@@ -33,8 +33,9 @@ class Replays:
     def _replay(self, path: Path) -> None:
         try:
             trace = read_trace(path)
-            # Who interrupted a run, or a fault of the program, left it without an answer to come to again.
-            if trace.started is None or trace.finished is None or trace.finished.answer is None:
+            # Who interrupted a run, or a fault of the program, left it without an answer to come to again; and what was
+            # left out cannot be asked again.
+            if trace.started is None or trace.finished is None or trace.finished.answer is None or trace.left_out:
                 return
             self.count += 1
             asked = {(call.template, call.template_sha256) for call in trace.calls if call.step != JUDGE_STEP}

@@ -10,6 +10,7 @@ from cot.errors import TraceError
 from cot.step import ToolUse
 from cot.trace.diff import MAX_LINES, Change, diff_traces, line_changes
 from cot.trace.event import StepTaken
+from cot.trace.page import diff_page
 from cot.trace.read import Trace, read
 from cot.trace.show_diff import diff_lines
 from cot.trace.tree import nodes, regions
@@ -74,6 +75,50 @@ def test_strategies_compare(tmp_path):
     assert re.search("^  calls +3 +1$", shown, re.MULTILINE)
     assert "    said: 1. [count] How many apples are there?\n      2. [count] How many cars are there?\n" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_what_is_wrapped_goes_on_below_itself(tmp_path):
+    plan = PLAN.replace("cars are", "cars of a colour that nobody could mistake for that of any of the apples are")
+    answers = {"How many apples": "3", "How many cars": "1"}
+    diff = diff_traces(read(recorded(tmp_path)), read(recorded(tmp_path, script(plan=plan, answers=answers))))
+    shown = printed(diff)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert (
+        "      + How many cars of a colour that nobody could mistake for that of any of\n"
+        "        the apples are there?\n"
+    ) in shown
+
+
+@pytest.mark.parametrize("what", ["prompts", "images", "all"])
+def test_what_was_left_out_is_not_compared(tmp_path, what):
+    whole = read(recorded(tmp_path))
+    without = whole.redacted(frozenset({what}))
+    other = read(recorded(tmp_path, script(answers=MORE))).redacted(frozenset({what}))
+    diff = diff_traces(whole, without)
+    assert (diff.setup, diff.outcome, {pair.side for pair in diff.pairs}) == ((), (), {"same"})
+    words = {"all": "prompts, images and answers"}.get(what, what)
+    shown = printed(diff)
+    assert f"  recorded without {words}: not compared\n" in shown
+    assert "ended alike, as far as it was recorded" in shown
+    assert f"B was recorded without {words}: not compared" in diff_page(diff)
+    # What was kept is compared all the same.
+    assert ("value: 3 → 0" in printed(diff_traces(whole, other))) == (what != "all")
+
+
+def test_what_was_cut_short_is_said(tmp_path):
+    whole = read(recorded(tmp_path))
+    torn = dataclasses.replace(whole, events=whole.events[:3], torn=True)
+    diff = diff_traces(torn, whole)
+    assert "  its last line was cut short, and is left out\n+ " in printed(diff)
+    assert "The last line of A was cut short" in diff_page(diff)
+    nothing = diff_traces(whole, dataclasses.replace(whole, events=()))
+    assert nothing.setup == ()
+    assert re.search("^[+] .*  without a beginning: no answer$", printed(nothing), re.MULTILINE)
+
+
+def test_a_model_may_say_that_something_is_redacted(tmp_path):
+    said = read(recorded(tmp_path, script(direct="[redacted]"), strategy="direct"))
+    assert not diff_traces(read(recorded(tmp_path, strategy="direct")), said).same_steps
 
 
 def test_a_changed_template_is_said_of_the_setup(tmp_path):

@@ -65,7 +65,7 @@ def test_each_filter_holds(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "stop_reason"),
     [
-        ((b"",), UNREADABLE),
+        ((b"",), UNFINISHED),
         ((b"not json\n",), UNREADABLE),
         ((b"[" * 100_000 + b"\n",), UNREADABLE),
         ((b'{"schema": 1, "event": "run_started", "question": 3, "engine": []}\n',), UNFINISHED),

@@ -9,7 +9,6 @@ from cot.errors import EngineError
 from cot.trace.event import Measured
 from cot.trace.otel import otlp_json
 from cot.trace.read import read
-from cot.trace.redact import redact
 
 
 def spans(trace, **options):
@@ -66,7 +65,7 @@ def test_content_is_there_only_when_asked_for(tmp_path):
     _, plan, *_ = spans(trace, content=True)
     (said,) = json.loads(attributes(plan)["gen_ai.output.messages"])
     assert said == {"role": "assistant", "parts": [{"type": "text", "content": PLAN}], "finish_reason": "stop"}
-    assert "apples" not in json.dumps(otlp_json(redact(trace, frozenset({"all"})), content=True))
+    assert "apples" not in json.dumps(otlp_json(trace.redacted(frozenset({"all"})), content=True))
 
 
 def test_the_same_trace_gives_the_same_spans(tmp_path):

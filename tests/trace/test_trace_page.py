@@ -11,7 +11,6 @@ from cot.trace.diff import diff_traces
 from cot.trace.event import OriginalImage
 from cot.trace.page import diff_page, traces_page
 from cot.trace.read import read
-from cot.trace.redact import redact
 
 
 def test_one_trace_shows_all_of_it(tmp_path):
@@ -26,7 +25,7 @@ def test_one_trace_shows_all_of_it(tmp_path):
         assert part in " ".join(text.split())
     assert len([e for e in found.all("rect") if e["class"] in ("prefill", "decode")]) == 6
     assert found.all("use") == [{"href": f"#i{trace.started.images[0].sha256}"}]
-    assert str(tmp_path) not in traces_page([redact(trace, frozenset({"images"}))])
+    assert str(tmp_path) not in traces_page([trace.redacted(frozenset({"images"}))])
 
 
 def with_alternatives(trace, text):
@@ -101,7 +100,7 @@ def test_regions_lie_on_the_image(tmp_path):
 
 def test_what_is_redacted_is_not_in_the_page(tmp_path):
     trace = with_alternatives(read(recorded(tmp_path, source="secret.png")), "three cars")
-    pages = {what: traces_page([redact(trace, frozenset({what}))]) for what in ("prompts", "images", "all")}
+    pages = {what: traces_page([trace.redacted(frozenset({what}))]) for what in ("prompts", "images", "all")}
     assert "How many cups" not in pages["prompts"]
     assert "more apples than cars" not in pages["prompts"]
     assert "data:image" in pages["prompts"]
@@ -110,6 +109,7 @@ def test_what_is_redacted_is_not_in_the_page(tmp_path):
         assert "secret.png" not in pages[what]
         assert trace.started.images[0].sha256[:16] not in pages[what]
     assert "cars" not in pages["all"]
+    assert "recorded without prompts, images and answers" in pages["all"]
     for page in pages.values():
         assert_safe(page)
 

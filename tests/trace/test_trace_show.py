@@ -160,6 +160,17 @@ def test_what_an_image_was_is_shown_where_it_was_something_else(original, shown)
     assert before(TracedImage(source="a.png", sha256=HASH, width=4, height=3, original=was)) == shown
 
 
+def test_what_was_left_out_is_said(tmp_path):
+    image = TracedImage(source="a.png", sha256=HASH, width=4, height=3)
+    started = RunStarted(question="How many?", images=(image,), strategy="direct", seed=0, settings={"system": ""})
+    trace = Trace(tmp_path, (started,))
+    shown = printed(trace_tree(trace.redacted(frozenset({"prompts", "images"}))))
+    assert "recorded without prompts and images\n" in shown
+    assert "image: [redacted]  4 x 3\n" in shown
+    assert "recorded without" not in printed(trace_tree(trace))
+    assert "system" not in shown
+
+
 def test_an_unfinished_trace_is_said_to_be_one(tmp_path):
     shown = printed(trace_tree(Trace(tmp_path, (), torn=True)))
     assert "the last line was cut short" in shown
