@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 
-.PHONY: demo calibration chat-session test lint types check format lock clean python
+.PHONY: demo calibration baselines gate chat-session test lint types check format lock clean python
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core
@@ -22,6 +22,18 @@ demo: $(VENV)/core
 calibration: $(VENV)/all
 	$(BIN)/cot calibrate embedded --limit 600 --no-votes --out cot/weights/calibration.json
 	rm -f cot/weights/calibration.json.before
+
+# What `cot eval SUITE --gate` holds scores to; to be made again whenever the weights are.
+baselines: $(VENV)/all
+	rm -rf build/baselines
+	for suite in smoke embedded; do $(BIN)/cot eval $$suite --out build/baselines/$$suite || exit 1; done
+	cp build/baselines/smoke/summary.json evals/baselines/smoke.json
+	cp build/baselines/embedded/summary.json evals/baselines/embedded.json
+
+# Whether the embedded model still answers as well as it did, on a subset of what it claims.
+gate: $(VENV)/all
+	rm -rf build/gate
+	$(BIN)/cot eval smoke --gate evals/baselines/smoke.json --out build/gate
 
 # The conversation that README.md shows.
 chat-session: $(VENV)/core
@@ -48,7 +60,7 @@ check: lint types test
 lock: $(BIN)/python
 	mkdir -p build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
-		--report build/lock.json 'torch==2.13.0' --editable '.[train,preview,ocr,parquet,dev]'
+		--report build/lock.json 'torch==2.13.0' --editable '.[train,preview,ocr,parquet,datasets,dev]'
 	$(BIN)/python -c "$$WRITE_LOCK"
 
 define WRITE_LOCK
@@ -77,7 +89,7 @@ $(VENV)/core: pyproject.toml requirements.lock | $(BIN)/python
 
 $(VENV)/all: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing cot with its extras into $(VENV); the first time this takes minutes."
-	$(INSTALL) --editable '.[train,preview,ocr,parquet,dev]'
+	$(INSTALL) --editable '.[train,preview,ocr,parquet,datasets,dev]'
 	@touch $(VENV)/core $@
 
 $(BIN)/python: | python

@@ -36,6 +36,14 @@ class EngineError(CotError):
     """A model cannot be loaded or cannot answer."""
 
 
+class RequestError(EngineError):
+    """A model cannot answer this one request, because of what it asks; others may go well."""
+
+
+class UnfitReplyError(RequestError):
+    """A model replied, and not with what it was held to: an answer that does not parse, not a failure."""
+
+
 class AnswerError(CotError):
     """A model's text is not a value of the wanted type."""
 

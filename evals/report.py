@@ -1,6 +1,6 @@
 """Prints the figures of `evals.embedded --out FILE` as the Markdown tables that the README shows.
 
-`python -m evals.report evals/baselines/embedded.json`
+`python -m evals.report evals/baselines/families.json`
 """
 
 import argparse

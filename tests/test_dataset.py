@@ -35,6 +35,8 @@ def test_csv_and_tsv_as_spreadsheets_write_them(tmp_path):
         ("a.csv", "a,b\n1,2\n1\n", "a.csv, line 3: got 1 cells; expected 2: a, b"),
         ("a.csv", "a,a\n", "columns must be distinct"),
         ("a.csv", 'a\n"b\n', "a.csv, line 2: "),
+        ("a.csv", "a;b\n1;2\n", "a.csv, line 1: got one column 'a;b'; expected ',' between columns"),
+        ("a.tsv", "a,b\n1,2\n", "a.tsv, line 1: got one column 'a,b'"),
         ("a.csv", "a,b\n", "has no rows"),
         ("a.json", "{}", "has no 'data', where the task expects its rows"),
         ("a.json", '{"data": 3}', "holds a int; expected a list"),
@@ -109,7 +111,10 @@ def test_mme_in_both_of_its_forms(tmp_path):
     assert [sample.id for sample in samples] == ["OCR/0001/1", "OCR/0001/2", "artwork/10002/1", "artwork/10002/2"]
     assert [sample.category for sample in samples] == ["OCR", "OCR", "artwork", "artwork"]
     (root / "OCR" / "0001.jpg").unlink()
-    with pytest.raises(DataError, match=r"0001.txt has no image"):
+    root.rename(tmp_path / "MME_Benchmark")
+    root.mkdir()
+    (tmp_path / "MME_Benchmark").rename(root / "MME_Benchmark")
+    with pytest.raises(DataError, match=r"MME_Benchmark/OCR/0001.txt has no image"):
         list(load_task("mme", data=tmp_path).samples())
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cot.engine import ScriptedEngine
-from cot.errors import DataError, EngineError, UsageError
+from cot.errors import DataError, EngineError, RequestError, UnfitReplyError, UsageError
 from cot.evaluate import Options, RunFolder, Watch, evaluate, select
 from cot.evaluate.asking import Asking
 from cot.planner.budget import Budget
@@ -103,6 +103,12 @@ async def test_unparsed_counts_as_nothing_and_errored_is_left_out(make, tmp_path
     assert "gone" in by_id["3"]["explanation"]
 
 
+async def test_a_reply_that_is_not_what_was_asked_for_is_unparsed(make, tmp_path):
+    (part,) = (await run(make(4), tmp_path / "out", lambda request: UnfitReplyError("got 'Hm'"))).parts
+    assert (part.counts["unparsed"], part.counts["errored"], part.score) == (4, 0, 0.0)
+    assert results(tmp_path / "out")[0]["explanation"] == "answer: got 'Hm'"
+
+
 async def test_partial_scores_have_a_bootstrap_over_images(make, tmp_path):
     (part,) = (await run(make(6, metric="anls", answer="yet"), tmp_path / "out")).parts
     assert part.interval_method == "clustered_bootstrap"
@@ -195,9 +201,50 @@ async def test_a_bad_image_errs_and_the_rest_goes_on(make, tmp_path):
 
 
 async def test_an_engine_that_always_fails_stops_the_run(make, tmp_path):
-    with pytest.raises(EngineError, match=r"the last 2. samples failed, .*gone.*--retry-errors"):
+    with pytest.raises(EngineError, match=r"stopped: scripted failed 2. times in a row, .*gone.*--retry-errors"):
         await run(make(100), tmp_path / "out", lambda request: EngineError("gone"), concurrency=4)
     assert len(results(tmp_path / "out")) < 40
+    (part,) = (await run(make(100), tmp_path / "out", retry_errors=True)).parts
+    assert (part.counts["errored"], part.scored) == (0, 100)
+
+
+async def test_an_engine_that_fails_now_and_then_does_not_stop_the_run(make, tmp_path):
+    def script(request):
+        return EngineError("busy") if int(asked(request).split("Is it ")[1].split("?")[0]) % 20 else "yes"
+
+    (part,) = (await run(make(100), tmp_path / "out", script, concurrency=1)).parts
+    assert (part.counts["errored"], part.scored) == (95, 5)
+
+
+async def test_what_fails_for_its_own_data_does_not_stop_the_run(make, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+
+    def script(request):
+        return RequestError("prompt too long") if "Is it 2" not in asked(request) else "yes"
+
+    task = make(150, image=lambda n: "bad.png" if 100 <= n < 150 else "red.png")
+    (part,) = (await run(task, tmp_path / "out", script, concurrency=1)).parts
+    assert (part.counts["errored"], part.scored) == (139, 11)
+
+
+async def test_a_run_in_which_nothing_goes_well_stops(make, tmp_path):
+    task = make(150)
+    with pytest.raises(EngineError, match=r"stopped: all 100 samples so far failed, the last with: .*too long.*--re"):
+        await run(task, tmp_path / "out", lambda request: RequestError("prompt too long"), concurrency=1)
+    assert len(results(tmp_path / "out")) == 100
+    await run(task, tmp_path / "out")
+    with pytest.raises(DataError, match="holds another run"):
+        await run(task, tmp_path / "out", strategies=("cot",))
+
+
+async def test_where_samples_went_well_before_others_may_fail(make, tmp_path):
+    first, out = itertools.count(), tmp_path / "out"
+    with pytest.raises(EngineError, match="in a row"):
+        await run(
+            make(200), out, lambda request: "yes" if next(first) == 0 else EngineError("gone"), concurrency=1
+        )  # fmt: skip
+    (part,) = (await run(make(200), out, lambda request: RequestError("prompt too long"), concurrency=1)).parts
+    assert (part.scored, part.counts["errored"]) == (1, 199)
 
 
 async def test_nothing_scored_is_no_zero(make, tmp_path):

@@ -129,7 +129,7 @@ async def test_many_unsure_verdicts_do_not_stop_a_run_and_a_judge_that_is_gone_d
     (tmp_path / "rows.jsonl").write_text('{"question": "What is number 1?"}\n' * 30)
     (part,) = (await run(task, verdicts("unsure")))[0].parts
     assert part.judged == {"unsure": 30}
-    with pytest.raises(EngineError, match="the last 20 samples failed, the last with: the judge failed: judge: gone"):
+    with pytest.raises(EngineError, match="stopped: scripted failed 20 times in a row, the last time with: gone"):
         await run(task, verdicts(EngineError("gone")), "other", concurrency=1)
 
 

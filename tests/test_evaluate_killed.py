@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-KILLS = 10
+KILLS = 20
 SAMPLES = 300
 
 RUNNER = """

@@ -26,6 +26,7 @@ group: g
 id: id
 metric: exact
 """
+NORMALISED = "metric: {name: exact, options: {normalise: vqa}}\n"
 SHOTS = "shots: {data: {loader: jsonl, path: solved.jsonl}}\n"
 
 
@@ -167,7 +168,7 @@ async def test_a_picture_that_too_few_examples_are_left_for_errors_alone(make, t
         ({"answer": ["no", "yes", "yes"]}, "", "yes"),
         ({"answer": ["no", "yes"]}, "", "no"),
         ({"answer": "B"}, 'choices: \'["a cat", "a dog"]\'\nmetric: choice\n', "a dog"),
-        ({"answer": "A Dog"}, 'choices: \'["a cat", "a dog"]\'\n', "a dog"),
+        ({"answer": "A Dog"}, f'choices: \'["a cat", "a dog"]\'\n{NORMALISED}', "a dog"),
         ({"answer": "A"}, 'choices: \'["B", "A"]\'\n', "A"),
         ({"answer": "A"}, 'choices: \'["B", "A"]\'\nmetric: choice\n', "B"),
     ],
@@ -192,12 +193,12 @@ async def test_examples_of_one_file_told_apart_by_a_column(make, tmp_path):
 async def test_a_run_does_not_go_on_with_other_examples(make, tmp_path):
     out, task = tmp_path / "out", make()
     await run(task, out, 2)
-    with pytest.raises(DataError, match=r"tasks.mine.shots was 2 and is 3; tasks.mine.shots_sha256 was"):
+    with pytest.raises(DataError, match=r"tasks.mine.shots was 2 and is 3; tasks.mine.shots_ids was"):
         await run(task, out, 3)
     with pytest.raises(DataError, match=r"tasks.mine.shots was 2 and is 0"):
         await run(task, out, 0)
     Image.new("RGB", (8, 6), "white").save(tmp_path / f"{draw(task, 2).ids[0]}.png")
-    with pytest.raises(DataError, match=r"holds another run: tasks.mine.shots_sha256 was '\w+' and is '\w+'; run it"):
+    with pytest.raises(DataError, match=r"holds another run: tasks.mine.shots_sha256 was '\w+…' and is '\w+…'; run it"):
         await run(task, out, 2)
 
 

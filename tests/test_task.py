@@ -50,6 +50,7 @@ def test_a_row_becomes_a_sample(write, tmp_path):
         ("loader: jsonl", "loader: excel", r"unknown loader 'excel' in .*; known: jsonl, json, json-map, csv"),
         ("version: 1", "", "the field 'version' is missing"),
         ("version: 1", "version: 1\nscore: 3", "unknown field 'score'; known: name, version"),
+        ("metric: exact", "metrics: exact", "unknown field 'metrics'; known: name, version"),
         ("question: question", "question: question(1)", "no expression: call is not allowed"),
         ("question: question", "question: 'a }}{{ b'", "no expression"),
         ("name: mine", "name: [", "no YAML"),
@@ -100,6 +101,20 @@ def test_an_id_that_is_there_twice_is_refused(write):
 def test_a_ground_truth_that_the_metric_cannot_use_is_found_at_once(write):
     with pytest.raises(DataError, match="line 1: got the ground truth 'maybe'; expected yes or no"):
         write(TASK.replace("metric: exact", "metric: pope"), ROW.replace('"yes"', '"maybe"')).survey()
+
+
+def test_a_ground_truth_that_is_no_choice_is_found_at_once(write):
+    with pytest.raises(DataError, match=r"none of the choices \['cat', 'dog'\] is right .* exact, .* \['yes'\]"):
+        write(TASK + 'choices: \'["cat", "dog"]\'\n').survey()
+    normalised = TASK.replace("metric: exact", "metric: {name: exact, options: {normalise: vqa}}")
+    write(normalised + 'choices: \'["Yes", "no"]\'\n').survey()
+
+
+def test_bad_rows_are_counted_where_that_is_asked(write):
+    told = []
+    (sample,) = write(rows='{"question": "?"}\n' + ROW + '{"answer": 3}\n').samples(told.append)
+    assert (sample.id, len(told)) == ("2", 2)
+    assert "line 3: 'image' is undefined" in str(told[1])
 
 
 def test_addresses_are_taken_where_the_task_says_so(write):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cot.cli.ask import load_engine
-from cot.cli.eval import loaders, make_options
+from cot.cli.eval_run import make_options
+from cot.cli.eval_tasks import loaders
 from cot.cli.options import Device, KvMemory, Language, Quantize, Seed
 
 if TYPE_CHECKING:

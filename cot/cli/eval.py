@@ -5,28 +5,13 @@ does its share, and the last one prints the table. Exit codes: 0 every task has 
 has none or is below the gate, 2 a wrong command line or task, 130 interrupted.
 """
 
-import asyncio
 import os
-import secrets
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from cot.cli.ask import load_engine
 from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Seed
-from cot.errors import UsageError
-
-if TYPE_CHECKING:
-    from cot.cli.eval_output import EvalOutput
-    from cot.config import Settings
-    from cot.dataset import DataSpec, Loader, Row
-    from cot.engine.base import Engine
-    from cot.evaluate import Options, RunFolder, Selection, Shard, Summary
-    from cot.task import Suite
 
 
 def evaluate_tasks(
@@ -48,6 +33,9 @@ def evaluate_tasks(
     data: Annotated[
         Path | None, typer.Option(help="Folder that the tasks' data is in, each in a folder of its name or not.")
     ] = None,
+    run_python: Annotated[
+        bool, typer.Option("--run-python", help="Run the Python files that tasks with `loader: python` name.")
+    ] = False,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that errored.")] = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Keep a trace of every sample.")] = False,
     language: Language = None,
@@ -77,6 +65,8 @@ def evaluate_tasks(
     The same command with the same --out goes on where it was stopped.
     """
     from cot.cli.eval_output import EvalOutput
+    from cot.cli.eval_run import make_options, new_folder, run_selections
+    from cot.cli.eval_tasks import Wanted, choose, strategies_for
     from cot.config import load_settings
     from cot.evaluate import RunFolder, find_shard
     from cot.evaluate.gate import check_comparable, fallen, read_baseline
@@ -87,24 +77,24 @@ def evaluate_tasks(
          "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds}
     )  # fmt: skip
     suite = find_suite(tasks)
+    wanted = Wanted(data, limit, shuffle, shots, run_python)
     if check:
-        from cot.cli.eval_check import check_data
+        from cot.cli.eval_check import check_tasks
 
-        chosen = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots)
-        raise typer.Exit(0 if check_data(chosen, settings) else 1)
-    names = split_strategies(strategy) or suite.strategies or split_strategies(settings.strategy)
+        raise typer.Exit(check_tasks(suite, settings, wanted))
+    names = strategies_for(suite, strategy, settings)
     options = make_options(
         settings, names, ablate=ablate, concurrency=concurrency, retry_errors=retry_errors, trace=trace
     )
     baseline = read_baseline(gate) if gate else None
     shard = find_shard(os.environ)
     output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)
-    with RunFolder(out or _new_folder(shard), shard) as folder:
+    with RunFolder(out or new_folder(shard), shard) as folder:
+        selections = choose(suite, settings, wanted, shard=shard)
         output.say(f"run: {folder.path}")
-        selections = choose(suite, settings, data=data, limit=limit, shuffle=shuffle, shots=shots, shard=shard)
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, options.asking.ablation)
-        summary = _run(folder, selections, settings, options, output, judge_model)
+        summary = run_selections(folder, selections, settings, options, output, judge_model)
     if summary is None:
         output.share_done(folder.path)
         return
@@ -113,157 +103,3 @@ def evaluate_tasks(
     for line in below:
         output.fell(line)
     raise typer.Exit(0 if all(part.score is not None for part in summary.parts) and not below else 1)
-
-
-def split_strategies(text: str | None) -> tuple[str, ...]:
-    """The strategies of `direct,decompose`."""
-    return tuple(part.strip() for part in text.split(",")) if text else ()
-
-
-def choose(
-    suite: "Suite",
-    settings: "Settings",
-    *,
-    data: Path | None,
-    limit: int | None,
-    shuffle: bool,
-    shots: int = 0,
-    shard: "Shard | None" = None,
-) -> "list[Selection]":
-    """The samples of a suite's tasks, at most `limit` of each, and their examples.
-
-    Raises TaskError, DataError and UsageError.
-    """
-    from cot.evaluate import select
-    from cot.evaluate.images import image_opener
-    from cot.evaluate.shots import draw_shots
-    from cot.task import load_task
-
-    # All task files are read before the first sample is.
-    loaded = {name: load_task(name, data=data, loaders=loaders()) for name in suite.tasks}
-    limits = {name: [most for most in (limit, own) if most is not None] for name, own in suite.tasks.items()}
-    images = image_opener(settings.image_limits)
-    examples = {name: draw_shots(task, shots, seed=settings.seed, images=images) for name, task in loaded.items()}
-    return [
-        select(
-            task, limit=min(limits[name], default=None), shuffle=shuffle, seed=settings.seed, shard=shard,
-            shots=examples[name],
-        )
-        for name, task in loaded.items()
-    ]  # fmt: skip
-
-
-def make_options(
-    settings: "Settings",
-    strategies: tuple[str, ...],
-    *,
-    ablate: str | None = None,
-    concurrency: int,
-    retry_errors: bool,
-    trace: bool,
-) -> "Options":
-    """How a run goes, from settings. Raises UsageError or ConfigError."""
-    from cot.evaluate.ablation import find_ablation
-    from cot.evaluate.asking import Asking
-    from cot.evaluate.runner import Options
-    from cot.planner.budget import Budget
-
-    asking = Asking(
-        budget=Budget(settings.max_steps, settings.max_tokens, settings.max_seconds),
-        seed=settings.seed,
-        language=settings.language,
-        ablation=find_ablation(ablate, strategies),
-        image_limits=settings.image_limits,
-    )
-    return Options(strategies, asking, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
-
-
-def _run(
-    folder: "RunFolder",
-    selections: "list[Selection]",
-    settings: "Settings",
-    options: "Options",
-    output: "EvalOutput",
-    judge_model: str | None,
-) -> "Summary | None":
-    from cot.evaluate import evaluate
-    from cot.evaluate.runner import check_judge
-    from cot.evaluate.shots import check_strategies
-    from cot.planner.ask import ONE_IMAGE
-    from cot.planner.calibration_file import tuning_for
-
-    async def run(engine: "Engine", judge: "Engine | None") -> "Summary | None":
-        try:
-            return await evaluate(folder, selections, engine, options, output, judge)
-        finally:
-            await engine.close()
-            if judge and judge is not engine:
-                await judge.close()
-
-    # Loading takes long, so what is wrong is said before.
-    check_strategies(selections[0].identity.shots, options.strategies)
-    check_judge(selections, judge_model is not None, settings.language)
-    engine = _load(settings, folder, output)
-    judge = engine if judge_model == settings.model else None
-    if judge_model and judge is None:
-        judge = _load(_for_judge(settings, judge_model), folder, output)
-    tuning, note = tuning_for(settings, engine.info)
-    options = replace(options, asking=replace(options.asking, tuning=tuning))
-    if note:
-        output.say(f"note: {note}")
-    if settings.model == "embedded" and selections[0].identity.shots:
-        output.say(f"note: {ONE_IMAGE}")
-    try:
-        return asyncio.run(run(engine, judge))
-    except KeyboardInterrupt:
-        output.interrupted(folder.path)
-        raise
-    finally:
-        output.close()
-
-
-def _load(settings: "Settings", folder: "RunFolder", output: "EvalOutput") -> "Engine":
-    engine = load_engine(_with_own_device(settings, folder.shard) if folder.shard else settings)
-    if engine.info.note:
-        output.say(f"note: {engine.info.note}")
-    return engine
-
-
-def _for_judge(settings: "Settings", model: str) -> "Settings":
-    """The same for the model that judges; a server loads its own as it likes."""
-    from cot.config import is_server
-
-    quantize = "none" if is_server(model) else settings.quantize
-    return settings.model_copy(update={"model": model, "quantize": quantize})
-
-
-def _new_folder(shard: "Shard | None") -> Path:
-    if shard:
-        raise UsageError(
-            f"got {shard.world_size} processes and no --out; expected the folder of the run, the same one for all"
-        )
-    return Path("runs") / f"eval-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":
-    """Each process of a machine takes a GPU of its own, where `device` leaves it open which."""
-    from cot.config import is_server
-    from cot.engine.local.device import own_device
-
-    if is_server(settings.model):
-        return settings
-    return settings.model_copy(update={"device": own_device(settings.device, shard.local_rank)})
-
-
-def loaders() -> "dict[str, Loader]":
-    """The loaders by name, with the one of generated data."""
-    from cot.dataset import LOADERS
-
-    return {**LOADERS, "generated": _drawn, "easy-vqa": _drawn}
-
-
-def _drawn(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
-    # They need what only the extra `train` installs, so they are imported when a task asks for them.
-    from cot.train.held_out import LOADERS
-
-    return LOADERS[spec.loader](spec, folder)

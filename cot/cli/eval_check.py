@@ -1,32 +1,59 @@
 """`cot eval --check`: whether the data of tasks is there and whole, and what the first sample is. Nothing is asked.
 
-A line a task goes to stdout, what is wrong with an image to stderr.
+A line a task goes to stdout, what is wrong to stderr.
 """
 
 import sys
-from collections.abc import Sequence
-from typing import Final
+from typing import IO, Final
 
-from cot.config import Settings
-from cot.errors import ImageError
+from cot.cli.eval_tasks import Wanted, choose, load
+from cot.config import Settings, tasks_folder
+from cot.errors import CotError, DataError, ImageError
 from cot.evaluate import Selection
 from cot.evaluate.images import image_opener
 from cot.image import ImageLimits
-from cot.task import ImageSource, Sample
+from cot.task import ImageSource, LoadedTask, Sample, Suite
 from cot.trace.plain import plain
 
 MOST_TOLD: Final = 5
-"""Bad images of a task that are told one by one."""
+"""Bad rows, or images, of a task that are told one by one."""
 
 
-def check_data(selections: Sequence[Selection], settings: Settings) -> bool:
-    """Open every image of every chosen sample; whether all could be. Rows were looked at as they were chosen."""
-    # Every task is looked at, also behind one that is not whole.
-    found = [_checked(selection, settings.image_limits) for selection in selections]
-    return all(found)
+def check_tasks(suite: Suite, settings: Settings, wanted: Wanted) -> int:
+    """Look at every row of every task, also behind one that is not whole, and open all images; the exit code."""
+    codes = []
+    for name, most in suite.tasks.items():
+        try:
+            task = load(name, wanted)
+            if bad := _bad_rows(task):
+                _print(f"{task.task.name}: {bad} rows are wrong{_needed(task)}")
+                codes.append(1)
+                continue
+            alone = suite.model_copy(update={"tasks": {name: most}})
+            (selection,) = choose(alone, settings, wanted)
+            codes.append(0 if _is_whole(selection, settings.image_limits) else 1)
+        except CotError as error:
+            _print(f"error: {name}: {error}", sys.stderr)
+            codes.append(error.exit_code)
+    return max(codes)
 
 
-def _checked(selection: Selection, limits: ImageLimits) -> bool:
+def _bad_rows(task: LoadedTask) -> int:
+    """Rows that make no sample; the first ones are told."""
+    bad = 0
+
+    def tell(error: DataError) -> None:
+        nonlocal bad
+        bad += 1
+        if bad <= MOST_TOLD:
+            _print(str(error), sys.stderr)
+
+    for _ in task.samples(tell):
+        pass
+    return bad
+
+
+def _is_whole(selection: Selection, limits: ImageLimits) -> bool:
     first: Sample | None = None
     images, bad = image_opener(limits), 0
     opened: set[ImageSource] = set()
@@ -43,12 +70,20 @@ def _checked(selection: Selection, limits: ImageLimits) -> bool:
             except ImageError as error:
                 bad += 1
                 if bad <= MOST_TOLD:
-                    print(plain(f"{sample.where}: {error}", one_line=True), file=sys.stderr)
+                    _print(f"{sample.where}: {error}", sys.stderr)
+    n, published = selection.identity.n, selection.task.task.published_n
+    whole = selection.limit is not None or published in (n, None)
+    missing = "" if whole else f", and not the {published} that are published"
     wrong = f", {bad} images cannot be opened" if bad else ""
     shown = f", each behind {selection.identity.shots} examples" if selection.identity.shots else ""
-    said = f"{selection.identity.name}: {selection.identity.n} samples{shown}{wrong}; {_shown(first)}"
-    print(plain(said, one_line=True))
-    return not bad
+    needed = _needed(selection.task) if bad or not whole else ""
+    _print(f"{selection.identity.name}: {n} samples{missing}{shown}{wrong}; {_shown(first)}{needed}")
+    return whole and not bad
+
+
+def _needed(task: LoadedTask) -> str:
+    """What a task that ships says of the files that it needs."""
+    return f"; what it needs: {task.task.description}" if task.path.parent == tasks_folder() else ""
 
 
 def _shown(sample: Sample | None) -> str:
@@ -56,3 +91,7 @@ def _shown(sample: Sample | None) -> str:
         return "no sample"
     choices = f" {list(sample.target.choices)}" if sample.target.choices else ""
     return f"the first: {sample.question!r:.200}{choices:.200} -> {list(sample.target.answers)!r:.200}"
+
+
+def _print(text: str, file: IO[str] | None = None) -> None:
+    print(plain(text, one_line=True), file=file)

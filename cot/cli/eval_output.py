@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from cot.evaluate.options import Watch
 from cot.evaluate.result import SampleResult
-from cot.evaluate.runner import Watch
 from cot.evaluate.summary import Part, Running, Summary
 from cot.trace.plain import plain
 

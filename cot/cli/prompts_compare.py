@@ -46,7 +46,7 @@ def compare(
 
     The strategy is the one that A's name begins with, unless --strategy says otherwise.
     """
-    from cot.cli.eval import loaders
+    from cot.cli.eval_tasks import loaders
     from cot.config import load_settings
     from cot.evaluate import select
     from cot.planner.names import strategy_names
@@ -83,7 +83,7 @@ async def _both(
     name: str, templates: "tuple[Template, Template]", selection: "Selection", settings: "Settings", place: Path,
     engine: "Engine",
 ) -> "list[list[SampleResult]]":  # fmt: skip
-    from cot.cli.eval import make_options
+    from cot.cli.eval_run import make_options
     from cot.evaluate import RunFolder, evaluate
     from cot.planner.calibration_file import tuning_for
     from cot.prompt.find import replaced

@@ -62,7 +62,7 @@ def report_runs(
 
 
 def _data_images() -> "DataImages":
-    from cot.cli.eval import loaders
+    from cot.cli.eval_tasks import loaders
     from cot.config import load_settings
     from cot.report import DataImages
     from cot.trace.plain import plain

@@ -5,8 +5,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from cot.dataset.hugging_face import hugging_face
 from cot.dataset.official import folder_of_images, mme, vlmeval, vqav2
 from cot.dataset.parquet import parquet
+from cot.dataset.python_rows import refused
 from cot.dataset.spec import DataSpec, Loader, Row
 from cot.dataset.table import delimited, json_map, json_rows, jsonl
 from cot.errors import DataError
@@ -18,6 +20,8 @@ LOADERS: Final[Mapping[str, Loader]] = {
     "csv": delimited,
     "tsv": delimited,
     "parquet": parquet,
+    "hugging-face": hugging_face,
+    "python": refused,
     "folder": folder_of_images,
     "vqav2": vqav2,
     "mme": mme,

@@ -57,10 +57,12 @@ def vqav2(spec: DataSpec, folder: Path) -> Iterator[Row]:
 def mme(spec: DataSpec, folder: Path) -> Iterator[Row]:
     """MME's folders, one a category: a text file an image, with lines of a question, a tab, and Yes or No.
 
-    Images lie beside the texts, or in `images` beside `questions_answers_YN`. Fields: `image`, `image_id`, `category`,
-    `number` (from 1), `question`, `answer`.
+    The categories may lie in a folder `MME_Benchmark`. Images lie beside the texts, or in `images` beside
+    `questions_answers_YN`. Fields: `image`, `image_id`, `category`, `number` (from 1), `question`, `answer`.
     """
     root = data_path(spec, folder)
+    if (root / "MME_Benchmark").is_dir():
+        root /= "MME_Benchmark"
     for category in sorted(path for path in root.glob("*") if path.is_dir()):
         split = category / "questions_answers_YN"
         texts, images = (split, category / "images") if split.is_dir() else (category, category)

@@ -21,12 +21,14 @@ class DataSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     loader: Name
-    """`jsonl`, `json`, `json-map`, `csv`, `tsv`, `parquet`, `folder`, `vqav2`, `mme`, `vlmeval`, `easy-vqa` or
-    `generated`."""
+    """`jsonl`, `json`, `json-map`, `csv`, `tsv`, `parquet`, `hugging-face`, `python`, `folder`, `vqav2`, `mme`,
+    `vlmeval`, `easy-vqa` or `generated`."""
     path: Name | None = None
     """The data file or folder."""
     split: Name | None = None
     """Which part of the data, where a loader has several."""
+    config: Name | None = None
+    """Of a data set of Hugging Face that has several."""
     fields: tuple[Name, ...] = ()
     """Names of the columns of a CSV or TSV file that has no line with them."""
     rows: Name | None = None

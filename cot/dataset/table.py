@@ -70,7 +70,9 @@ def delimited(spec: DataSpec, folder: Path) -> Iterator[Row]:
         while True:
             try:
                 cells = next(reader, None)
-            except (csv.Error, UnicodeDecodeError) as error:
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}: {reason(error)}; expected text in UTF-8; save it again as such") from error
+            except csv.Error as error:
                 kind = spec.loader.upper()
                 raise DataError(f"{path}, line {reader.line_num}: {reason(error)}; expected {kind} in UTF-8") from error
             if cells is None:
@@ -78,7 +80,7 @@ def delimited(spec: DataSpec, folder: Path) -> Iterator[Row]:
             if not cells:
                 continue
             if not columns:
-                columns = _header(cells, path)
+                columns = _header(cells, path, "," if spec.loader == "csv" else "\t")
                 continue
             where = f"{path}, line {reader.line_num}"
             if len(cells) != len(columns):
@@ -138,7 +140,11 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _header(cells: list[str], path: Path) -> list[str]:
+def _header(cells: list[str], path: Path, delimiter: str) -> list[str]:
+    if len(cells) == 1 and any(other in cells[0] for other in ",;\t" if other != delimiter):
+        raise DataError(
+            f"{path}, line 1: got one column {cells[0]!r:.150}; expected {delimiter!r} between columns; save it so"
+        )
     if len(set(cells)) != len(cells) or not all(cells):
         raise DataError(f"{path}, line 1: columns must be distinct and have names, got {cells!r}"[:300])
     return cells

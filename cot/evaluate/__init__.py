@@ -5,8 +5,9 @@ In: loaded tasks, an engine, options. Out: `run.json`, `samples.jsonl` and `summ
 
 from cot.evaluate.definition import Definition
 from cot.evaluate.folder import RunFolder
+from cot.evaluate.options import Options, Watch
 from cot.evaluate.result import SampleResult
-from cot.evaluate.runner import Options, Watch, evaluate
+from cot.evaluate.runner import evaluate
 from cot.evaluate.select import Selection, select
 from cot.evaluate.shard import Shard, find_shard
 from cot.evaluate.summary import Summary, summarise

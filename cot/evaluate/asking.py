@@ -87,11 +87,13 @@ async def ask_sample(
 
 
 def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
-    """Errored if asking failed, unparsed if there is no answer, else what the metric says of the answer's text."""
+    """Errored if asking failed, unparsed if there is no answer in the reply, else what the metric says of its text."""
     return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
 
 
 def _without_answer(outcome: Outcome) -> Score | None:
+    if outcome.stop_reason == "error" and outcome.unfit:
+        return unparsed(outcome.notes[-1])
     if outcome.stop_reason in ("error", "cancelled"):
         return errored(outcome.notes[-1] if outcome.notes else outcome.stop_reason)
     if outcome.answer.value is None:

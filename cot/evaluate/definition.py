@@ -1,21 +1,15 @@
 """Everything that defines a run: `run.json`. Two runs with the same definition give the same results.
 
-In: tasks, what answers, and the settings. Out: a `Definition`, and in what two of them differ.
+In: two definitions. Out: in what they differ. How one is made is for `cot.evaluate.define` to know.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-import cot
-from cot.engine.base import EngineInfo
 from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
-from cot.planner.own import FILE, OwnStrategy, load_own, templates_of, tool_versions
-from cot.planner.run import STRATEGIES
-from cot.prompt.find import load_template
-from cot.prompt.source import list_located, search_path
 
 _SHOWN = 3
 
@@ -102,6 +96,8 @@ class Definition(_Frozen):
         """Raise DataError, which names what differs, unless a run so defined can go on as `now`."""
         before, after = dict(_flat(self)), dict(_flat(now))
         differing = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        # A hash says least.
+        differing.sort(key=lambda name: name.endswith("sha256"))
         if not differing:
             return
         shown = "; ".join(
@@ -111,54 +107,6 @@ class Definition(_Frozen):
         raise DataError(
             f"{where} holds another run: {shown}{more}; run it as it was, or name another folder with --out"
         )
-
-
-def define(
-    tasks: Sequence[TaskIdentity], info: EngineInfo, *, started_at: str, strategies: Sequence[str], language: str,
-    seed: int, shuffle: bool, ablation: Ablation | None, settings: dict[str, float | int | str],
-    judge: JudgeIdentity | None = None, data: dict[str, TaskPlace] | None = None,
-) -> Definition:  # fmt: skip
-    """The definition of a run that starts now. started_at: UTC, ISO 8601. data: where each task was found."""
-    return Definition(
-        cot=cot.__version__,
-        tasks=tuple(tasks),
-        model=info.model,
-        revision=info.revision,
-        dtype=info.dtype,
-        quantization=info.quantization,
-        strategies=tuple(strategies),
-        language=language,
-        seed=seed,
-        shuffle=shuffle,
-        ablation=ablation,
-        settings={**settings, **_tools(strategies)},
-        templates=template_hashes(language, strategies),
-        judge=judge,
-        made_with=MadeWith(started_at=started_at, device=info.device, versions=dict(info.versions), data=data or {}),
-    )
-
-
-def template_hashes(language: str, strategies: Sequence[str]) -> dict[str, str]:
-    """Name -> hash of every template of a strategy, as it would be loaded now, and of the files of users' own ones.
-
-    Strategies that ship use each other's templates, so that those of all of them count. Raises PromptError.
-    """
-    folders = search_path()
-    own = _own(strategies)
-    names = {found.name for found in list_located(folders) if found.name.split("/")[0] in STRATEGIES}
-    names |= {template for name, (strategy, _) in own.items() for template in templates_of(name, strategy)}
-    files = {f"{name}/{FILE}": sha256 for name, (_, sha256) in own.items()}
-    return {name: load_template(name, language=language, folders=folders).sha256 for name in sorted(names)} | files
-
-
-def _tools(strategies: Sequence[str]) -> dict[str, str]:
-    """What the tools of users' own strategies come from: another version may read another text."""
-    versions = (tool_versions(strategy) for strategy, _ in _own(strategies).values())
-    return {name: version for found in versions for name, version in found.items()}
-
-
-def _own(strategies: Sequence[str]) -> dict[str, tuple[OwnStrategy, str]]:
-    return {name: found for name in strategies if name not in STRATEGIES and (found := load_own(name))}
 
 
 def _flat(definition: Definition) -> Iterator[tuple[str, Any]]:
@@ -178,4 +126,7 @@ def _under(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _value(values: dict[str, Any], name: str) -> str:
-    return repr(values[name])[:80] if name in values else "not there"
+    if name not in values:
+        return "not there"
+    value = values[name]
+    return repr(f"{value[:12]}…" if name.endswith("sha256") and value else value)[:80]

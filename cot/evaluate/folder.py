@@ -6,8 +6,6 @@ processes that do a run together, each has a file of its own in `shares/`; the l
 """
 
 import contextlib
-import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from cot.evaluate.samples import (
     share_file,
 )
 from cot.evaluate.shard import Shard
+from cot.evaluate.whole import create_whole, replace_whole
 
 RUN_FILE: Final = "run.json"
 SUMMARY_FILE: Final = "summary.json"
@@ -52,6 +51,7 @@ class RunFolder:
         """
         self.path: Final = path
         self.shard: Final = shard
+        self._writer: Final = f".{shard.rank}" if shard else ""
         self._samples: BinaryIO | None = None
         self._locks: list[IO[bytes]] = []
         try:
@@ -68,11 +68,14 @@ class RunFolder:
     def define(self, definition: Definition) -> bool:
         """Write `run.json`, or hold the run that is there to the same definition; whether one was there.
 
-        Raises DataError that names the difference.
+        Raises DataError that names the difference, and where it cannot be written.
         """
         file = self.path / RUN_FILE
-        if not file.exists() and self._create(file, definition):
-            return False
+        try:
+            if not file.exists() and create_whole(file, definition, writer=self._writer):
+                return False
+        except OSError as error:
+            raise self._full(error) from error
         try:
             before = Definition.model_validate_json(file.read_bytes())
         except ValidationError as error:
@@ -116,9 +119,7 @@ class RunFolder:
             self._samples.write(result.line())
             self._samples.flush()
         except OSError as error:
-            raise DataError(
-                f"cannot write to {self.path}: {reason(error)}; free some space and run it again"
-            ) from error
+            raise self._full(error) from error
 
     def gathered(self, total: int) -> bool:
         """Give up the share, and put all shares together if all `total` results are there and nobody else is at work.
@@ -143,8 +144,11 @@ class RunFolder:
         return read_run(self.path)
 
     def write(self, name: str, content: BaseModel) -> None:
-        """Write a file of the run whole, or leave it as it was."""
-        os.replace(self._temporary(name, content), self.path / name)
+        """Write a file of the run whole, or leave it as it was. Raises DataError."""
+        try:
+            replace_whole(self.path / name, content, writer=self._writer)
+        except OSError as error:
+            raise self._full(error) from error
 
     def close(self) -> None:
         """Close the files and let others write. A run that was never defined leaves no folder behind."""
@@ -176,29 +180,19 @@ class RunFolder:
         self._locks.append(lock)
 
     def _release(self) -> None:
-        for file in (self._samples, *self._locks):
-            if file:
-                file.close()
+        if self._samples:
+            # What could not be written was said when it was tried.
+            with contextlib.suppress(OSError):
+                self._samples.close()
+        for file in self._locks:
+            file.close()
         self._locks.clear()
 
-    def _create(self, file: Path, content: BaseModel) -> bool:
-        """Write a new file whole; False if another process was faster."""
-        temporary = self._temporary(file.name, content)
-        try:
-            os.link(temporary, file)
-        except FileExistsError:
-            return False
-        except OSError:
-            # A file system without links.
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return True
-
-    def _temporary(self, name: str, content: BaseModel) -> Path:
-        temporary = self.path / (f"{name}.{self.shard.rank}.tmp" if self.shard else f"{name}.tmp")
-        temporary.write_text(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
-        return temporary
+    def _full(self, error: OSError) -> DataError:
+        return DataError(
+            f"cannot write to {self.path}: {reason(error)}; what was finished is not lost: free some space, and give"
+            " the same command again"
+        )
 
 
 def _other_files(path: Path) -> list[str]:

@@ -63,12 +63,18 @@ def check_comparable(
 
 
 def fallen(baseline: Summary, summary: Summary) -> list[str]:
-    """One line for each score that is below the baseline's interval, or is none."""
+    """One line for each score that is below the baseline's interval, is none, or stands for fewer samples: those that
+    errored are in no score, and could be just those that had gone wrong."""
     now = {(part.task, part.strategy): part for part in summary.parts}
     lines = []
     for part in baseline.parts:
         found = now.get((part.task, part.strategy))
         score = found.score if found else None
+        if found and score is not None and found.scored < part.scored:
+            lines.append(
+                f"{_name(part)} has a score of {found.scored} samples; the baseline has one of {part.scored}:"
+                f" {found.counts['errored']} errored; --retry-errors does them again"
+            )
         if part.interval is None or part.score is None or (score is not None and score >= part.interval[0]):
             continue
         low, high = (100 * bound for bound in part.interval)

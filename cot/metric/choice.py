@@ -33,10 +33,14 @@ def multiple_choice(prediction: str, target: Target) -> Score:
     """1 if the option that the text chooses is the right one, else 0; `Score.answer` is its letter.
 
     target.choices: the options, A first. target.answers: the letter or the text of each option that is right; what
-    could be either is a letter. Raises DataError for anything else.
+    could be either is a letter. A text that is an option to the letter is that one, as where a model was held to the
+    options: the official parser would take "sample B" for option B. Raises DataError for anything else.
     """
     right = {_letter_of(answer, target.choices) for answer in target.answers}
-    letter = parse_choice(prediction, target.choices)
+    if prediction in target.choices:
+        letter: str | None = ascii_uppercase[target.choices.index(prediction)]
+    else:
+        letter = parse_choice(prediction, target.choices)
     if letter is None:
         return unparsed(f"{quoted(prediction)} chooses none of the {len(target.choices)} options, or several")
     option = target.choices[ascii_uppercase.index(letter)]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from cot.answer import show_value
 from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 from cot.image import LoadedImage
 from cot.planner.asked import ALTERNATIVES, Asked, alternatives, read, storable
 from cot.planner.asking import messages
@@ -70,6 +70,8 @@ class Chain:
         self.longest_tokens = 0
         """Tokens of the longest prompt with its answer."""
         self.notes: list[str] = []
+        self.unfit = False
+        """Whether a reply was not what the model was held to."""
         self.stopped: ChainStopped | None = None
         """Set once the model must not be asked any more."""
         self.allowance = Allowance(budget)
@@ -196,6 +198,7 @@ class Chain:
             raise stopped from error
         except EngineError as error:
             self._record(call.model_copy(update={"problem": storable(str(error))}))
+            self.unfit = self.unfit or isinstance(error, UnfitReplyError)
             raise ChainStopped("error", f"{call.step}: {error}") from error
         except (asyncio.CancelledError, Exception) as error:
             # Cancelled, or a fault of the program: not for the chain to handle, but for the trace to hold.

@@ -87,8 +87,12 @@ class Task(_Frozen):
     """Kind of the ground truth, where the metric reads it: text (the default), integer, float or list."""
     precision: Expression | None = None
     """Decimal places of the ground truth, where the metric reads them."""
+    strategies: tuple[str, ...] = ()
+    """What it is run with where nobody says otherwise."""
     shots: ShotSource | None = None
     """Where the examples of `--shots` come from."""
+    published_n: Annotated[int, Field(ge=1)] | None = None
+    """Samples that the data has as it is published, so that `--check` can tell whether it is whole."""
 
 
 def task_names() -> tuple[str, ...]:
@@ -114,13 +118,22 @@ def find_task(reference: str) -> Path:
     known = task_names()
     if reference not in known:
         suites = suite_names()
-        near = difflib.get_close_matches(reference, (*known, *suites), n=1)
+        near = _beside(reference) or difflib.get_close_matches(reference, (*known, *suites), n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise TaskError(
             f"unknown task {quoted(reference)}{hint}; known: {', '.join(known)}; the suites {', '.join(suites)}; or the"
             " path of a .yaml file"
         )
     return tasks_folder() / f"{reference}.yaml"
+
+
+def _beside(reference: str) -> list[str]:
+    """The task files that a folder, or a name without its ending, may stand for."""
+    try:
+        found = sorted(Path(reference).glob("*.yaml")) if Path(reference).is_dir() else [Path(f"{reference}.yaml")]
+        return [str(path) for path in found if path.is_file()]
+    except OSError:
+        return []
 
 
 def read_task(path: Path) -> tuple[Task, str]:

@@ -56,6 +56,8 @@ class LoadedTask:
     expressions: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     loaders: Mapping[str, Loader]
     shots: "LoadedTask | None" = None
+    scored: bool = True
+    """False for examples, which are shown with their answers."""
 
     @property
     def judge_template(self) -> str | None:
@@ -63,22 +65,24 @@ class LoadedTask:
         metric = self.task.metric
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, bad: Callable[[DataError], None] | None = None) -> Iterator[Sample]:
         """The samples in the order of the data, read as they are asked for.
 
-        Raises DataError for the first row that makes none, with its file and line, and if there is no row.
+        bad: told of each row that makes no sample, with its file and line; without it the first one is raised.
+        Raises DataError for a file that cannot be read further, and if there is no row.
         """
         folder = images_folder(self.task.data, self.folder)
         rules = ImageRules(folder, self.task.image_format, self.task.allow_urls)
         for number, row in enumerate(load_rows(self.task.data, self.folder, self.loaders), 1):
             try:
-                if (sample := self._sample(row, number, rules)) is not None:
-                    yield sample
-            except CotError as error:
-                raise DataError(f"{row.where}: {error}") from error
-            except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-                fields = ", ".join(map(str, row.values))[:200]
-                raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error
+                sample = self._told_sample(row, number, rules)
+            except DataError as error:
+                if bad is None:
+                    raise
+                bad(error)
+                continue
+            if sample is not None:
+                yield sample
 
     def survey(self, chosen: Callable[[Iterator[Sample]], Iterator[Sample]] = lambda samples: samples) -> Survey:
         """Look at all chosen samples once, before anything is asked. Raises DataError as `samples` does, for an id
@@ -103,6 +107,16 @@ class LoadedTask:
             )
         return Survey(len(seen), digest.hexdigest())
 
+    def _told_sample(self, row: Row, number: int, rules: ImageRules) -> Sample | None:
+        """The sample of a row, None if it is left out. Raises DataError, which says where the row is."""
+        try:
+            return self._sample(row, number, rules)
+        except CotError as error:
+            raise DataError(f"{row.where}: {error}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            fields = ", ".join(map(str, row.values))[:200]
+            raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error
+
     def _sample(self, row: Row, number: int, rules: ImageRules) -> Sample | None:
         # A field whose name is no identifier is reached as row["its name"].
         values = {**row.values, "row": row.values}
@@ -116,8 +130,7 @@ class LoadedTask:
         answers = texts_of(found["answers"], "answers")
         kind = answer_type_of(found["answer_type"]) if "answer_type" in found else "text"
         target = Target(answers, choices, kind, precision_of(found.get("precision")))
-        # A ground truth that the metric cannot compare with is found now, and not after hours.
-        self.metric("", target)
+        self._check(target)
         return Sample(
             id=text_of(found["id"], "id") if "id" in found else str(number),
             group=text_of(found["group"], "group") if "group" in found else group_of(images, rules.folder),
@@ -128,6 +141,21 @@ class LoadedTask:
             category=text_of(found["category"], "category") if "category" in found else "",
             facts=facts_of(found["facts"]) if "facts" in found else (),
         )
+
+    def _check(self, target: Target) -> None:
+        """Find now, and not after hours, that no answer can be right. Raises DataError."""
+        self.metric("", target)
+        judged = self.judge_template is not None
+        if (
+            self.scored
+            and not judged
+            and target.choices
+            and not any(self.metric(c, target).value for c in target.choices)
+        ):
+            raise DataError(
+                f"none of the choices {list(target.choices)!r:.150} is right by the metric {self.task.metric.name}, the"
+                f" ground truth is {list(target.answers)!r:.80}; expected one of them, or another metric"
+            )
 
 
 def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str, Loader] = LOADERS) -> LoadedTask:
@@ -145,7 +173,8 @@ def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str,
     loaded = _loaded(task, path, sha256, folder, loaders)
     if (examples := _task_of_examples(task, path)) is None:
         return loaded
-    return dataclasses.replace(loaded, shots=_loaded(examples, path, sha256, folder, loaders))
+    shown = dataclasses.replace(_loaded(examples, path, sha256, folder, loaders), scored=False)
+    return dataclasses.replace(loaded, shots=shown)
 
 
 def _loaded(task: Task, path: Path, sha256: str, folder: Path, loaders: Mapping[str, Loader]) -> LoadedTask:

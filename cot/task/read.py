@@ -37,7 +37,9 @@ def read_yaml(path: Path, model: type[M]) -> tuple[M, str]:
 def _first(error: ValidationError | RecursionError, model: type[BaseModel]) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply; expected a plain file"
-    first = error.errors(include_url=False, include_input=False)[0]
+    found = error.errors(include_url=False, include_input=False)
+    # A name that is written wrong is also missing; what was written tells more.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown field {where!r}; known: {', '.join(_known(first['loc'][:-1], model))}"

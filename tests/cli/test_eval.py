@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 from cot.errors import EngineError
 
@@ -27,7 +27,7 @@ def run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
 
     def ran(*arguments, script=reply):
-        monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(script))
+        monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(script))
         code = cot.cli.main(["eval", *arguments])
         return code, *capfd.readouterr()
 
@@ -55,13 +55,14 @@ def guide(root, tmp_path):
     return [shlex.split(line) for line in re.findall(r"^    \$ cot eval (.*)$", text, re.MULTILINE)]
 
 
-def test_every_command_of_the_guide_runs(run, guide):
-    assert len(guide) == 5
+def test_every_command_of_the_guide_runs(run, guide, root):
+    assert len(guide) == 6
     for command in guide:
         code, out, err = run(*command)
         assert code == 0, err
         assert out
-    assert "skipped: 6 of 6 samples" in run(*guide[0])[2]
+    assert "skipped: 6 of 6 samples" in run(*guide[1])[2]
+    assert run(*guide[0])[1].strip() in (root / "docs" / "tasks.md").read_text()
 
 
 def test_the_table_and_the_object(run, guide, tmp_path):
@@ -86,6 +87,8 @@ def test_the_table_and_the_object(run, guide, tmp_path):
             ["photos/task.yaml", "--strategy", "direct,magic"],
             "unknown strategy 'magic'; known: direct",
         ),
+        (["photos/task.yaml", "--strategy", ""], "unknown strategy ''"),
+        (["photos/task.yaml", "--strategy", "cot,cot"], "expected at least one, each once, of: direct"),
         (["photos/task.yaml", "--concurrency", "0"], "got --concurrency 0"),
         (["photos/task.yaml", "--limit", "0"], "got --limit 0"),
         (["photos/task.yaml", "--limit", "9" * 30], "got --limit 9999"),
@@ -149,5 +152,28 @@ def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
     assert out.startswith("photos: 3 samples, 1 images cannot be opened; the first")
     (tmp_path / "photos" / "garden.png").unlink()
     code, out, err = run("photos/task.yaml", "--check", script=script)
-    assert (code, out) == (1, "")
-    assert "garden.png' does not exist" in err
+    assert code == 1
+    assert out == "photos: 2 rows are wrong\n"
+    assert err.count("garden.png' does not exist") == 2
+
+
+def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
+    with (tmp_path / "photos" / "task.yaml").open("a") as file:
+        file.write("published_n: 4\n")
+    code, out, err = run("gone.yaml", "pope", "photos/task.yaml", "--check", "--data", "photos")
+    assert code == 2
+    assert out.startswith("photos: 3 samples, and not the 4 that are published; the first")
+    assert "error: gone.yaml: gone.yaml is no file" in err
+    assert "error: pope: photos/coco_pope_random.json does not exist" in err
+    assert run("photos/task.yaml", "--check", "--limit", "2")[0] == 0
+
+
+def test_a_name_that_is_a_folder_is_told_the_task_in_it(run, guide):
+    for name in ("photos", "photos/task"):
+        assert f"unknown task '{name}', did you mean 'photos/task.yaml'?" in run(name)[2]
+
+
+def test_nothing_is_said_of_a_run_that_cannot_begin(run, guide, tmp_path):
+    (tmp_path / "photos" / "garden.png").unlink()
+    code, out, err = run("photos/task.yaml", "--out", "a")
+    assert (code, out, err.count("\n"), Path("a").exists()) == (1, "", 1, False)

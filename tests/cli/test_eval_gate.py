@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 
 TASK = """
@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch, capfd):
             question = request.messages[-1].content[-1].split("?")[0].split()[-2:]
             return "yes" if right((question[0], int(question[1]))) else "no"
 
-        monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(script))
+        monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(script))
         code = cot.cli.main(["eval", *arguments, "--quiet"])
         return code, *capfd.readouterr()
 
@@ -93,6 +93,17 @@ def test_a_score_below_its_interval_fails_and_is_named(run, baseline):
     assert "second" in out
 
 
+def test_a_score_of_fewer_samples_fails(run, baseline):
+    def right(question):
+        if question[1] == 0 and question[0] == "second":
+            raise ValueError("a fault")
+        return half_of_first(question)
+
+    code, _, err = run("first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline, right=right)
+    assert code == 1
+    assert "gate: second direct has a score of 9 samples; the baseline has one of 10: 1 errored; --retry-errors" in err
+
+
 def test_a_lower_score_within_the_interval_passes(run, baseline):
     code, _, err = run(
         "first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline,
@@ -117,7 +128,7 @@ def test_what_cannot_be_compared_is_refused_before_it_is_run(run, baseline, tmp_
 
 
 def test_a_baseline_that_is_none(run, tmp_path, root):
-    for name, text in (("gone.json", None), ("other.json", (root / "evals/baselines/embedded.json").read_text())):
+    for name, text in (("gone.json", None), ("other.json", (root / "evals/baselines/families.json").read_text())):
         if text:
             (tmp_path / name).write_text(text)
         code, _, err = run("first.yaml", "--gate", name)

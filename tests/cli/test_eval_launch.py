@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 from cot.engine.local import device
 
@@ -45,7 +45,7 @@ def run(folder, monkeypatch, capfd):
     def ran(rank, *arguments, world_size=2):
         monkeypatch.setenv("RANK", str(rank))
         monkeypatch.setenv("WORLD_SIZE", str(world_size))
-        monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(lambda request: "yes"))
+        monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(lambda request: "yes"))
         code = cot.cli.main(["eval", "task.yaml", "--strategy", "direct", "--device", "cpu", *arguments])
         return code, *capfd.readouterr()
 

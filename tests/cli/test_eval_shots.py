@@ -8,7 +8,7 @@ import tiny_models
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run
 from cot.engine import ScriptedEngine
 
 TASK = """
@@ -37,7 +37,7 @@ def run(tmp_path, monkeypatch, capfd):
 
     def ran(*arguments, engine=None):
         if engine:
-            monkeypatch.setattr(eval_module, "load_engine", lambda settings: engine)
+            monkeypatch.setattr(eval_run, "load_engine", lambda settings: engine)
         code = cot.cli.main(["eval", "task.yaml", "--strategy", "direct", *arguments])
         return code, *capfd.readouterr()
 

@@ -13,8 +13,7 @@ import pytest
 import cot.cli
 import cot.prompt.watch
 from cot.answer import NUMBER_PATTERN
-from cot.cli import ask, prompts_compare
-from cot.cli import eval as eval_module
+from cot.cli import ask, eval_run, prompts_compare
 from cot.engine import Regex, ScriptedEngine
 
 _SAVE = re.compile(r"as\s`(prompts/\S+)`:$")
@@ -59,7 +58,7 @@ def test_the_guide_does_what_it_says(root, tmp_path, monkeypatch, capfd):
     pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
     shutil.copytree(root / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    for module in (ask, eval_module, prompts_compare):
+    for module in (ask, eval_run, prompts_compare):
         monkeypatch.setattr(module, "load_engine", lambda settings: ScriptedEngine(_say))
 
     def interrupt(seconds):

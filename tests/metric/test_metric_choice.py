@@ -55,6 +55,13 @@ def test_an_option_that_looks_like_a_letter():
     assert parse_choice("II only", ("I only", "II only")) == "B"
 
 
+def test_an_option_to_the_letter_is_that_option():
+    choices = ("neither; they are as warm", "sample A", "sample B")
+    for right, text in zip("ABC", choices, strict=True):
+        for answer in choices:
+            assert multiple_choice(answer, Target((right,), choices)).value == (answer == text)
+
+
 def test_scores_by_letter_or_text():
     for answer in ("B", "dog", "Dog"):
         target = Target((answer,), ANIMALS)

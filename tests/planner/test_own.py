@@ -11,7 +11,7 @@ from cot.config import weights_folder
 from cot.engine import Regex, ScriptedEngine
 from cot.engine.local import LocalEngine
 from cot.errors import PromptError, UsageError
-from cot.evaluate.definition import template_hashes
+from cot.evaluate.define import template_hashes
 from cot.image import from_pixels, load_image
 from cot.planner.budget import Budget
 from cot.planner.names import check_strategy, strategy_names

@@ -9,7 +9,7 @@ from html_pages import assert_safe
 from PIL import Image
 
 import cot.cli
-from cot.cli import eval as eval_module
+from cot.cli import eval_run, eval_tasks
 from cot.engine import ScriptedEngine
 
 TASK = """
@@ -55,7 +55,7 @@ def page(tmp_path, monkeypatch, capfd):
 def evaluated(tmp_path, monkeypatch, data):
     """Runs the task; gives the run's folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(eval_module, "load_engine", lambda settings: ScriptedEngine(lambda request: "yes"))
+    monkeypatch.setattr(eval_run, "load_engine", lambda settings: ScriptedEngine(lambda request: "yes"))
 
     def ran(name="run", *options, task="data/task.yaml"):
         assert cot.cli.main(["eval", task, "--strategy", "direct", "--out", name, "--quiet", *options]) == 0
@@ -165,7 +165,7 @@ def test_all_images_are_bounded_and_can_be_left_out(evaluated, page, monkeypatch
     found, listed = page("run")
     assert "not every sample has its image here" in problems(found)
     assert colours(listed) == ["red", "red", "green", "green", None, None]
-    monkeypatch.setattr(eval_module, "loaders", lambda: pytest.fail("no data is looked at"))
+    monkeypatch.setattr(eval_tasks, "loaders", lambda: pytest.fail("no data is looked at"))
     found, listed = page("run", "traced", "--no-images")
     assert (listed["pictures"], set(colours(listed))) == ([], {None})
     assert "looking for" not in problems(found)

@@ -2,7 +2,7 @@ from itertools import islice
 
 import pytest
 
-from cot.cli.eval import loaders
+from cot.cli.eval_tasks import loaders
 from cot.evaluate.images import image_opener
 from cot.evaluate.shots import MAX_SHOTS, draw_shots
 from cot.task import load_task

@@ -21,7 +21,7 @@ from cot.engine.local.load import Loaded
 from cot.engine.local.prefixes import PrefixTree
 from cot.engine.local.row import Row, take_next
 from cot.engine.local.slots import Segment, Slots
-from cot.errors import EngineError
+from cot.errors import EngineError, RequestError
 
 KEPT_SHARE = 0.25
 """Share of the memory that the slots of rows that are gone may keep: less is not worth another allocation."""
@@ -158,7 +158,7 @@ class Batch:
 
     def _refuse(self, job: Job, tokens: int) -> None:
         job.fail(
-            EngineError(
+            RequestError(
                 f"the request may need {tokens} tokens of keys and values, "
                 f"{tokens * self._token_bytes / 2**20:.1f} MiB; "
                 f"the budget is {self._kv_bytes / 2**20:.1f} MiB: raise it, or allow fewer tokens"

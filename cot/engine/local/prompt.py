@@ -15,7 +15,7 @@ from cot.engine.base import Message
 from cot.engine.local.expansion import TOKEN_INPUTS, Expansions
 from cot.engine.local.load import Loaded
 from cot.engine.local.remembering import RememberingImages
-from cot.errors import EngineError
+from cot.errors import RequestError
 from cot.image import LoadedImage
 
 
@@ -73,7 +73,7 @@ class Prompter:
     def prompt(self, messages: Sequence[Message]) -> Prompt:
         """Render, tokenise and preprocess a conversation.
 
-        Raises EngineError if the template refuses the roles or the prompt leaves no room for an answer.
+        Raises RequestError if the template refuses the roles or the prompt leaves no room for an answer.
         """
         images = [part for message in messages for part in message.content if not isinstance(part, str)]
         inputs = self._inputs([self._turn(message) for message in messages], images)
@@ -82,7 +82,7 @@ class Prompter:
         image_token = self._loaded.image_token_id
         image_tokens = 0 if image_token is None else ids.count(image_token)
         if limit and len(ids) >= limit:
-            raise EngineError(
+            raise RequestError(
                 f"prompt too long for {self._loaded.info.model}: got {len(ids)} tokens, {image_tokens} of them images, "
                 f"its context is {limit} including the answer; use less text, or fewer or smaller images"
             )
@@ -111,7 +111,7 @@ class Prompter:
             return self._loaded.processor.apply_chat_template(turns, add_generation_prompt=True, **settings)
         except TemplateError as error:
             roles = ", ".join(turn["role"] for turn in turns)
-            raise EngineError(
+            raise RequestError(
                 f"the chat template of {self._loaded.info.model} refuses these messages ({roles}): {error}"
             ) from error
 

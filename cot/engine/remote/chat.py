@@ -24,7 +24,7 @@ from cot.engine.remote.status import PassingError, RefusedError, clean
 from cot.engine.remote.stream import EventDecoder
 from cot.engine.remote.text import StopGate, cut_at_stop, unwrapped, without_key
 from cot.engine.streaming import OnText
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 
 SECOND_SEED: Final = 2**31
 """Added to the seed of a random sample that is drawn again."""
@@ -70,7 +70,7 @@ class Chat:
             if all(candidates):
                 return replace(completion, candidates=tuple(filter(None, candidates)), usage=used)
         odd = next(c.text for c, held in zip(completion.candidates, candidates, strict=True) if held is None)
-        raise EngineError(
+        raise UnfitReplyError(
             f"server {http.address.base} answered {http.key.redact(odd)[:80]!r}; expected what fits "
             f"{shown(request.constraint) if request.constraint else 'the request'}; use a server that can hold answers "
             "to it (vLLM, SGLang, llama.cpp) or a stronger model"

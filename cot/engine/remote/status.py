@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from cot.engine.remote.address import Address, ApiKey
-from cot.errors import EngineError
+from cot.errors import EngineError, RequestError
 from cot.trace.plain import plain
 
 MAX_MESSAGE_CHARACTERS: Final = 300
@@ -20,6 +20,8 @@ _TOO_LONG: Final = re.compile(
     r"context|n_ctx|maximum (?:model|prompt|input|token)|max_model_len|too many tokens|prompt is too long",
     re.IGNORECASE,
 )
+_UNFIT: Final = (400, 413, 414, 415, 422)
+"""What servers say of a prompt that is too long, or an image that they cannot take."""
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
 
@@ -33,6 +35,10 @@ class RefusedError(EngineError):
         super().__init__(line)
         self.status = status
         self.message = message
+
+
+class RefusedRequestError(RefusedError, RequestError):
+    """The server works, and does not take what this request holds."""
 
 
 class PassingError(EngineError):
@@ -86,7 +92,7 @@ def refusal(status: int, message: str, address: Address, key: ApiKey, location: 
         line += "shorten the question, use smaller images, or serve the model with a longer context"
     else:
         line += "check that the server takes images and that the model fits the request"
-    return RefusedError(line, status, message)
+    return (RefusedRequestError if status in _UNFIT else RefusedError)(line, status, message)
 
 
 def retry_after(value: str | None) -> float | None:

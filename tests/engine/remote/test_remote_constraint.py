@@ -14,7 +14,7 @@ from cot.engine import Choices, Constraint, JsonSchema, Regex, Request, Sampling
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.check import fitting
 from cot.engine.remote.gbnf import choices_grammar, regex_grammar
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 from cot.planner.plan import PLAN_PATTERN
 
 Ask = Callable[..., Request]
@@ -143,7 +143,7 @@ async def test_a_reply_that_does_not_fit_is_an_error(
 ) -> None:
     server = serve(model(owner="vllm", text=text))
     engine = await RemoteEngine.connect(server.url, limits=quick())
-    with pytest.raises(EngineError, match=r"answered '.*; expected what fits") as caught:
+    with pytest.raises(UnfitReplyError, match=r"answered '.*; expected what fits") as caught:
         await engine.complete(ask(constraint=constraint))
     await engine.close()
     assert "\n" not in str(caught.value)

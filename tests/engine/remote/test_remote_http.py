@@ -14,7 +14,7 @@ import pytest
 from cot.engine import Request, Sampling
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.status import retry_after
-from cot.errors import EngineError
+from cot.errors import EngineError, RequestError
 
 Ask = Callable[..., Request]
 Serve = Callable[[Any], Any]
@@ -114,6 +114,20 @@ async def test_refusals_are_final(
     assert problem in line
     assert len(line) < 700
     assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "of_the_request"), [(400, True), (413, True), (422, True), (401, False), (404, False)]
+)
+async def test_refusals_of_what_is_asked_are_told_from_those_of_everything(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, status: int, of_the_request: bool
+) -> None:
+    server = serve(_chat(model, lambda wire: wire.send("no", status)))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    with pytest.raises(EngineError) as caught:
+        await engine.complete(ask())
+    await engine.close()
+    assert isinstance(caught.value, RequestError) == of_the_request
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])

@@ -1,0 +1,95 @@
+"""Tasks by their names on the command line -> the samples that are asked, and what data is read by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cot.errors import UsageError
+
+if TYPE_CHECKING:
+    from cot.config import Settings
+    from cot.dataset import DataSpec, Loader, Row
+    from cot.evaluate import Selection, Shard
+    from cot.task import LoadedTask, Suite
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which samples of tasks are wanted. data: folder of their data. limit: the first of each, or drawn with `shuffle`.
+
+    shots: examples that each is shown behind. run_python: whether Python that tasks name may be run.
+    """
+
+    data: Path | None = None
+    limit: int | None = None
+    shuffle: bool = False
+    shots: int = 0
+    run_python: bool = False
+
+
+def strategies_for(suite: "Suite", said: str | None, settings: "Settings") -> tuple[str, ...]:
+    """What tasks are run with: what was said (`direct,decompose`), else what the suite says, the tasks, the settings.
+
+    Raises UsageError for tasks that say different things, and TaskError.
+    """
+    from cot.task import find_task, read_task
+
+    if said is not None:
+        return _split(said)
+    if suite.strategies:
+        return suite.strategies
+    own = {strategies for name in suite.tasks if (strategies := read_task(find_task(name))[0].strategies)}
+    if len(own) > 1:
+        named = "; ".join(",".join(strategies) for strategies in sorted(own))
+        raise UsageError(f"the tasks want different strategies: {named}; name those of the run with --strategy")
+    return own.pop() if own else _split(settings.strategy)
+
+
+def choose(suite: "Suite", settings: "Settings", wanted: Wanted, *, shard: "Shard | None" = None) -> "list[Selection]":
+    """The samples of a suite's tasks, and their examples. shard: of which of several processes.
+
+    Raises TaskError, DataError and UsageError.
+    """
+    from cot.evaluate import select
+    from cot.evaluate.images import image_opener
+    from cot.evaluate.shots import draw_shots
+
+    # All task files are read before the first sample is.
+    loaded = {name: load(name, wanted) for name in suite.tasks}
+    limits = {name: [most for most in (wanted.limit, own) if most is not None] for name, own in suite.tasks.items()}
+    images, seed = image_opener(settings.image_limits), settings.seed
+    examples = {name: draw_shots(task, wanted.shots, seed=seed, images=images) for name, task in loaded.items()}
+    return [
+        select(
+            task, limit=min(limits[name], default=None), shuffle=wanted.shuffle, seed=seed, shard=shard,
+            shots=examples[name],
+        )
+        for name, task in loaded.items()
+    ]  # fmt: skip
+
+
+def load(name: str, wanted: Wanted) -> "LoadedTask":
+    """A task by its name or path. Raises TaskError."""
+    from cot.task import load_task
+
+    return load_task(name, data=wanted.data, loaders=loaders(run_python=wanted.run_python))
+
+
+def loaders(*, run_python: bool = False) -> "dict[str, Loader]":
+    """The loaders by name, with those of generated data. run_python: whether tasks may name Python to be run."""
+    from cot.dataset import LOADERS
+    from cot.dataset.python_rows import python_rows
+
+    return {**LOADERS, "generated": _drawn, "easy-vqa": _drawn} | ({"python": python_rows} if run_python else {})
+
+
+def _drawn(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
+    # They need what only the extra `train` installs, so they are imported when a task asks for them.
+    from cot.train.held_out import LOADERS
+
+    return LOADERS[spec.loader](spec, folder)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))

@@ -1,0 +1,80 @@
+"""Data sets of Hugging Face, by the optional package `datasets`: saved in a folder, or on the hub.
+
+In: `path: my-folder`, as `save_to_disk` made it, or `path: hf://owner/name`, which is downloaded once; `split` and
+`config`. Out: rows; an image is the bytes of its file, a class its name. No code of a data set is run.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from cot.dataset.spec import DataSpec, Row, data_path
+from cot.errors import DataError, reason
+
+HUB: Final = "hf://"
+"""How the name of a data set on the hub begins."""
+
+
+def hugging_face(spec: DataSpec, folder: Path) -> Iterator[Row]:
+    """The rows of one split. Raises DataError for a data set that is not there, or has other splits."""
+    library = _library()
+    try:
+        found, name, inside = _found(library, spec, folder)
+    except DataError:
+        raise
+    except Exception as error:
+        # Whatever a library raises that reads files and asks a server.
+        raise DataError(f"{spec.path}: {reason(error)}; expected a data set of Hugging Face") from error
+    if hasattr(found, "keys"):
+        splits = list(found.keys())
+        if spec.split not in splits:
+            raise DataError(f"{name}: got the split {spec.split!r}; expected one of: {', '.join(map(str, splits))}")
+        found = found[spec.split]
+    number = 0
+    try:
+        classes = {column: f for column, f in found.features.items() if isinstance(f, library.ClassLabel)}
+        for values in found.to_iterable_dataset().decode(False):
+            number += 1
+            plain = {column: _plain(value, classes.get(column), inside) for column, value in values.items()}
+            yield Row(plain, f"{name}, row {number}")
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name}, after row {number}: {reason(error)}; fetch or save it again") from error
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError("this loader needs the package datasets: pip install 'datasets>=4'") from error
+    return datasets
+
+
+def _found(library: Any, spec: DataSpec, folder: Path) -> tuple[Any, str, Path]:
+    """The data set, what it is called, and the folder that its files are in."""
+    # The bars are for people, and the standard error of an evaluation has its own.
+    library.disable_progress_bars()
+    if spec.path is not None and spec.path.startswith(HUB):
+        name = spec.path.removeprefix(HUB)
+        return library.load_dataset(name, spec.config), spec.path, Path(library.config.HF_CACHE_HOME)
+    path = data_path(spec, folder)
+    return library.load_from_disk(str(path)), str(path), path
+
+
+def _plain(value: Any, labels: Any, inside: Path) -> Any:
+    if labels is not None:
+        return labels.int2str(value) if isinstance(value, int) and value >= 0 else None
+    if isinstance(value, list):
+        return [_plain(one, None, inside) for one in value]
+    if isinstance(value, dict) and set(value) == {"bytes", "path"}:
+        return value["bytes"] if value["bytes"] is not None or value["path"] is None else _read(value["path"], inside)
+    return value
+
+
+def _read(name: str, inside: Path) -> bytes:
+    path = (inside / name).resolve()
+    if not path.is_relative_to(inside.resolve()):
+        # Data comes from outside: it must not choose what else of this machine a model is shown.
+        raise DataError(f"the image {name!r:.200} is not in {inside}; expected it there; save it with its images")
+    return path.read_bytes()
