@@ -180,7 +180,7 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
                 gate.add(gathered.add_chunk(data))
     except httpx.HTTPError as error:
         broken = error
-    if not broken and not streamed and begun.lstrip()[:1] in (b"{", b"<"):
+    if not broken and not streamed and begun.lstrip().startswith((b"{", b"<")):
         gate.add(gathered.add_whole(bytes(begun)).candidates()[0].text)
     if broken or not gathered.ended:
         line = f"server {http.address.base} broke off its answer; expected all of it; ask again, or look at the server"
