@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, get_args
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
 
-from cot.chat.command import COMMANDS
+from cot.chat.command import ALIASES, COMMANDS, is_command
 from cot.chat.event import Detail
 from cot.chat.mention import ENDINGS
 from cot.config import NAMES
@@ -30,11 +31,14 @@ _WITH_PATHS: Final = ("image", "model", "export")
 
 
 class LineCompleter(Completer):
-    """images: how many there are, for `/drop`. models: names for `/model`; must not take long."""
+    """images: how many there are, for `/drop`. models: names for `/model`. saved: names for `/load`."""
 
-    def __init__(self, images: Callable[[], int], models: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self, images: Callable[[], int], models: Callable[[], Sequence[str]], saved: Callable[[], Sequence[str]]
+    ) -> None:
         self._images = images
         self._models = models
+        self._saved = saved
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Completions of the last word."""
@@ -47,11 +51,11 @@ class LineCompleter(Completer):
                 if name.startswith(text[1:]):
                     yield Completion(f"/{name}", -len(text), display=what.usage, display_meta=what.help)
             return
-        known = command[1:] if command[:1] == "/" and command[1:] in COMMANDS else ""
+        known = ALIASES.get(command[1:], command[1:]) if is_command(command) else ""
         if text == f"{command} {word}" or known == "template":
             options = self._options(known)
             yield from (Completion(option, -len(word)) for option in options if option.startswith(word))
-        if known in _WITH_PATHS or (not known and "/" in word):
+        if known in _WITH_PATHS or (not known and word and ("/" in word or complete_event.completion_requested)):
             yield from _paths(word, folders_only=known == "model")
 
     def _options(self, command: str) -> Sequence[str]:
@@ -60,6 +64,8 @@ class LineCompleter(Completer):
                 return tuple(map(str, range(1, self._images() + 1)))
             case "model":
                 return self._models()
+            case "load":
+                return self._saved()
             case "strategy":
                 return strategy_names()
             case "template":
@@ -67,6 +73,23 @@ class LineCompleter(Completer):
 
                 return tuple(dict.fromkeys(found.name for found in list_located(search_path())))
         return _OPTIONS.get(command, ())
+
+
+def complete(buffer: Buffer) -> None:
+    """What Tab does: go to the next completion that is shown, or complete as far as there is no doubt.
+
+    prompt-toolkit's own way loses a Tab that comes while it still looks up what to show as the user types.
+    """
+    if buffer.complete_state:
+        buffer.complete_next()
+        return
+    event = CompleteEvent(completion_requested=True)
+    found = list(buffer.completer.get_completions(buffer.document, event))
+    if len(found) == 1:
+        buffer.apply_completion(found[0])
+        return
+    buffer.insert_text(get_common_complete_suffix(buffer.document, found))
+    buffer.start_completion()
 
 
 def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:

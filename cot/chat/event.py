@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from cot.chat.conversation import Conversation
 from cot.chat.turn import Turn
 from cot.image import LoadedImage
 from cot.step import Step
@@ -48,5 +49,13 @@ class ImageAttached:
     image: LoadedImage
 
 
-ChatEvent = Said | StepDone | TurnDone | TraceOpened | ImageAttached
+@dataclass(frozen=True)
+class WentOn:
+    """A saved conversation is gone on with."""
+
+    conversation: Conversation
+    name: str
+
+
+ChatEvent = Said | StepDone | TurnDone | TraceOpened | ImageAttached | WentOn
 """Any of them."""

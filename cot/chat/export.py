@@ -25,7 +25,7 @@ def export(conversation: Conversation, path: Path, *, name: str, images: Mapping
 
     Raises UsageError for another ending, a file that exists, or one that cannot be written.
     """
-    match path.suffix:
+    match path.suffix.lower():
         case ".md":
             text = as_markdown(conversation, name)
         case ".json":
@@ -39,8 +39,10 @@ def export(conversation: Conversation, path: Path, *, name: str, images: Mapping
             file.write(f"{text}\n")
     except FileExistsError as error:
         raise UsageError(f"{shown(str(path))} exists already; choose another name, or remove it first") from error
-    except OSError as error:
-        raise UsageError(f"cannot write {shown(str(path))}: {error.strerror}; choose another place") from error
+    except (OSError, ValueError) as error:
+        # ValueError: a name with a zero byte.
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot write {shown(str(path))}: {why}; choose another place") from error
 
 
 def as_json(conversation: Conversation, name: str) -> dict[str, Any]:

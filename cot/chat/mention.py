@@ -23,8 +23,11 @@ MAX_IMAGES: Final = 64
 """Files that one pattern may name."""
 
 _WORD: Final = re.compile(
-    r"""(?<!\S)(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)")(?=[\s?!.,;:)]|$)|(?P<bare>(?:\\.|\S)+)"""
+    r"""(?<!\S)(?:'(?P<single>(?:[^'\n]|'\\'')+)'|"(?P<double>[^"\n]+)")(?=[\s?!.,;:)]|$)|(?P<bare>(?:\\.|\S)+)"""
 )
+_SINGLE_QUOTED: Final = re.compile(r"'(?:[^'\n]|'\\'')+'")
+"""As terminals put what is dropped on them: `'it'\\''s.png'`."""
+
 _END: Final = re.compile(r"[?!.,;:)\]]+$")
 
 
@@ -52,7 +55,8 @@ class Mentioned:
         before = str(words[tail - 1]).rstrip() if tail else ""
         if before.endswith(("?", "!", ".", ":", "？", "。", "！")):
             words = words[:tail]
-        return "".join(f"[{number(part)}]" if isinstance(part, int) else part for part in words).strip()
+        text = "".join(f"[{number(part)}]" if isinstance(part, int) else part for part in words).strip()
+        return text if re.search(r"\w", text) or not self.sources else ""
 
 
 def mentioned(line: str) -> Mentioned:
@@ -96,8 +100,18 @@ def expand(argument: str) -> list[str]:
     return found
 
 
+def named(argument: str) -> list[str]:
+    """What `/image` names: as `expand`, or several of these with spaces between them. Raises ImageError."""
+    words = [word[0] for word in _WORD.finditer(argument)]
+    if _is_file(unquoted(argument)) or not any(_is_file(unquoted(word)) for word in words):
+        return expand(argument)
+    return [source for word in words for source in expand(word)]
+
+
 def unquoted(text: str) -> str:
     r"""Without the quotes around it, or without backslashes before spaces and other marks; `\\` is one backslash."""
+    if _SINGLE_QUOTED.fullmatch(text):
+        return text[1:-1].replace(r"'\''", "'")
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]:
         return text[1:-1]
     if _is_file(text):
@@ -107,9 +121,8 @@ def unquoted(text: str) -> str:
 
 def _sources(word: re.Match[str], *, alone: bool) -> tuple[list[str], int]:
     """What a word names, and how many characters of it do: a full stop behind a path is not of its name."""
-    quoted = word["single"] or word["double"]
-    if quoted:
-        return _named(quoted, alone=alone), len(word[0])
+    if word["bare"] is None:
+        return _named(unquoted(word[0]), alone=alone), len(word[0])
     text = word["bare"]
     found = _named(unquoted(text), alone=alone)
     if found or not (end := _END.search(text)):
@@ -129,7 +142,9 @@ def _named(name: str, *, alone: bool) -> list[str]:
         return [name]
     if glob.has_magic(name):
         return expand(name)
-    if name.startswith(("/", "~/", "./", "../")):
+    if _is_there(name):
+        return [name] if alone else []
+    if alone or os.sep in name:
         raise ImageError(f"image {shown(name)} does not exist; expected an image file; check the path")
     return []
 
@@ -143,6 +158,13 @@ def _path_of(url: str) -> str:
 
 def _has_ending(name: str) -> bool:
     return name.lower().endswith(ENDINGS)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return os.path.lexists(os.path.expanduser(name))
+    except (OSError, ValueError):
+        return False
 
 
 def _is_file(name: str) -> bool:

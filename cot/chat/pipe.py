@@ -7,17 +7,27 @@ stderr. Commands are obeyed and give no line.
 import asyncio
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from rich.console import Console
 
 from cot.chat.command import is_command
 from cot.chat.event import ChatEvent, Said, TurnDone
 from cot.chat.screen import Screen
-from cot.chat.session import Session
+from cot.chat.session import MAX_QUESTION_CHARACTERS, Session
 from cot.chat.take import take
 from cot.chat.turn import Turn
 from cot.trace.plain import UNKNOWN, plain
+
+
+def bounded(lines: BinaryIO) -> Iterator[bytes]:
+    """The lines, of which those that no message can be are cut, but left too long for one."""
+    # Four bytes are one character at most.
+    while line := lines.readline(4 * MAX_QUESTION_CHARACTERS + 5):
+        yield line
+        while not line.endswith(b"\n") and (line := lines.readline(2**16)):
+            pass
 
 
 class Pipe:
@@ -39,11 +49,11 @@ class Pipe:
             self._turn = event.turn
         self._screen.show(event, self.session.detail if self.session else "full")
 
-    def run(self, session: Session, lines: Iterable[bytes]) -> int:
+    def run(self, session: Session, lines: BinaryIO) -> int:
         """Answer all lines; 1 if one of them has no answer, else 0. Raises KeyboardInterrupt."""
         self.session = session
         code = 0
-        for data in lines:
+        for data in bounded(lines):
             line = data.decode("utf-8", "surrogateescape").rstrip("\r\n")
             turn = self._take(session, line)
             if turn and turn.stop_reason == "cancelled":

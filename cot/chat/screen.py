@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cot.chat.conversation import Conversation
-from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TraceOpened, TurnDone
+from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TraceOpened, TurnDone, WentOn
 from cot.chat.preview import Way, picture
 from cot.chat.turn import Turn
 from cot.image import LoadedImage
@@ -42,10 +42,17 @@ class Screen:
                 self._console.print(trace_tree(event.trace))
             case ImageAttached():
                 self.image(event.image)
+            case WentOn():
+                self.conversation(event.conversation, event.name)
 
     def say(self, text: str, style: str = "dim") -> None:
         """Print a line of words."""
         self._line(Text(_one_line(text), style))
+
+    def typed(self, line: str) -> None:
+        """Print a line as the user typed it, in front of what comes of it."""
+        shown = "\n  ".join(plain(line).splitlines())
+        self._line(Text.assemble(("> ", "dim"), (shown, "bold")))
 
     def step(self, step: Step, detail: Detail) -> None:
         """Print a step, where it is wanted; the answer comes with the end of the turn."""
@@ -93,7 +100,7 @@ class Screen:
         for number, image in enumerate(conversation.images, 1):
             self.say(f"[{number}] {image.source}  {image.width} x {image.height}")
         for turn in conversation.turns:
-            self._line(Text.assemble(("> ", "dim"), (_one_line(turn.question), "bold")))
+            self.typed(turn.question)
             self.end(turn)
 
     def _line(self, text: Text) -> None:

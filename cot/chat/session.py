@@ -5,18 +5,18 @@ images of the conversation, so that an engine knows their prefix from the questi
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 from cot.chat.conversation import Asked, Attached, Chosen, Conversation, Ended, SavedEvent, Stepped, Undone
 from cot.chat.engines import Engines, Load, finished, in_background
-from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone
+from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
 from cot.chat.store import Store
 from cot.chat.turn import Turn
 from cot.config import Settings, with_setting
 from cot.engine.base import EngineInfo
-from cot.errors import UsageError
+from cot.errors import CotError, UsageError
 from cot.image import LoadedImage, load_image
 from cot.planner.names import check_strategy
 from cot.step import Step
@@ -43,17 +43,22 @@ class Session:
         conversation: Conversation | None = None,
         images: dict[str, LoadedImage] | None = None,
         edit: Edit | None = None,
+        fixed: Collection[str] = (),
     ) -> None:
-        """conversation, images: a saved one to go on with. edit: None where there is no editor."""
+        """conversation, images: a saved one to go on with; what was chosen in it holds, but for the settings `fixed`.
+
+        edit: None where there is no editor. Raises UsageError or PromptError for settings that make no sense.
+        """
         check_strategy(settings.strategy)
-        self.settings = settings
+        self.emit = emit
+        self.conversation = conversation or Conversation()
+        self._given, self._fixed = settings, frozenset(fixed)
+        self.settings = self._chosen(self.conversation)
         self._noted = ""
         self._preparing = False
         self.engines = Engines(load)
         self.store = store
-        self.emit = emit
         self.edit = edit
-        self.conversation = conversation or Conversation()
         self.detail: Detail = "full"
         self.leaving = False
         self._loaded = dict(images or {})
@@ -78,51 +83,69 @@ class Session:
         opened = [await finished(in_background(lambda s=source: self._open(s))) for source in sources]  # type: ignore[misc]
         return [self.add_image(image) for image in opened]
 
-    async def ask(self, text: str) -> None:
-        """Ask a question over the images. Raises UsageError if it cannot be asked."""
+    async def ask(self, text: str, *, again: bool = False) -> None:
+        """Ask a question over the images; again: in place of the last turn.
+
+        Raises UsageError if it cannot be asked, and then the last turn stays.
+        """
         from cot.chat.asking import ask, begun
 
         self._check_askable(text)
-        images, before = self.images, tuple(self.conversation.turns)
+        replaced = self.conversation.turns[-1:] if again else []
+        images, before = self.images, tuple(self.conversation.turns[: -1 if replaced else None])
         if self.engines.state == "loading":
             self.say(f"the model {self.settings.model} is still being loaded; Ctrl-C gives up")
         turn = begun(text, images, self.settings)
-        self.keep(Asked(turn=turn))
+        # In one write: a process that is killed must not lose the old turn before there is a new one.
+        self.keep(*(Undone() for _ in replaced), Asked(turn=turn))
 
         def on_step(step: Step) -> None:
             self.keep(Stepped(step=step))
             self.emit(StepDone(step))
 
         turn = await ask(turn, before, images, self.settings, self.engines, self._tell_note, on_step)
-        self.keep(Ended(turn=turn))
-        self.emit(TurnDone(turn))
-
-    async def ask_again(self, text: str) -> None:
-        """Ask in place of the last turn. Raises UsageError as `ask` does, and then the last turn stays."""
-        self._check_askable(text)
-        if self.conversation.turns:
-            self.keep(Undone())
-        await self.ask(text)
+        try:
+            self.keep(Ended(turn=turn))
+        finally:
+            # An answer that cannot be saved is still an answer.
+            self.emit(TurnDone(turn))
 
     def change(self, name: str, text: str) -> None:
         """Change a setting. Raises ConfigError or UsageError for a value that makes no sense."""
-        settings = with_setting(self.settings, name, text)
-        check_strategy(settings.strategy)
-        if settings.templates:
-            from cot.planner.wording import checked_templates
+        settings = self.settings = _with(self.settings, name, text)
+        self.keep(Chosen(name=name, value=str(getattr(settings, name))))
+        self._renewed()
 
-            checked_templates(settings.templates, language=settings.language)
-        self.settings = settings
+    def _chosen(self, conversation: Conversation) -> Settings:
+        settings = self._given
+        for name, text in conversation.chosen.items():
+            try:
+                settings = settings if name in self._fixed else _with(settings, name, text)
+            except CotError as error:
+                # A template may be gone by now, or a setting renamed; what was said is there all the same.
+                self.say(f"{name} is not set as it was in this conversation: {error}", "warning")
+        return settings
+
+    def _renewed(self) -> None:
+        """Settings changed: begin to load what they name, if that was begun before."""
         self._noted = ""
         self._preparing = False
-        self.keep(Chosen(name=name, value=str(getattr(settings, name))))
         if self.engines.state != "not loaded":
             self.load()
 
-    def keep(self, event: SavedEvent) -> None:
+    def go_on_with(self, store: Store, conversation: Conversation, images: dict[str, LoadedImage]) -> None:
+        """Leave this conversation for a saved one."""
+        self.store.close()
+        self.store, self.conversation, self._loaded = store, conversation, dict(images)
+        self.settings = self._chosen(conversation)
+        self._renewed()
+        self.emit(WentOn(conversation, store.name))
+
+    def keep(self, *events: SavedEvent) -> None:
         """Save what happens, then let it happen."""
-        self.store.append(event)
-        self.conversation.apply(event)
+        self.store.append(*events)
+        for event in events:
+            self.conversation.apply(event)
 
     @property
     def images(self) -> list[LoadedImage]:
@@ -187,9 +210,25 @@ class Session:
         return load_image(source if "://" in source else Path(source), self.settings.image_limits)
 
 
-def check_text(text: str) -> None:
-    """Raises UsageError for a message that is too long or not UTF-8."""
+def _with(settings: Settings, name: str, text: str) -> Settings:
+    """Settings with one changed. Raises CotError for a value that makes no sense."""
+    settings = with_setting(settings, name, text)
+    check_strategy(settings.strategy)
+    if settings.templates:
+        from cot.planner.wording import checked_templates
+
+        checked_templates(settings.templates, language=settings.language)
+    return settings
+
+
+def check_length(text: str) -> None:
+    """Raises UsageError for a line that is too long."""
     if len(text) > MAX_QUESTION_CHARACTERS:
         raise UsageError(f"the message has more than {MAX_QUESTION_CHARACTERS:,} characters; shorten it")
+
+
+def check_text(text: str) -> None:
+    """Raises UsageError for a question that is too long or not UTF-8."""
+    check_length(text)
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError(f"got text that is not UTF-8: {text[:60]!r}; write it in UTF-8")

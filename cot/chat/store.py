@@ -1,7 +1,7 @@
 """Keeps a conversation as it goes: `<chats>/<name>/session.jsonl`, and its images beside it by SHA-256.
 
 In: events. Out: one line of JSON each, handed to the operating system in one write before the next thing happens, so
-that a killed process loses nothing that was shown. A file is read again by `open_saved`; a torn last line is left out.
+that a killed process loses nothing that was shown. `cot/chat/saved.py` reads it again.
 """
 
 import errno
@@ -9,26 +9,21 @@ import json
 import os
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import platformdirs
-from pydantic import TypeAdapter, ValidationError
 
-from cot.chat.conversation import SCHEMA, Conversation, Opened, SavedEvent
+from cot.chat.conversation import Opened, SavedEvent
 from cot.errors import TraceError, UsageError
-from cot.image import LoadedImage, load_image
+from cot.image import LoadedImage
 from cot.source import shown
-from cot.trace.event import TracedImage
-from cot.trace.images import image_path, keep_image, restored
-from cot.trace.lock import hold, is_held
+from cot.trace.images import keep_image
+from cot.trace.lock import hold
 
 SESSION_FILE: Final = "session.jsonl"
-MAX_FILE_BYTES: Final = 256 * 2**20
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_EVENT: Final[TypeAdapter[SavedEvent]] = TypeAdapter(SavedEvent)
 
 
 def chats_folder() -> Path:
@@ -43,6 +38,7 @@ class Store:
         """name: of a conversation that exists; None for a new one."""
         self.chats: Final = chats
         self._file: BinaryIO | None = None
+        self._torn = False
         self.name = name or f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         self._new = name is None
 
@@ -63,11 +59,15 @@ class Store:
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
-    def append(self, event: SavedEvent) -> None:
-        """Keep an event. Raises TraceError if it cannot be written."""
-        line = json.dumps(event.model_dump(mode="json"), allow_nan=False)
+    def append(self, *events: SavedEvent) -> None:
+        """Keep events, in one write. Raises TraceError if they cannot be written, or only in part."""
+        lines = "\n".join(json.dumps(event.model_dump(mode="json"), allow_nan=False) for event in events)
         try:
-            _write(self._opened(), line)
+            file = self._opened()
+            # What was left of an earlier write, on a disk that was full, must not swallow what comes behind it.
+            torn, self._torn = self._torn, True
+            _write(file, f"\n{lines}" if torn else lines)
+            self._torn = False
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
@@ -88,8 +88,8 @@ class Store:
         if (self.chats / name).exists():
             raise UsageError(f"there is a conversation {name!r} already; choose another name")
         try:
-            if self.saved:
-                self.folder.rename(self.chats / name)
+            self._opened()
+            self.folder.rename(self.chats / name)
         except OSError as error:
             raise _unwritable(self.chats / name, error) from error
         self.name = name
@@ -103,114 +103,53 @@ class Store:
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=not self._new)
             path = self.folder / SESSION_FILE
-            torn = not self._new and path.read_bytes()[-1:] != b"\n"
-            # Unbuffered: each event is one write.
-            self._file = path.open("ab", buffering=0)
-            hold(self._file)
-            if torn:
-                self._file.write(b"\n")
-            if self._new:
-                opened = Opened(at=datetime.now(UTC).isoformat(timespec="seconds"))
-                _write(self._file, json.dumps(opened.model_dump(mode="json")))
+            try:
+                self._file = _begun(path) if self._new else _gone_on_with(path)
+            except OSError:
+                if self._new:
+                    path.unlink(missing_ok=True)
+                    self.folder.rmdir()
+                raise
         return self._file
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A saved conversation in a list. unreadable: why it cannot be read, else empty."""
-
-    name: str
-    changed: datetime
-    turns: int = 0
-    first: str = ""
-    unreadable: str = ""
+def open_elsewhere(name: str) -> UsageError:
+    """The error for a conversation that another process writes."""
+    return UsageError(f"the conversation {name!r} is open in another process; leave that one first")
 
 
-def list_saved(chats: Path) -> list[Listed]:
-    """All saved conversations, the one changed last first."""
-    found = []
-    for path in chats.glob(f"*/{SESSION_FILE}"):
-        try:
-            changed = datetime.fromtimestamp(path.stat().st_mtime)
-        except OSError:
-            continue
-        name = path.parent.name
-        try:
-            turns = read(path).turns
-            found.append(Listed(name, changed, len(turns), turns[0].question if turns else ""))
-        except TraceError as error:
-            found.append(Listed(name, changed, unreadable=str(error)))
-    return sorted(found, key=lambda one: (one.changed, one.name), reverse=True)
+def _held(path: Path) -> BinaryIO:
+    """The file to append to, unbuffered: each event is one write. Raises UsageError if another process has it."""
+    file = path.open("ab", buffering=0)
+    if not hold(file):
+        file.close()
+        raise open_elsewhere(path.parent.name)
+    return file
 
 
-def open_saved(chats: Path, name: str | None) -> tuple[Store, Conversation, dict[str, LoadedImage]]:
-    """A saved conversation to go on with; the one changed last if `name` is None.
-
-    Raises UsageError if there is none of this name or it is open elsewhere, TraceError if it is damaged.
-    """
-    known = [one.name for one in list_saved(chats)]
-    if not known:
-        raise UsageError("no conversation was saved yet; start one with: cot chat IMAGE")
-    name = name or known[0]
-    if name not in known:
-        raise UsageError(f"there is no conversation {shown(name)}; known: {', '.join(known[:8])}")
-    path = chats / name / SESSION_FILE
-    if is_held(path):
-        raise UsageError(f"the conversation {name!r} is open in another process; leave that one first")
-    conversation = read(path)
-    images = {image.sha256: _image(path.parent, image) for image in conversation.images}
-    store = Store(chats, name)
-    store.hold()
-    return store, conversation, images
-
-
-def read(path: Path) -> Conversation:
-    """The state that a file's events lead to. Raises TraceError if it is unreadable."""
+def _begun(path: Path) -> BinaryIO:
+    file = _held(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise TraceError(f"cannot read {shown(str(path))}: {error.strerror}; check the file's permissions") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise TraceError(f"{shown(str(path))} has more than {MAX_FILE_BYTES:,} bytes; start a new conversation")
-    conversation = Conversation()
-    for number, line in enumerate(data.splitlines()):
-        try:
-            event = _EVENT.validate_json(line)
-        except ValidationError:
-            # A process that was killed while it wrote leaves half a line, and the next one begins behind it.
-            if number == 0:
-                raise _foreign(path) from None
-            continue
-        if number == 0 and not (isinstance(event, Opened) and 1 <= event.schema_version <= SCHEMA):
-            raise _foreign(path)
-        conversation.apply(event)
-    return conversation
+        opened = Opened(at=datetime.now(UTC).isoformat(timespec="seconds"))
+        _write(file, json.dumps(opened.model_dump(mode="json")))
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _gone_on_with(path: Path) -> BinaryIO:
+    torn = path.read_bytes()[-1:] != b"\n"
+    file = _held(path)
+    if torn:
+        file.write(b"\n")
+    return file
 
 
 def _write(file: BinaryIO, line: str) -> None:
     data = f"{line}\n".encode("ascii")
     if file.write(data) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _image(folder: Path, image: TracedImage) -> LoadedImage:
-    loaded = load_image(_image_path(folder, image.sha256))
-    if loaded.sha256 != image.sha256:
-        raise TraceError(f"the saved image {image.sha256[:16]} has other pixels than its name says; it was changed")
-    return restored(loaded, image)
-
-
-def _image_path(folder: Path, sha256: str) -> Path:
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise TraceError(f"{shown(sha256)} is no SHA-256; the conversation in {folder} was changed by hand")
-    return image_path(folder, sha256)
-
-
-def _foreign(path: Path) -> TraceError:
-    return TraceError(
-        f"{shown(str(path))} is no conversation of version 1 to {SCHEMA}; expected one that cot chat saved"
-    )
 
 
 def _unwritable(folder: Path, error: OSError) -> TraceError:

@@ -6,14 +6,16 @@ In: a session and a line as it was typed. Out: what the session tells. Errors th
 import asyncio
 
 from cot.chat.command import is_command, obey
+from cot.chat.engines import finished, in_background
 from cot.chat.mention import mentioned
-from cot.chat.session import Session, check_text
+from cot.chat.session import Session, check_length
 from cot.errors import CotError
 
 
 async def take(session: Session, line: str) -> None:
     """Do what a line says. Cancelling the task interrupts the answer and keeps the conversation."""
     try:
+        check_length(line)
         if is_command(line):
             await obey(session, line)
         elif line.strip():
@@ -26,8 +28,7 @@ async def take(session: Session, line: str) -> None:
 
 
 async def _message(session: Session, line: str) -> None:
-    check_text(line)
-    found = mentioned(line)
+    found = await finished(in_background(lambda: mentioned(line)))
     numbers = await session.attach(found.sources)
     text = found.numbered(lambda index: numbers[index])
     if text:

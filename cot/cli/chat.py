@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from cot.chat.conversation import Conversation
+    from cot.chat.preview import Way
     from cot.chat.session import Session
     from cot.chat.store import Store
     from cot.config import Settings
@@ -54,20 +55,20 @@ def chat(
     """
     given: dict[str, object] = {"model": model, "strategy": strategy, "language": language, "device": device,
              "quantize": quantize, "seed": seed, "trace_dir": trace_dir}  # fmt: skip
+    from cot.chat.preview import chosen_way
+
+    way = "none" if no_preview or words_only else chosen_way(preview, os.environ)
     if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
-        way = "none" if no_preview or words_only else preview
         _at_terminal(arguments or [], given, resume=resume, preview=way, words_only=words_only)
         return
     raise typer.Exit(_on_pipe(arguments or [], given, resume=resume, as_json=as_json))
 
 
 def _at_terminal(
-    arguments: list[str], given: dict[str, object], *, resume: bool, preview: str, words_only: bool
+    arguments: list[str], given: dict[str, object], *, resume: bool, preview: "Way", words_only: bool
 ) -> None:
     import platformdirs
 
-    from cot.chat.editor import edit
-    from cot.chat.preview import chosen_way
     from cot.chat.session import Session
     from cot.chat.terminal import Terminal
     from cot.cli.ask import load_engine
@@ -76,11 +77,20 @@ def _at_terminal(
     terminal = Terminal(
         platformdirs.user_state_path("cot") / "chat-history",
         models=_known_models,
-        preview=chosen_way(preview, os.environ),
+        preview=preview,
         words_only=words_only,
     )
-    settings = _settings(given, conversation)
-    session = Session(settings, load_engine, store, terminal.show, conversation=conversation, images=images, edit=edit)
+    settings, fixed = _settings(given)
+    session = Session(
+        settings,
+        load_engine,
+        store,
+        terminal.show,
+        conversation=conversation,
+        images=images,
+        edit=terminal.edit,
+        fixed=fixed,
+    )
     try:
         _attach(session, sources)
         terminal.run(session, resumed=resume)
@@ -95,8 +105,8 @@ def _on_pipe(arguments: list[str], given: dict[str, object], *, resume: bool, as
 
     sources, store, conversation, images = _open(arguments, resume=resume)
     pipe = Pipe(as_json=as_json)
-    settings = _settings(given, conversation)
-    session = Session(settings, load_engine, store, pipe.show, conversation=conversation, images=images)
+    settings, fixed = _settings(given)
+    session = Session(settings, load_engine, store, pipe.show, conversation=conversation, images=images, fixed=fixed)
     try:
         _attach(session, sources)
         return pipe.run(session, sys.stdin.buffer)
@@ -108,7 +118,8 @@ def _open(arguments: list[str], *, resume: bool) -> tuple[list[str], "Store", "C
     """What to attach, and the conversation to go on with, or a new one."""
     from cot.chat.conversation import Conversation
     from cot.chat.mention import expand
-    from cot.chat.store import Store, chats_folder, open_saved
+    from cot.chat.saved import open_saved
+    from cot.chat.store import Store, chats_folder
 
     name = arguments[0] if resume and arguments else None
     sources = [source for argument in arguments[name is not None :] for source in expand(argument)]
@@ -117,15 +128,11 @@ def _open(arguments: list[str], *, resume: bool) -> tuple[list[str], "Store", "C
     return sources, Store(chats_folder()), Conversation(), {}
 
 
-def _settings(given: dict[str, object], conversation: "Conversation") -> "Settings":
-    """Settings; what was chosen in a saved conversation holds, unless the command line says otherwise."""
-    from cot.config import load_settings, with_setting
+def _settings(given: dict[str, object]) -> tuple["Settings", list[str]]:
+    """Settings, and the names of those that the command line gives."""
+    from cot.config import load_settings
 
-    settings, _ = load_settings(given)
-    for name, text in conversation.chosen.items():
-        if given.get(name) is None:
-            settings = with_setting(settings, name, text)
-    return settings
+    return load_settings(given)[0], [name for name, value in given.items() if value is not None]
 
 
 def _attach(session: "Session", sources: list[str]) -> None:

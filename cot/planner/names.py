@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 STRATEGY_NAMES: Final = ("direct", "decompose", "cot", "vote", "verify", "route")
 """Those that ship."""
 
-_NAME: Final = re.compile("[a-z][a-z0-9_]*")
+_NAME: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 
 
 def strategy_names() -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def name_problem(name: str) -> str:
     if name in STRATEGY_NAMES:
         return f"got the name {name!r} of a strategy that ships; expected another; rename the folder"
     if not _NAME.fullmatch(name):
-        return f"got the name {name!r}; expected a to z, 0 to 9 and _, a letter first; rename the folder"
+        return f"got the name {name!r}; expected a to z, 0 to 9 and _, a letter first, 64 at most; rename the folder"
     return ""
 
 

@@ -19,12 +19,16 @@ QUIET_SECONDS: Final = 3600.0
 """Without locks: how long a file must not have changed."""
 
 
-def hold(file: IO[Any]) -> None:
-    """Hold the lock until the file is closed. Where there are no locks, nothing happens."""
+def hold(file: IO[Any]) -> bool:
+    """Hold the lock until the file is closed; False if somebody else does. Without locks nothing happens."""
     if sys.platform != "win32":
         # A file system without locks is no reason not to write.
         with contextlib.suppress(OSError):
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+    return True
 
 
 def is_held(path: Path) -> bool:

@@ -1,21 +1,36 @@
 import pytest
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from cot.chat.completion import LineCompleter
+from cot.chat.completion import LineCompleter, complete
 
 
 @pytest.fixture
-def completions(chats):
-    completer = LineCompleter(lambda: 2, lambda: ("embedded", "org/one", "org/two"))
+def completer(chats):
+    return LineCompleter(lambda: 2, lambda: ("embedded", "org/one", "org/two"), lambda: ("holiday", "home"))
 
-    def complete(text):
+
+@pytest.fixture
+def completions(completer):
+    def found(text):
         return [
             text[: len(text) + c.start_position] + c.text
-            for c in completer.get_completions(Document(text), CompleteEvent())
+            for c in completer.get_completions(Document(text), CompleteEvent(completion_requested=True))
         ]
 
-    return complete
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "completed"),
+    [("/strat", "/strategy"), ("/s", "/s"), ("/model org", "/model org/"), ("/load hol", "/load holiday"), ("x", "x")],
+)
+def test_tab_completes_as_far_as_there_is_no_doubt(completer, text, completed):
+    buffer = Buffer(completer=completer, document=Document(text))
+    buffer.start_completion = lambda: None
+    complete(buffer)
+    assert buffer.text == completed
 
 
 @pytest.mark.parametrize(
@@ -30,6 +45,9 @@ def completions(chats):
         ("/steps b", ["/steps brief"]),
         ("/set trace", ["/set trace_dir"]),
         ("/image ./r", ["/image ./red.png"]),
+        ("what is in b", ["what is in blue.png"]),
+        ("/load ho", ["/load holiday", "/load home"]),
+        ("/ask-mode ver", ["/ask-mode verify"]),
         ("what is in ./b", ["what is in ./blue.png"]),
         ("what is", []),
         ("/nope ", []),

@@ -1,7 +1,7 @@
 import pytest
 
 from cot.chat.command import is_command
-from cot.chat.mention import expand, mentioned
+from cot.chat.mention import expand, mentioned, named
 from cot.errors import ImageError
 
 
@@ -27,6 +27,11 @@ def _files(tmp_path, monkeypatch):
         ('"my photo.jpg", how many?', ("my photo.jpg",), "how many?"),
         ("my photo.jpg", ("my photo.jpg",), ""),
         (r"it\'s.png", ("it's.png",), ""),
+        (r"'it'\''s.png'", ("it's.png",), ""),
+        (r"'it'\''s.png' how many?", ("it's.png",), "how many?"),
+        ('"it\'s.png" how many?', ("it's.png",), "how many?"),
+        (r"my\ photo.jpg?", ("my photo.jpg",), ""),
+        ("a folder.png here?", (), "a folder.png here?"),
         ("file:///x/y%20z.png", ("file:///x/y%20z.png",), ""),
         ("*.png which is red?", ("a.png", "b.png", "it's.png"), "which is red?"),
         ("https://h.example/a.JPG?w=9 and?", ("https://h.example/a.JPG?w=9",), "and?"),
@@ -44,9 +49,31 @@ def test_images_in_a_message(line, sources, text):
     assert found.numbered(lambda index: index + 1) == text
 
 
-def test_a_path_that_leads_nowhere_is_said():
-    with pytest.raises(ImageError, match=r"image '/nowhere/x.png' does not exist"):
-        mentioned("/nowhere/x.png what is it?")
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("/nowhere/x.png what is it?", "/nowhere/x.png"),
+        ("what is in shots/x.png?", "shots/x.png"),
+        ("mising.png", "mising.png"),
+        ("'my foto.jpg'", "my foto.jpg"),
+        ("~nobody-at-all/x.png", "~nobody-at-all/x.png"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_said(line, name):
+    with pytest.raises(ImageError, match=f"image '{name}' does not exist"):
+        mentioned(line)
+
+
+def test_what_is_there_but_no_file_is_left_to_who_opens_it(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    assert mentioned("folder.png").sources == ("folder.png",)
+
+
+def test_several_names_for_one_command():
+    assert named("a.png b.png") == ["a.png", "b.png"]
+    assert named("'my photo.jpg' a.png b*") == ["my photo.jpg", "a.png", "b.png"]
+    assert named("my photo.jpg") == ["my photo.jpg"]
+    assert named("two words.png") == ["two words.png"]
 
 
 def test_a_pattern_gives_images_only():
@@ -62,6 +89,7 @@ def test_a_pattern_gives_images_only():
         ("/help", True),
         ("/nope", True),
         ("  /image x.png", True),
+        ("/set\tseed 1", True),
         ("/tmp/x.png what?", False),
         (r"/my\ folder/x.png", False),
         ("and/or?", False),

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 from runs import script
 
-from cot.chat.event import TraceOpened, TurnDone
+from cot.chat.event import TurnDone
 from cot.chat.take import take
+from cot.cli.ask import load_engine
 from cot.engine import ScriptedEngine
 from cot.errors import EngineError
 
@@ -106,18 +107,6 @@ def test_a_model_that_cannot_be_loaded_ends_the_turn_and_not_the_chat(talk):
     assert (len(chat.turns), chat.answers) == (1, ["red"])
 
 
-def test_settings_are_checked(talk):
-    chat = talk().say("/set max_steps 7", "/set max_steps x", "/set max_stpes 7", "/set seed", "/strategy guess")
-    assert chat.session.settings.max_steps == 7
-    parts = ("got 'x'", "did you mean 'max_steps'", "without a value", "known: direct")
-    assert [part in error for part, error in zip(parts, chat.errors, strict=True)] == [True] * 4
-
-
-def test_unknown_commands_name_the_nearest(talk):
-    assert talk().say("/imges").errors == ["unknown command '/imges', did you mean /images?; /help lists them all"]
-    assert talk().say("/drop").errors == ["/drop needs more; expected: /drop N"]
-
-
 def interrupted(chat, line):
     async def talk_and_stop():
         task = asyncio.create_task(take(chat.session, line))
@@ -147,15 +136,6 @@ def test_an_interrupted_answer_keeps_what_was_said(talk):
     assert chat.turns == []
 
 
-def test_trace_stats_and_help(talk):
-    chat = talk().say("red.png", APPLES, "/trace", "/stats", "/help")
-    (shown,) = [event.trace for event in chat.events if isinstance(event, TraceOpened)]
-    assert shown.started.question == APPLES
-    assert any(words.startswith("1 messages, 1 answered, 3 calls to the model") for words in chat.words)
-    assert any(words.startswith("150 prompt tokens (30 cached, 48 of images)") for words in chat.words)
-    assert any(words.startswith("/export FILE") for words in chat.words)
-
-
 def test_export(talk, tmp_path):
     chat = talk(replies=["[x](y) \x1b[31m<b>"], strategy="direct").say("red.png", "what # is it?")
     chat.say("/export chat.json", "/export chat.md", "/export chat.md", "/export chat.txt")
@@ -175,28 +155,12 @@ def test_text_that_no_model_can_take_is_refused(talk):
     assert "not UTF-8" in chat.errors[1]
 
 
-def test_a_system_message_goes_before_every_prompt(talk):
-    chat = talk(strategy="direct").say("red.png", "/system", "/system Be brief.", "what?", "/system off", "and?")
-    roles = [[message.role for message in request.messages] for request in chat.engines[0].requests]
-    assert roles == [["system", "user"], ["user"]]
-    assert chat.words[1:4:2] == ["system message: none", "system message: none"]
-
-
-def test_a_step_is_asked_with_another_template(talk, tmp_path):
-    head = "name: my/answer\ndescription: d\ninputs: {question: {kind: text}, choices: {kind: list}}"
-    source = f"---\n{head}\n---\nTell: {{{{ question }}}}"
-    (tmp_path / "prompts" / "my").mkdir(parents=True)
-    (tmp_path / "prompts" / "my" / "answer.jinja").write_text(source)
-    chat = talk(strategy="direct").say("red.png", "/template direct/answer my/answer", "/template", "what?")
-    assert "direct/answer -> my/answer  project, en" in chat.words
-    assert "decompose/plan  shipped, en" in chat.words
-    chat.say(
-        "/template direct/answer", "and?", "/template direct/answer decompose/plan", "/template direct/anser my/answer"
-    )
-    texts = [request.messages[-1].content[-1] for request in chat.engines[0].requests]
-    assert texts == ["Tell: what?", "and?\nAnswer briefly."]
-    assert "decompose/plan cannot stand in place of direct/answer: its output is plan, expected text" in chat.errors[0]
-    assert "did you mean 'direct/answer'" in chat.errors[1]
+@pytest.mark.slow
+def test_a_second_question_about_an_image_reads_most_of_its_prompt_from_memory(talk):
+    chat = talk(load=load_engine, strategy="direct").say("red.png", "How many cats are there?", "Is there a dog?")
+    first, second = (turn.usage for turn in chat.turns)
+    assert first["cached_tokens"] == 0
+    assert second["cached_tokens"] > second["prompt_tokens"] / 2
 
 
 def test_paste(talk, tmp_path, monkeypatch):
@@ -226,7 +190,3 @@ def test_a_page_of_the_conversation_is_harmless_and_whole(talk, tmp_path):
     assert page.count("data:image/png;base64,") == 1
     assert "default-src &#39;none&#39;" in page
     assert not chat.errors
-
-
-def test_stats_tell_the_context(talk):
-    assert "longest prompt with its answer: " in talk().say("red.png", APPLES, "/stats").words[-1]

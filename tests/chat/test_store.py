@@ -1,9 +1,12 @@
 import json
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
 
-from cot.chat.store import SESSION_FILE, Store, list_saved, open_saved, read
+from cot.chat.saved import list_saved, open_saved, read
+from cot.chat.store import SESSION_FILE, Store
 from cot.errors import TraceError, UsageError
 from cot.image import Original
 
@@ -61,6 +64,93 @@ def test_names(talk, chats):
         open_saved(chats, "one")
     with pytest.raises(UsageError, match=r"there is no conversation 'two'; known: .*one"):
         open_saved(chats, "two")
+
+
+def test_a_conversation_has_one_process_also_if_both_open_it_at_once(talk, chats):
+    talk().say("red.png", "/save one").session.close()
+    first, second = Store(chats, "one"), Store(chats, "one")
+    first.hold()
+    with pytest.raises(UsageError, match="'one' is open in another process"):
+        second.hold()
+    first.close()
+
+
+def test_a_name_holds_before_anything_was_said(talk, chats):
+    talk().say("/save empty").session.close()
+    store, conversation, _ = open_saved(chats, "empty")
+    store.close()
+    assert conversation.turns == []
+
+
+def test_another_conversation_in_the_midst_of_one(talk, chats):
+    talk(strategy="direct").say("red.png", "what?", "/strategy cot", "/save one").session.close()
+    chat = talk(strategy="direct").say("blue.png", "/save two", "/load one", "/load one", "/load none")
+    assert [image.source for image in chat.session.images] == ["red.png"]
+    assert (chat.turns[0].question, chat.session.settings.strategy) == ("what?", "cot")
+    assert "is this conversation" in chat.errors[0]
+    assert "there is no conversation 'none'" in chat.errors[1]
+    chat.say("/load two")
+    assert chat.session.settings.strategy == "direct", "what was chosen in one conversation does not hold in another"
+
+
+def test_what_was_chosen_and_is_gone_does_not_keep_from_going_on(talk, chats):
+    talk(strategy="direct").say("red.png", "what?", "/set seed 7", "/strategy cot", "/save one").session.close()
+    path = chats / "one" / SESSION_FILE
+    path.write_text(path.read_text().replace('"value": "cot"', '"value": "my_own"'))
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert (chat.session.settings.seed, chat.session.settings.strategy, len(chat.turns)) == (7, "direct", 1)
+    assert "strategy is not set as it was in this conversation: unknown strategy 'my_own'" in chat.words[0]
+
+
+def test_a_retry_replaces_the_turn_in_one_write(talk, chats):
+    chat = talk(strategy="direct").say("red.png", "what?")
+    written = []
+    append = chat.session.store.append
+    chat.session.store.append = lambda *events: (written.append([event.event for event in events]), append(*events))
+    chat.say("/retry")
+    assert written[0] == ["undone", "asked"]
+    assert len(chat.turns) == 1
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from cot.chat.conversation import Chosen
+from cot.chat.store import Store
+from cot.errors import TraceError
+store = Store(Path(sys.argv[1]))
+store.append(Chosen(name="seed", value="1"))
+size = (store.folder / "session.jsonl").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
+try:
+    store.append(Chosen(name="seed", value="2"))
+except TraceError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.append(Chosen(name="seed", value="3"))
+"""
+
+
+def test_after_a_full_disk_nothing_is_swallowed(chats):
+    done = subprocess.run([sys.executable, "-c", FULL, chats], capture_output=True, text=True, check=True)
+    assert "cannot save to" in done.stdout
+    (path,) = chats.glob(f"*/{SESSION_FILE}")
+    assert len(path.read_bytes().splitlines()) == 4
+    assert read(path).chosen == {"seed": "3"}
+
+
+def test_an_answer_that_cannot_be_saved_is_shown(talk):
+    chat = talk(strategy="direct").say("red.png")
+    append = chat.session.store.append
+
+    def full(*events):
+        if events[-1].event == "ended":
+            raise TraceError("cannot save")
+        append(*events)
+
+    chat.session.store.append = full
+    chat.say("what?")
+    assert (chat.answers, chat.errors) == (["yes"], ["cannot save"])
 
 
 def test_nothing_to_go_on_with(chats):

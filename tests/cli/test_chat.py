@@ -67,6 +67,13 @@ def test_hostile_text_is_harmless(cot_chat):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", out + err)
 
 
+def test_a_line_that_is_too_long_is_one_line(cot_chat):
+    lines = f"{'x' * 200_000}\nred?\n/system {'y' * 200_000}\n{'é' * 10_000}\n"
+    code, out, err = cot_chat("red.png", "--strategy", "direct", lines=lines)
+    assert (code, out) == (1, "unknown\nyes\nyes\n")
+    assert err.count("the message has more than 10,000 characters") == 2
+
+
 def test_resume_on_a_pipe(cot_chat):
     assert cot_chat("red.png", "--strategy", "direct", lines="what?\n/save one\n")[0] == 0
     code, out, _ = cot_chat("--resume", "one", "blue one.png", "--json", lines="and?\n")
@@ -79,6 +86,11 @@ def test_a_wrong_image_is_said_before_anything_is_asked(cot_chat):
     code, out, err = cot_chat("gone.png", lines="what?\n")
     assert (code, out) == (1, "")
     assert err.startswith("error: image 'gone.png' does not exist")
+
+
+def test_an_unknown_preview_is_a_wrong_command_line_also_on_a_pipe(cot_chat):
+    code, _, err = cot_chat("red.png", "--preview", "film")
+    assert (code, "got --preview film; expected auto, kitty" in err) == (2, True)
 
 
 def test_an_unknown_strategy_is_a_wrong_command_line(cot_chat):

@@ -1,98 +1,21 @@
 """`cot chat` in a real terminal, over a scripted model: what is typed, and what the screen shows."""
 
 import os
-import shlex
+import pty
+import select
 import shutil
-import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import pytest
+from chat_window import ChatWindow
 from PIL import Image
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 
-SCRIPT = Path(__file__).resolve().parent.parent / "support" / "chat_script.py"
+CURSOR_ASKED = b"\x1b[6n"
 APPLES = "Are there more apples than cars?"
-PATIENCE_SECONDS = 120.0
-
-
-class Terminal:
-    """A tmux server of its own with one window."""
-
-    def __init__(self, folder, columns, rows, **environment):
-        self._name = f"cot-{uuid.uuid4().hex[:8]}"
-        self._folder = folder
-        self._size = ("-x", str(columns), "-y", str(rows))
-        self._environment = {
-            "PYTHONPATH": f"{SCRIPT.parent}:{SCRIPT.parent.parent.parent}",
-            "XDG_STATE_HOME": str(folder / "state"),
-            "XDG_CONFIG_HOME": str(folder / "config"),
-            "COT_STRATEGY": "decompose",
-            **environment,
-        }
-
-    def start(self, *arguments):
-        named = [f"{name}={value}" for name, value in self._environment.items()]
-        command = shlex.join(
-            ["env", "-u", "COLUMNS", "-u", "LINES", *named, sys.executable, str(SCRIPT), "chat", *arguments]
-        )
-        # The shell behind it shows the exit code, and keeps the screen.
-        inside = f"{command}; echo code=$?; exec sleep 600"
-        self._tmux("-f", os.devnull, "new-session", "-d", *self._size, "-c", str(self._folder), inside)
-        return self
-
-    def type(self, text, *keys):
-        if text:
-            self._tmux("send-keys", "-l", text)
-        for key in keys or ("Enter",):
-            self._tmux("send-keys", key)
-
-    def screen(self, *, history=True):
-        # -J joins what the terminal wrapped.
-        return self._tmux("capture-pane", "-p", "-J", *(["-S", "-500"] if history else []))
-
-    def wait(self, *texts, times=1, ready=False):
-        """The screen, once all texts are on it so often. ready: and a prompt is drawn to type into.
-
-        Keys that come while there is no prompt are taken by the terminal itself: Ctrl-D would be lost.
-        """
-        end = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < end:
-            found = self.screen()
-            if all(found.count(text) >= times for text in texts) and (not ready or self._has_prompt()):
-                return found
-            time.sleep(0.1)
-        pytest.fail(f"waited for {texts}, got:\n{self.screen()}")
-
-    def _has_prompt(self):
-        """Whether the line below the prompt is drawn: it goes with the message, and comes back behind its answer."""
-        lines = self.screen(history=False).rstrip().splitlines()
-        return bool(lines) and " | " in lines[-1]
-
-    def wait_for_saved(self, text):
-        end = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < end:
-            if any(text in path.read_text() for path in self._folder.glob("state/cot/chats/*/session.jsonl")):
-                return
-            time.sleep(0.1)
-        pytest.fail(f"{text!r} was not saved")
-
-    def kill_chat(self):
-        pane = self._tmux("list-panes", "-F", "#{pane_pid}").strip()
-        children = subprocess.run(["pgrep", "-P", pane], capture_output=True, text=True, check=True).stdout.split()
-        for child in children:
-            os.kill(int(child), 9)
-
-    def close(self):
-        subprocess.run(["tmux", "-L", self._name, "kill-server"], check=False, capture_output=True)
-
-    def _tmux(self, *arguments):
-        done = subprocess.run(["tmux", "-L", self._name, *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 @pytest.fixture
@@ -102,7 +25,7 @@ def terminal(tmp_path):
     Image.new("RGB", (8, 6), "blue").save(tmp_path / "blue one.png")
 
     def open_(columns=80, rows=24, **environment):
-        made.append(Terminal(tmp_path, columns, rows, **environment))
+        made.append(ChatWindow(tmp_path, columns, rows, **environment))
         return made[-1]
 
     yield open_
@@ -157,6 +80,87 @@ def test_two_stops_leave(terminal):
     chat.type("", "C-c", "C-c")
     shown = chat.wait("saved; go on with:", "code=0")
     assert "Traceback" not in shown
+
+
+@pytest.mark.slow
+def test_what_is_typed_while_it_answers_waits_for_its_turn(terminal):
+    chat = terminal(40, 15).start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("a slow one")
+    chat.wait("embedded: answering")
+    chat.type("half a line", "")
+    chat.wait("embedded: answering", "\n> half a line")
+    chat.type(" and the rest")
+    chat.wait("1 waiting")
+    chat.resize(80, 24)
+    chat.type("not sent", "C-c")
+    shown = chat.wait("└─ interrupted", "not asked: half a line and the rest", "\n> not sent", ready=True)
+    assert "answer: yes" not in shown
+    time.sleep(2)
+    chat.type("", "C-c")
+    chat.wait_until_gone("> not sent")
+    chat.type("slow down for seconds")
+    chat.wait("embedded: answering")
+    chat.type("/strategy cot")
+    chat.type("what?")
+    shown = chat.wait("answer: yes from embedded", times=2, ready=True)
+    in_order = ("> slow down", "scripted, direct, 1 image", "strategy: cot", "> what?", "scripted, cot, 1 image")
+    assert [shown.index(text) for text in in_order] == sorted(shown.index(text) for text in in_order)
+    chat.type("", "C-d")
+    assert "Traceback" not in chat.wait("saved; go on with:", "code=0")
+
+
+@pytest.mark.slow
+def test_an_editor_takes_the_place_of_the_prompt(terminal, tmp_path):
+    (tmp_path / "editor").write_text("#!/bin/sh\necho the editor runs\nread line\necho $line > $1\n")
+    (tmp_path / "editor").chmod(0o755)
+    chat = terminal(VISUAL=f"{tmp_path}/editor").start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("first words")
+    chat.wait("answer: yes from embedded", ready=True)
+    chat.type("/edit")
+    chat.wait("the editor runs")
+    chat.type("second words")
+    chat.wait("> /edit", "answer: yes from embedded", times=1, ready=True)
+    chat.wait_for_saved("second words")
+    chat.type("/quit")
+    assert "Traceback" not in chat.wait("code=0")
+
+
+@pytest.mark.slow
+def test_an_earlier_line_is_searched_and_not_sent(terminal):
+    chat = terminal().start("red.png", "--strategy", "direct")
+    chat.wait("1 image", ready=True)
+    chat.type("what colour?")
+    chat.wait("answer: yes from embedded", ready=True)
+    chat.type("", "C-r")
+    chat.type("col")
+    chat.wait("\n> what colour?", times=1)
+    chat.type(" is it")
+    chat.wait("answer: yes from embedded", ready=True)
+    chat.type("", "C-d")
+    chat.wait("code=0")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processor time from /proc")
+def test_there_is_soon_a_prompt(tmp_path):
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "red.png")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.update(TERM="xterm", XDG_STATE_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
+        os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+        os.execv(sys.executable, [sys.executable, "-m", "cot", "chat", str(tmp_path / "red.png")])
+    shown = b""
+    while b"embedded: " not in shown:
+        assert select.select([terminal], [], [], 60)[0], shown
+        shown += (said := os.read(terminal, 65536))
+        if CURSOR_ASKED in said:
+            os.write(terminal, b"\x1b[1;1R")
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    os.kill(process, 9)
+    os.waitpid(process, 0)
+    assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") < 1.5
 
 
 @pytest.mark.slow

@@ -333,7 +333,7 @@ def test_a_schema_that_no_engine_can_be_held_to_is_refused(careful):
 @pytest.mark.parametrize(
     ("name", "why"),
     [("direct", "of a strategy that ships; expected another"), ("my-way", "; expected a to z")]
-    + [("Mine", "; expected a to z, 0 to 9 and _, a letter first; rename the folder")],
+    + [("Mine", "; expected a to z, 0 to 9 and _, a letter first, 64 at most; rename the folder")],
 )
 def test_a_folder_that_can_be_no_strategy_is_said_and_not_offered(tmp_path, monkeypatch, capfd, name, why):
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,5 @@
-"""`cot chat` over a scripted model: `python chat_script.py chat red.png`. A "slow" question takes a minute."""
+"""`cot chat` over a scripted model: `python chat_script.py chat red.png`. A "slow" question takes a minute; with
+"seconds" in it, three of them."""
 
 import asyncio
 import os
@@ -17,8 +18,9 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07red\u202e" + "x" * 20_000
 
 class SlowEngine(ScriptedEngine):
     async def complete(self, request: Request) -> Completion:
-        if "slow" in str(request.messages[-1].content[-1]):
-            await asyncio.sleep(60)
+        text = str(request.messages[-1].content[-1])
+        if "slow" in text:
+            await asyncio.sleep(3 if "seconds" in text else 60)
         return await super().complete(request)
 
 

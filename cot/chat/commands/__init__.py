@@ -1,0 +1,1 @@
+"""What the slash commands do, a file for each matter; `cot/chat/command.py` says how they are called."""

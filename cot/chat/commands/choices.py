@@ -1,0 +1,78 @@
+"""The commands that change how questions are asked: model, strategy, template, system message, settings, steps."""
+
+from collections.abc import Iterator
+from typing import cast, get_args
+
+from cot.chat.event import Detail
+from cot.chat.mention import unquoted
+from cot.chat.session import Session
+from cot.errors import UsageError
+from cot.planner.names import check_strategy
+
+
+async def model(session: Session, argument: str) -> None:
+    """Obey `/model NAME`."""
+    session.change("model", unquoted(argument))
+    session.say(f"model: {session.settings.model}")
+
+
+async def strategy(session: Session, argument: str) -> None:
+    """Obey `/strategy NAME`."""
+    check_strategy(argument)
+    session.change("strategy", argument)
+    session.say(f"strategy: {argument}")
+
+
+async def template(session: Session, argument: str) -> None:
+    """Obey `/template [STEP [NAME]]`."""
+    from cot.planner.wording import read_templates, show_templates
+    from cot.prompt import load_template
+
+    chosen = read_templates(session.settings.templates)
+    step, _, name = argument.partition(" ")
+    if not step:
+        for line in _templates(session.settings.language, chosen):
+            session.say(line)
+        return
+    if "=" in argument or "," in argument or len(argument.split()) > 2:
+        raise UsageError(f"got {argument!r}; expected: /template [STEP [NAME]]")
+    load_template(step, language=session.settings.language)
+    chosen.pop(step, None)
+    if name.strip():
+        chosen[step] = name.strip()
+    session.change("templates", show_templates(chosen))
+    session.say(f"template: {step} is asked with {name.strip() or 'its own'}")
+
+
+async def system(session: Session, argument: str) -> None:
+    """Obey `/system [TEXT|off]`."""
+    if argument:
+        session.change("system", "" if argument == "off" else argument)
+    session.say(f"system message: {session.settings.system or 'none'}")
+
+
+async def setting(session: Session, argument: str) -> None:
+    """Obey `/set KEY VALUE`."""
+    name, _, text = argument.partition(" ")
+    if not text.strip():
+        raise UsageError(f"got /set {name} without a value; expected: /set KEY VALUE")
+    session.change(name, text.strip())
+    session.say(f"{name} = {getattr(session.settings, name)}")
+
+
+async def steps(session: Session, argument: str) -> None:
+    """Obey `/steps full|brief|off`."""
+    if argument not in get_args(Detail):
+        raise UsageError(f"got {argument!r}; expected /steps full, brief or off")
+    session.detail = cast("Detail", argument)
+    session.say(f"steps: {argument}")
+
+
+def _templates(language: str, chosen: dict[str, str]) -> Iterator[str]:
+    from cot.prompt.source import list_located, locate, search_path
+
+    folders = search_path()
+    for name in dict.fromkeys(found.name for found in list_located(folders)):
+        found = locate(chosen.get(name, name), language=language, folders=folders)
+        instead = f" -> {found.name}" if found.name != name else ""
+        yield f"{name}{instead}  {found.folder.origin}, {found.language}"

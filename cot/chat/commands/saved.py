@@ -1,0 +1,45 @@
+"""The commands about conversations as files: name, go on with another one, list, write for others."""
+
+from pathlib import Path
+
+from cot.chat.mention import unquoted
+from cot.chat.saved import list_saved, open_saved
+from cot.chat.session import Session
+from cot.errors import UsageError
+
+
+async def save(session: Session, argument: str) -> None:
+    """Obey `/save NAME`."""
+    session.store.rename(argument)
+    session.say(f"saved as {argument}; go on another time with: cot chat --resume {argument}")
+
+
+async def load(session: Session, argument: str) -> None:
+    """Obey `/load NAME`."""
+    if argument == session.store.name:
+        raise UsageError(f"{argument!r} is this conversation; /sessions lists all")
+    session.go_on_with(*open_saved(session.store.chats, argument))
+
+
+async def sessions(session: Session, _: str) -> None:
+    """Obey `/sessions`."""
+    found = list_saved(session.store.chats)
+    for one in found:
+        here = "  (this one)" if one.name == session.store.name else ""
+        what = f"unreadable: {one.unreadable}" if one.unreadable else f"{one.turns} messages  {one.first}"
+        session.say(f"{one.name}  {one.changed:%Y-%m-%d %H:%M}  {what}{here}")
+    if not found:
+        session.say("no conversation was saved yet")
+
+
+async def export(session: Session, argument: str) -> None:
+    """Obey `/export FILE`."""
+    from cot.chat.export import export as write
+
+    path = Path(unquoted(argument))
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"got {argument!r}; expected a folder that there is: {error}") from error
+    write(session.conversation, path, name=session.store.name, images=session.opened)
+    session.say(f"wrote {path}")

@@ -1,0 +1,61 @@
+"""The commands about what was asked: again, back, in other words, how it came about, what it cost."""
+
+from pathlib import Path
+from typing import Final
+
+from cot.chat.conversation import Undone
+from cot.chat.event import TraceOpened
+from cot.chat.session import Session
+from cot.errors import UsageError
+from cot.trace.read import read_trace
+
+_COUNTED: Final = ("calls", "prompt_tokens", "cached_tokens", "image_tokens", "completion_tokens")
+
+
+async def retry(session: Session, _: str) -> None:
+    """Obey `/retry`."""
+    await session.ask(session.last.question, again=True)
+
+
+async def undo(session: Session, _: str) -> None:
+    """Obey `/undo`."""
+    question = session.last.question
+    session.keep(Undone())
+    session.say(f"took back: {question}")
+
+
+async def edit(session: Session, _: str) -> None:
+    """Obey `/edit`."""
+    if session.edit is None:
+        raise UsageError("/edit opens an editor, which needs a terminal; send the new message instead")
+    turns = session.conversation.turns
+    text = session.edit(turns[-1].question if turns else "")
+    if text is None or not text.strip():
+        session.say("nothing was changed: the text is empty or was not saved")
+        return
+    await session.ask(text.strip(), again=True)
+
+
+async def trace(session: Session, _: str) -> None:
+    """Obey `/trace`."""
+    turn = session.last
+    if turn.trace is None:
+        raise UsageError("the last message has no trace: it ended before the model was asked; see /retry")
+    session.emit(TraceOpened(read_trace(Path(turn.trace))))
+
+
+async def stats(session: Session, _: str) -> None:
+    """Obey `/stats`."""
+    turns = session.conversation.turns
+    total = {name: sum(turn.usage.get(name, 0) for turn in turns) for name in _COUNTED}
+    seconds = sum(turn.seconds for turn in turns)
+    longest = max((turn.longest_tokens for turn in turns), default=0)
+    context = max((turn.context_tokens for turn in turns), default=0)
+    speed = f"{total['completion_tokens'] / seconds:.0f} tokens/s" if seconds else "no tokens yet"
+    answered = sum(turn.answered for turn in turns)
+    session.say(f"{len(turns)} messages, {answered} answered, {total['calls']} calls to the model, {seconds:.2f} s")
+    session.say(
+        f"{total['prompt_tokens']:,} prompt tokens ({total['cached_tokens']:,} cached, "
+        f"{total['image_tokens']:,} of images), {total['completion_tokens']:,} generated, {speed}"
+    )
+    session.say(f"longest prompt with its answer: {longest:,} of {f'{context:,}' if context else 'unknown'} tokens")

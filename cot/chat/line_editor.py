@@ -1,0 +1,79 @@
+"""The line that is typed into: prompt-toolkit's editor with history, completion and several lines.
+
+In: where earlier lines are kept, what to complete, keys, and the line below. Out: a `PromptSession`.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app_or_none
+from prompt_toolkit.completion import Completer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.shortcuts import CompleteStyle
+
+from cot.chat.session import MAX_QUESTION_CHARACTERS
+
+_REFRESH_SECONDS = 0.25
+
+
+def line_editor(
+    history_file: Path,
+    completer: Completer,
+    keys: KeyBindings,
+    *,
+    line_below: Callable[[int], str],
+    words_only: bool = False,
+) -> PromptSession[str]:
+    """An editor of lines.
+
+    line_below: what stands below the prompt, for so many columns. words_only: there is none, nothing is drawn while
+    the user types, and no colours.
+    """
+    prompt: PromptSession[str] = PromptSession(
+        "> ",
+        history=EarlierLines(history_file),
+        completer=completer,
+        complete_while_typing=False if words_only else Condition(_types_a_command),
+        complete_style=CompleteStyle.READLINE_LIKE if words_only else CompleteStyle.COLUMN,
+        key_bindings=keys,
+        multiline=True,
+        prompt_continuation="  ",
+        bottom_toolbar=None if words_only else lambda: line_below(prompt.app.output.get_size().columns),
+        refresh_interval=0 if words_only else _REFRESH_SECONDS,
+        reserve_space_for_menu=0 if words_only else 4,
+        color_depth=ColorDepth.DEPTH_1_BIT if words_only else None,
+    )
+    return prompt
+
+
+class EarlierLines(FileHistory):
+    """Lines of this and earlier conversations. Where they cannot be kept, the chat goes on without."""
+
+    def __init__(self, path: Path) -> None:
+        """path: its folder is made if it can be."""
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(str(path))
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The newest one first; none if the file cannot be read."""
+        try:
+            return super().load_history_strings()
+        except OSError:
+            return ()
+
+    def store_string(self, string: str) -> None:
+        """Keep a line, unless it is longer than a message may be."""
+        if len(string) <= MAX_QUESTION_CHARACTERS:
+            with contextlib.suppress(OSError):
+                super().store_string(string)
+
+
+def _types_a_command() -> bool:
+    app = get_app_or_none()
+    return app is not None and app.current_buffer.text.startswith("/")

@@ -1,0 +1,77 @@
+import pytest
+
+from cot.chat.command import COMMANDS
+from cot.chat.event import TraceOpened
+
+APPLES = "Are there more apples than cars?"
+
+
+def test_settings_are_checked(talk):
+    chat = talk().say("/set max_steps 7", "/set max_steps x", "/set max_stpes 7", "/set seed", "/strategy guess")
+    assert chat.session.settings.max_steps == 7
+    parts = ("got 'x'", "did you mean 'max_steps'", "without a value", "known: direct")
+    assert [part in error for part, error in zip(parts, chat.errors, strict=True)] == [True] * 4
+
+
+def test_unknown_commands_name_the_nearest(talk):
+    assert talk().say("/imges").errors == ["unknown command '/imges', did you mean /images?; /help lists them all"]
+    assert talk().say("/HELP").errors == ["unknown command '/HELP', did you mean /help?; /help lists them all"]
+    assert talk().say("/drop").errors == ["/drop needs more; expected: /drop N"]
+
+
+def test_names_that_other_tools_have(talk):
+    chat = talk().say("/ask-mode direct", "/set\tseed 7", "/bye")
+    assert (chat.session.settings.strategy, chat.session.settings.seed, chat.session.leaving) == ("direct", 7, True)
+
+
+ODD = (
+    *("9" * 5000, "-1", "²", "\udcff", "a\x00b.md", "~nobody-at-all/x.md", "'", "\\", "x" * 5000, "[", "file://"),
+    *("http://[", "loop.png", "max_seconds nan", "templates =", "a=b", "../..", "\x1b[2J", "red.png gone.png"),
+)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("quit", "edit")])
+def test_odd_arguments_are_told_and_never_end_the_chat(talk, tmp_path, command):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    chat = talk(strategy="direct").say("red.png", "what?")
+    for argument in ODD:
+        before = len(chat.events)
+        chat.say(f"/{command} {argument}")
+        assert len(chat.events) > before, argument
+
+
+def test_trace_stats_and_help(talk):
+    chat = talk().say("red.png", APPLES, "/trace", "/stats", "/help")
+    (shown,) = [event.trace for event in chat.events if isinstance(event, TraceOpened)]
+    assert shown.started.question == APPLES
+    assert any(words.startswith("1 messages, 1 answered, 3 calls to the model") for words in chat.words)
+    assert any(words.startswith("150 prompt tokens (30 cached, 48 of images)") for words in chat.words)
+    assert any(words.startswith("/export FILE") for words in chat.words)
+
+
+def test_stats_tell_the_context(talk):
+    assert "longest prompt with its answer: " in talk().say("red.png", APPLES, "/stats").words[-1]
+
+
+def test_a_system_message_goes_before_every_prompt(talk):
+    chat = talk(strategy="direct").say("red.png", "/system", "/system Be brief.", "what?", "/system off", "and?")
+    roles = [[message.role for message in request.messages] for request in chat.engines[0].requests]
+    assert roles == [["system", "user"], ["user"]]
+    assert chat.words[1:4:2] == ["system message: none", "system message: none"]
+
+
+def test_a_step_is_asked_with_another_template(talk, tmp_path):
+    head = "name: my/answer\ndescription: d\ninputs: {question: {kind: text}, choices: {kind: list}}"
+    source = f"---\n{head}\n---\nTell: {{{{ question }}}}"
+    (tmp_path / "prompts" / "my").mkdir(parents=True)
+    (tmp_path / "prompts" / "my" / "answer.jinja").write_text(source)
+    chat = talk(strategy="direct").say("red.png", "/template direct/answer my/answer", "/template", "what?")
+    assert "direct/answer -> my/answer  project, en" in chat.words
+    assert "decompose/plan  shipped, en" in chat.words
+    chat.say(
+        "/template direct/answer", "and?", "/template direct/answer decompose/plan", "/template direct/anser my/answer"
+    )
+    texts = [request.messages[-1].content[-1] for request in chat.engines[0].requests]
+    assert texts == ["Tell: what?", "and?\nAnswer briefly."]
+    assert "decompose/plan cannot stand in place of direct/answer: its output is plan, expected text" in chat.errors[0]
+    assert "did you mean 'direct/answer'" in chat.errors[1]
