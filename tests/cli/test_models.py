@@ -140,6 +140,8 @@ def test_quantize_refuses(models, wide, tmp_path):
     assert "is not empty" in models("quantize", wide, tmp_path / "file")[2]
     assert "expected nf4, fp4, int8" in models("quantize", wide, tmp_path / "new", "--quantize", "none")[2]
     assert not (tmp_path / "new").exists()
+    for place in (".", tmp_path / ".."):
+        assert "expected the name of a new folder" in models("quantize", wide, place)[2]
     assert (tmp_path / "file").read_text() == "mine"
 
 

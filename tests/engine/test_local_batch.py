@@ -10,7 +10,7 @@ import pytest
 import tiny_models
 from chats import processed
 
-from cot.engine import Choices, Message, Request, Sampling
+from cot.engine import Choices, Message, Regex, Request, Sampling
 from cot.engine.local import LocalEngine
 from cot.errors import EngineError
 from cot.image import LoadedImage
@@ -146,6 +146,102 @@ async def test_a_guilty_request_fails_alone(own_engine: LocalEngine, picture: Pi
     assert [isinstance(answer, EngineError) for answer in answers] == [False, False, True, False]
     assert "out of memory" in str(answers[2])
     assert tokens(answers[0]) == tokens(first)
+
+
+async def test_a_sample_that_ends_with_its_first_token_takes_no_other(own_engine: LocalEngine, ask: Ask) -> None:
+    passes: list[int] = []
+
+    def end_first(module: Any, inputs: Any, out: Any) -> None:
+        passes.append(1)
+        if len(passes) == 1:
+            out.logits[:, :, 2] = 1000.0
+
+    own_engine._runner._loaded.model.register_forward_hook(end_first)
+    answer = await own_engine.complete(ask(n=3, sampling=Sampling(1.0)))
+    first, *others = answer.candidates
+    assert (first.text, [item.token for item in first.logprobs]) == ("", ["</s>"])
+    assert all(len(one.logprobs) > 1 for one in others)
+
+
+async def test_a_temperature_near_0_is_greedy(own_engine: LocalEngine, ask: Ask) -> None:
+    greedy = await own_engine.complete(ask())
+    for temperature in (1e-30, 1e-300):
+        assert (await own_engine.complete(ask(sampling=Sampling(temperature)))).text == greedy.text
+
+
+async def test_a_sample_whose_text_nobody_takes_fails_alone(own_engine: LocalEngine, ask: Ask) -> None:
+    def gone(text: str) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    lost, other = await asyncio.gather(
+        own_engine._submit(ask("one"), gone), own_engine.complete(ask("two")), return_exceptions=True
+    )
+    assert isinstance(lost, EngineError)
+    assert "Event loop is closed" in str(lost)
+    assert not isinstance(other, BaseException)
+
+
+async def test_what_is_no_number_spoils_no_row_that_comes_after_it(own_engine: LocalEngine, ask: Ask) -> None:
+    loaded = own_engine._runner._loaded
+    # No answer of its own may hold the token that spoils it.
+    long = ask("long " * 20, max_tokens=90, constraint=Regex("[a-z ]{2000}"))
+    short = ask("short", max_tokens=20, constraint=Regex("[a-z ]{2000}"))
+    expected = await own_engine.complete(short)
+    (spoilt,) = loaded.tokenizer.encode("#", add_special_tokens=False)
+    loaded.model.get_input_embeddings().weight.data[spoilt] = float("nan")
+    stream = own_engine.stream(long)
+    await anext(stream)
+    with pytest.raises(EngineError, match="not numbers"):
+        await own_engine.complete(ask("x " * 20 + "#"))
+    assert tokens(await own_engine.complete(short)) == tokens(expected)
+    assert (await anext(stream)).completion is None, "the long answer still runs"
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_no_memory_for_another_row_fails_that_row_alone(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    grow = torch.Tensor.new_zeros
+
+    def limited(like: Any, *shape: int) -> Any:
+        if len(shape) == 6 and shape[2] * shape[3] > 128:
+            raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+        return grow(like, *shape)
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", limited)
+    stream = own_engine.stream(ask("one", max_tokens=100))
+    await anext(stream)
+    with pytest.raises(EngineError, match="out of memory"):
+        await own_engine.complete(ask("x " * 60))
+    assert [delta async for delta in stream][-1].completion
+
+
+async def test_a_prompt_that_cannot_be_remembered_is_answered(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = tokens(await own_engine.complete(ask("one")))
+
+    def full(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(own_engine._runner._slots, "copy", full)
+    answers = await asyncio.gather(*(own_engine.complete(ask(text)) for text in ("one", "two", "three")))
+    assert tokens(answers[0]) == expected
+
+
+async def test_a_pass_that_is_too_large_is_made_in_halves(own_engine: LocalEngine, ask: Ask) -> None:
+    requests = [ask(f"{index} cats", max_tokens=8) for index in range(5)]
+    expected = [tokens(await own_engine.complete(request)) for request in requests]
+
+    def refuse(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        if len(kwargs["input_ids"]) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    own_engine._runner._loaded.model.register_forward_pre_hook(refuse, with_kwargs=True)
+    answers = await asyncio.gather(*map(own_engine.complete, requests))
+    assert [tokens(answer) for answer in answers] == expected
 
 
 @pytest.mark.parametrize("family", tiny_models.ONE_BY_ONE)

@@ -165,3 +165,25 @@ async def test_a_prompt_that_is_never_ready_holds_no_one_up_who_closes(
     may_end.set()
     with pytest.raises(EngineError, match="too late"):
         await stuck
+
+
+async def test_a_prompt_that_is_ready_too_late_is_refused(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    preparer: Any = own_engine._preparer
+    prepare = preparer.prepare
+
+    def late(*arguments: Any, **settings: Any) -> Any:
+        begun.set()
+        may_end.wait()
+        return prepare(*arguments, **settings)
+
+    monkeypatch.setattr("cot.engine.local.engine.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(preparer, "prepare", late)
+    asked = asyncio.create_task(own_engine.complete(ask()))
+    await asyncio.to_thread(begun.wait)
+    await own_engine.close()
+    may_end.set()
+    with pytest.raises(EngineError, match="is closed"):
+        await asyncio.wait_for(asked, 5)

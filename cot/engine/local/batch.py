@@ -7,6 +7,7 @@ encoded once and a shared beginning computed once as long as the prefix tree rem
 import time
 from collections import deque
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -67,8 +68,8 @@ class Batch:
         self._tree = PrefixTree(kv_bytes, self._token_bytes)
         self._device, self._dtype = loaded.model.device, loaded.model.dtype
         self._waiting: deque[_Running] = deque()
+        self._joining: list[_Running] = []
         self._running: list[_Running] = []
-        self._failed = False
 
     @property
     def busy(self) -> bool:
@@ -94,15 +95,19 @@ class Batch:
     def step(self) -> None:
         """Let waiting rows join, then take one token, or more where a constraint leaves no choice, for every row."""
         self._leave()
-        self._join(self._next())
-        if self._running:
-            self._advance()
+        self._joining = self._next()
+        self._join(self._joining)
+        self._joining = []
+        # Some are done with their first token.
+        self._leave()
+        self._advance(0, [*self._running])
 
     def fail(self, error: EngineError) -> None:
         """Fail everything that runs or waits."""
-        for one in [*self._waiting, *self._running]:
+        for one in [*self._waiting, *self._joining, *self._running]:
             one.job.fail(error)
         self._waiting.clear()
+        self._joining = []
         self._leave()
 
     def _leave(self) -> None:
@@ -114,10 +119,9 @@ class Batch:
                 if last is not one:
                     self._slots.move(len(self._running), index, last.length)
                     self._running[index] = last
-        # What is not a number would spoil other rows, even hidden; and large memory is better kept for prefixes.
-        if not self._running and (self._failed or self._slots.bytes > KEPT_SHARE * self._kv_bytes):
+        # Large memory is better kept for prefixes.
+        if not self._running and self._slots.bytes > KEPT_SHARE * self._kv_bytes:
             self._slots.release()
-            self._failed = False
 
     def _next(self) -> list[_Running]:
         """Waiting rows for which there is room, in order."""
@@ -201,6 +205,7 @@ class Batch:
         first = len(self._running)
         lengths = [one.length for one in group]
         try:
+            self._slots.reserve(first + len(group), max(one.job.prompt.tokens for one in group))
             for row, one in enumerate(group, first):
                 start = 0
                 for segment in one.known:
@@ -208,7 +213,7 @@ class Batch:
                     start += segment.shape[2]
             self._running.extend(group)
             pixels = [one.job.prompt.pixels_after(one.length) for one in group]
-            logits = self._forward(first, {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]})
+            logits = self._forward(first, group, {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]})
         except Exception as error:
             del self._running[first:]
             if len(group) == 1:
@@ -220,28 +225,34 @@ class Batch:
             return
         for row, one in enumerate(group, first):
             one.known = []
-            self._tree.insert(one.job.prompt.key, partial(self._slots.copy, row))
+            # Where there is no memory to remember a prompt, it is computed again.
+            with suppress(RuntimeError):
+                self._tree.insert(one.job.prompt.key, partial(self._slots.copy, row))
         group[0].job.batches += 1
         for one, length in zip(group, lengths, strict=True):
             if one.row is one.job.rows[0]:
                 one.job.cached_tokens = length
-        self._choose(first, logits)
+        self._choose(first, group, logits)
 
-    def _advance(self) -> None:
-        """Take a token for every row."""
-        try:
-            logits = self._forward(0, {})
-        except Exception as error:
-            jobs = list({id(one.job): one.job for one in self._running}.values())
-            why = explain(error, self._loaded, [job.request for job in jobs])
-            for job in jobs:
-                job.fail(why)
+    def _advance(self, first: int, rows: list[_Running]) -> None:
+        """Take a token for rows that run, from slot `first` on. If that fails, for each half of them."""
+        if not rows:
             return
-        self._choose(0, logits)
+        try:
+            logits = self._forward(first, rows, {})
+        except Exception as error:
+            if len(rows) == 1:
+                rows[0].job.fail(explain(error, self._loaded, [rows[0].job.request]))
+                return
+            half = len(rows) // 2
+            self._advance(first, rows[:half])
+            self._advance(first + half, rows[half:])
+            return
+        self._choose(first, rows, logits)
 
-    def _forward(self, first: int, pixels: dict[str, Tensor]) -> Tensor:
-        """Feed the pending tokens of the rows from `first` on. Returns logits of their last ones, (rows, vocab)."""
-        rows, model = self._running[first:], self._loaded.model
+    def _forward(self, first: int, rows: list[_Running], pixels: dict[str, Tensor]) -> Tensor:
+        """Feed the pending tokens of rows, from slot `first` on. Returns logits of their last ones, (rows, vocab)."""
+        model = self._loaded.model
         counts = [len(one.pending) for one in rows]
         tokens = max(counts)
         places = self._slots.open(first, [one.length for one in rows], counts, self._device)
@@ -255,10 +266,10 @@ class Batch:
             logits_to_keep=1,
             **pixels,
         )
+        logits: Tensor = out.logits[:, -1].float()
         for one in rows:
             one.length += len(one.pending)
             one.pending = []
-        logits: Tensor = out.logits[:, -1].float()
         return logits
 
     def _positions(self, rows: list[_Running], places: Tensor) -> Tensor:
@@ -270,13 +281,14 @@ class Batch:
         ]
         return torch.stack(padded, dim=1).to(self._device) if padded else places
 
-    def _choose(self, first: int, logits: Tensor) -> None:
-        """Let rows take their next tokens, and answer those who are done."""
-        rows = self._running[first:]
-        for one, taken in zip(rows, take_next([one.row for one in rows], logits), strict=True):
+    def _choose(self, first: int, rows: list[_Running], logits: Tensor) -> None:
+        """Let rows, from slot `first` on, take their next tokens, and answer those who are done."""
+        results = take_next([one.row for one in rows], logits)
+        for slot, (one, taken) in enumerate(zip(rows, results, strict=True), first):
             job = one.job
             if isinstance(taken, EngineError):
-                self._failed = True
+                # What is not a number would spoil the next row there, even hidden.
+                self._slots.clear(slot)
                 job.fail(taken)
                 continue
             one.pending = taken

@@ -37,11 +37,16 @@ def save_quantized(model: str | Path, out: Path, *, method: str, device: str = "
         for path in {path for pattern in SMALL_FILES for path in source.folder.glob(pattern) if path.is_file()}:
             if path.name != "config.json" and not path.name.endswith(".safetensors.index.json"):
                 shutil.copyfile(path, folder / path.name)
-        folder.rename(out)
+        try:
+            folder.rename(out)
+        except OSError as error:
+            raise _unwritable(out, error) from error
     return loaded.info
 
 
 def _check_empty(out: Path) -> None:
+    if out.name in ("", ".."):
+        raise EngineError(f"got {out}; expected the name of a new folder for the quantised checkpoint")
     try:
         is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
     except OSError as error:

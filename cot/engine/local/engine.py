@@ -46,6 +46,7 @@ class LocalEngine:
         from cot.engine.local.job import Preparer
 
         self._closing = threading.Event()
+        self._asking = threading.Lock()
         self._preparer: Preparer | None = Preparer(loaded)
         self._runner, batching = _runner(loaded, kv_bytes, self._closing.is_set)
         self._info = replace(loaded.info, batching=batching)
@@ -110,8 +111,9 @@ class LocalEngine:
 
         A thread that does not end within `CLOSE_SECONDS` is left to end with the process.
         """
-        self._closing.set()
-        self._asked.put(None)
+        with self._asking:
+            self._closing.set()
+            self._asked.put(None)
         await asyncio.to_thread(self._preparing.join, CLOSE_SECONDS)
         while self._preparing.is_alive() and not self._asked.empty():
             # Being closed, these fail at once, instead of waiting behind one that does not end.
@@ -129,14 +131,16 @@ class LocalEngine:
             torch.cuda.empty_cache()
 
     async def _submit(self, request: Request, on_text: OnText | None) -> Completion:
-        if self._closing.is_set():
-            raise self._closed()
         cancelled = threading.Event()
         answer: Future[Completion] = Future()
         # From here on nobody but the engine ends it: a task that is cancelled only stops waiting.
         answer.set_running_or_notify_cancel()
-        self._submitted += 1
-        self._asked.put(partial(self._prepare, request, answer, cancelled.is_set, on_text))
+        # Another thread's event loop may ask, or close, meanwhile: behind the end of the queue nobody would answer.
+        with self._asking:
+            if self._closing.is_set():
+                raise self._closed()
+            self._submitted += 1
+            self._asked.put(partial(self._prepare, request, answer, cancelled.is_set, on_text))
         try:
             return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
@@ -165,6 +169,9 @@ class LocalEngine:
             except Exception as error:
                 # As below: the thread must outlive whatever happens.
                 answer.set_exception(error)
+            if self._closing.is_set() and not answer.done():
+                # Prepared too late: the model's thread may have ended.
+                answer.set_exception(self._closed())
         self._arrived.put(job)
 
     def _serve(self) -> None:

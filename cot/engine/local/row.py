@@ -13,10 +13,13 @@ from torch import Tensor
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, Request, Sampling, TokenLogprob
 from cot.engine.local.constraint import ConstraintState
-from cot.errors import EngineError
+from cot.errors import EngineError, reason
 
 REPLACEMENT = "\ufffd"
 """What an unfinished or invalid UTF-8 sequence decodes to."""
+
+LEAST_TEMPERATURE = 1e-30
+"""What is lower is 0 in float32."""
 
 
 class Row:
@@ -179,12 +182,15 @@ def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> lis
         if not numbers[index]:
             results[index] = EngineError("the model gave logits that are not numbers; load it with dtype float32")
             continue
-        token = row.draw(logits[index]) if row.draw else likeliest[index]
         try:
+            token = row.draw(logits[index]) if row.draw else likeliest[index]
             row.take(token, float(logprobs[index, token]), named[index])
             results[index] = [token, *(row.take_forced(logits.shape[-1]) if ahead else ())]
         except EngineError as error:
             results[index] = error
+        except Exception as error:
+            # Such as an event loop that has ended and takes no more text: no matter of the other rows.
+            results[index] = EngineError(f"the answer cannot go on: {type(error).__name__}: {reason(error)}")
     return results
 
 
@@ -209,7 +215,8 @@ def _drawer(sampling: Sampling, index: int) -> Callable[[Tensor], int] | None:
         return None
     from transformers.generation import logits_process as warp
 
-    warpers: list[warp.LogitsProcessor] = [warp.TemperatureLogitsWarper(sampling.temperature)]
+    temperature = max(sampling.temperature, LEAST_TEMPERATURE)
+    warpers: list[warp.LogitsProcessor] = [warp.TemperatureLogitsWarper(temperature)]
     if sampling.top_k:
         warpers.append(warp.TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
@@ -221,6 +228,8 @@ def _drawer(sampling: Sampling, index: int) -> Callable[[Tensor], int] | None:
 
     def draw(logits: Tensor) -> int:
         scores = logits.float().cpu()[None]
+        # The likeliest at 0: whatever it is divided by, no score comes to infinity.
+        scores = scores - scores.max()
         for warper in warpers:
             scores = warper(None, scores)
         return int(torch.multinomial(scores.softmax(dim=-1)[0], 1, generator=generator))

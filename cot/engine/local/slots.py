@@ -101,6 +101,10 @@ class Slots:
         buffer = self._filled()
         buffer[:, :, target, :length] = buffer[:, :, source, :length]
 
+    def clear(self, row: int) -> None:
+        """Forget what a row's slot holds."""
+        self._filled()[:, :, row] = 0
+
     def _filled(self) -> Tensor:
         if self._buffer is None:
             raise RuntimeError("got no buffer, expected one; write or restore before")
@@ -110,11 +114,14 @@ class Slots:
         """The buffer, made or grown as needed. Zeros: what is hidden is still multiplied, by 0.
 
         like: of its type, device, heads and their size, shape (..., kv_heads, head_dim).
+        Raises RuntimeError if there is no memory for more; then the old one stays.
         """
         old = self._buffer
         if old is not None and old.shape[2] >= self._rows and old.shape[3] >= self._length:
             return old
-        made = like.new_zeros(self._layers, 2, self._rows, self._length, *like.shape[-2:])
+        wanted, (self._rows, self._length) = (self._rows, self._length), (old.shape[2:4] if old is not None else (0, 0))
+        made = like.new_zeros(self._layers, 2, *wanted, *like.shape[-2:])
+        self._rows, self._length = wanted
         if old is not None:
             made[:, :, : old.shape[2], : old.shape[3]] = old
         self._buffer = made

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import httpx
@@ -17,11 +18,11 @@ from cot.engine.grammar import shown
 from cot.engine.remote.check import fitting
 from cot.engine.remote.dialect import Server
 from cot.engine.remote.http import Http, read_all
-from cot.engine.remote.reply import FewSamplesError, Gathered, ReplyError
+from cot.engine.remote.reply import Gathered, ReplyError
 from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
-from cot.engine.remote.status import PassingError, RefusedError
+from cot.engine.remote.status import PassingError, RefusedError, clean
 from cot.engine.remote.stream import EventDecoder
-from cot.engine.remote.text import StopGate, cut_at_stop, unwrapped
+from cot.engine.remote.text import StopGate, cut_at_stop, unwrapped, without_key
 from cot.engine.streaming import OnText
 from cot.errors import EngineError, UnfitReplyError
 
@@ -41,6 +42,11 @@ class Chat:
         self._unheld: dict[Constraint, None] = {}
 
     @property
+    def samples(self) -> bool:
+        """Whether the server gives several samples at one time, as far as is known."""
+        return self.server.samples and "n" not in self._without
+
+    @property
     def lacking(self) -> tuple[str, ...]:
         """What the server was found not to offer."""
         return (*sorted(self._without), *(("constraint",) if self._unheld else ()))
@@ -48,8 +54,9 @@ class Chat:
     async def ask(self, http: Http, request: Request, on_text: OnText | None = None) -> Completion:
         """Answer a request. on_text: gets the first sample's text; for unconstrained requests only.
 
+        A server that gives fewer samples than were asked for is not asked for several again.
         A reply that does not fit its constraint is drawn once more if it was drawn at random, which leaves
-        the samples those of a constrained model. Raises EngineError, FewSamplesError where the server gives too few.
+        the samples those of a constrained model. Raises EngineError.
         """
         used = Usage()
         again = request.constraint is not None and request.sampling.temperature > 0
@@ -57,8 +64,7 @@ class Chat:
             try:
                 completion = await self._ask_once(http, asked, on_text)
             except ReplyError as error:
-                kind = FewSamplesError if isinstance(error, FewSamplesError) else EngineError
-                raise kind(f"server {http.address.base}: {http.key.redact(str(error))}") from error
+                raise EngineError(f"server {http.address.base}: {http.key.redact(str(error))}") from error
             used += completion.usage
             candidates = tuple(self._held(candidate, request) for candidate in completion.candidates)
             if all(candidates):
@@ -81,7 +87,9 @@ class Chat:
 
         gathered = await self._negotiate(http, request, report if on_text else None)
         prefill = first[0] - begun if first else 0.0
-        candidates = gathered.candidates()
+        candidates = tuple(without_key(candidate, http.key) for candidate in gathered.candidates())
+        if len(candidates) < request.n:
+            self._without.add("n")
         if any(candidate.text and not candidate.logprobs for candidate in candidates):
             self._without.add("logprobs")
         return Completion(
@@ -95,7 +103,7 @@ class Chat:
         url = f"{http.address.base}/chat/completions"
 
         async def read_whole(pieces: AsyncIterator[bytes]) -> Gathered:
-            return Gathered.from_whole(await read_all(pieces), request.n, request.alternatives)
+            return _gathered(request, http).add_whole(await read_all(pieces))
 
         async def read_stream(pieces: AsyncIterator[bytes]) -> Gathered:
             return await _read_stream(pieces, request, on_text or (lambda _: None), http)
@@ -128,8 +136,12 @@ class Chat:
             return candidate
         if isinstance(request.constraint, Choices) and self.server.dialect in ("openai", "ollama"):
             candidate = unwrapped(candidate)
-        text = fitting(request.constraint, candidate.text, cut=candidate.finish_reason == "length")
-        return None if text is None else replace(candidate, text=text)
+        cut = candidate.finish_reason == "length"
+        text = fitting(request.constraint, candidate.text, cut=cut)
+        if text is None:
+            return None
+        satisfied = not cut or fitting(request.constraint, text) is not None
+        return replace(candidate, text=text, satisfied=satisfied)
 
 
 def _redrawn(request: Request) -> Request:
@@ -137,15 +149,25 @@ def _redrawn(request: Request) -> Request:
     return replace(request, sampling=replace(request.sampling, seed=seed))
 
 
+def _gathered(request: Request, http: Http) -> Gathered:
+    return Gathered(request.n, request.alternatives, partial(clean, key=http.key))
+
+
 async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: OnText, http: Http) -> Gathered:
-    """Read server-sent events up to `[DONE]` or the end. Once text was passed on, no trouble is passing any more."""
-    gathered, decoder = Gathered(request.n, request.alternatives), EventDecoder()
+    """Read server-sent events up to `[DONE]` or the end, or a whole reply where the server sends no events.
+
+    Once text was passed on, no trouble is passing any more.
+    """
+    gathered, decoder = _gathered(request, http), EventDecoder()
+    begun, streamed = bytearray(), False
     gate = StopGate(request.stop, on_text)
     given = False
     broken: Exception | None = None
     try:
         async for piece in pieces:
+            begun += b"" if streamed else piece
             for data in decoder.feed(piece):
+                streamed = True
                 if data.strip() == "[DONE]":
                     gate.end()
                     return gathered
@@ -158,6 +180,8 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
                 gate.add(gathered.add_chunk(data))
     except httpx.HTTPError as error:
         broken = error
+    if not broken and not streamed and begun.lstrip().startswith((b"{", b"<")):
+        gate.add(gathered.add_whole(bytes(begun)).candidates()[0].text)
     if broken or not gathered.ended:
         line = f"server {http.address.base} broke off its answer; expected all of it; ask again, or look at the server"
         raise (EngineError if given else PassingError)(line) from broken
@@ -170,5 +194,6 @@ def _refused_part(refused: RefusedError, request: Request, without: set[str]) ->
     if refused.status not in (400, 422, 501):
         return None
     message = refused.message.lower()
-    parts = [part for part in OPTIONAL if part not in without and (part != "constraint" or request.constraint)]
+    needless = {*without, *(() if request.constraint else ("constraint",)), *(() if request.n > 1 else ("n",))}
+    parts = [part for part in OPTIONAL if part not in needless]
     return next((part for part in parts if any(word in message for word in OPTIONAL[part])), None)

@@ -24,7 +24,6 @@ from cot.engine.remote.connections import Connections
 from cot.engine.remote.dialect import DIALECTS, Dialect, Server
 from cot.engine.remote.discover import discover
 from cot.engine.remote.http import Limits
-from cot.engine.remote.reply import FewSamplesError
 from cot.engine.streaming import OnText, deltas
 from cot.errors import EngineError
 from cot.trace.plain import plain
@@ -149,25 +148,20 @@ class RemoteEngine:
             # All samples are the same, and servers refuse to make them twice.
             one = await self._in_turn(replace(request, n=1), on_text)
             return replace(one, candidates=one.candidates * request.n)
-        if request.n == 1:
-            return await self._in_turn(request, on_text)
-        if self._samples:
-            try:
-                return await self._in_turn(request, on_text)
-            except FewSamplesError:
-                if on_text:
-                    raise  # its text was passed on already
-                self._samples = False
+        first = [await self._in_turn(request, on_text)] if request.n == 1 or self._chat.samples else []
+        given = sum(len(completion.candidates) for completion in first)
         asked = [
             replace(request, n=1, sampling=replace(request.sampling, seed=(request.sampling.seed + i) % 2**32))
-            for i in range(request.n)
+            for i in range(given, request.n)
         ]
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._in_turn(one, None if i else on_text)) for i, one in enumerate(asked)]
+                tasks = [
+                    group.create_task(self._in_turn(one, None if i else on_text)) for i, one in enumerate(asked, given)
+                ]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors
-        return _together([task.result() for task in tasks])
+        return _together([*first, *(task.result() for task in tasks)])
 
     async def _in_turn(self, request: Request, on_text: OnText | None) -> Completion:
         lane = self._connections.lane()

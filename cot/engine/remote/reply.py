@@ -5,6 +5,7 @@ It holds no reply to a constraint.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self, TypeVar
 
@@ -19,6 +20,8 @@ _FINISH: Final[dict[str, FinishReason]] = {
 }  # fmt: skip
 
 R = TypeVar("R", bound="_Reply")
+Clean = Callable[[str], str]
+"""Makes a server's words fit for an error message: plain, short, without the key."""
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
@@ -136,18 +139,15 @@ class Draft:
         self.finish = choice.finish_reason or self.finish
         return text.content or ""
 
-    def candidate(self) -> Candidate:
+    def candidate(self, clean: Clean) -> Candidate:
         """The sample, once it is whole. Raises ReplyError if it has no text or ended for a reason of its own."""
         text = "".join(self.pieces)
         if self.refusal and not text:
-            raise ReplyError(
-                f"the model refused to answer: {plain(self.refusal, one_line=True)[:300]}; expected an answer; "
-                "ask differently"
-            )
+            raise ReplyError(f"the model refused to answer: {clean(self.refusal)}; expected an answer; ask differently")
         finish = _FINISH.get(self.finish or "")
         if finish is None:
             raise ReplyError(
-                f"a reply ended with the reason {(self.finish or '')[:60]!r}; expected 'stop' or 'length'; "
+                f"a reply ended with the reason {clean(self.finish or '')[:60]!r}; expected 'stop' or 'length'; "
                 "the server withheld or broke off the answer, so ask again or differently"
             )
         return Candidate(text, finish, tuple(self.tokens))
@@ -156,36 +156,35 @@ class Draft:
 class Gathered:
     """The samples of one reply, whole or streamed.
 
-    n: how many were asked for. alternatives: as `Draft` has it.
+    n: how many were asked for; a server may give fewer. alternatives: as `Draft` has it.
     """
 
-    def __init__(self, n: int, alternatives: int = 0):
+    def __init__(self, n: int, alternatives: int, clean: Clean):
         self._drafts: dict[int, Draft] = {}
         self._n = n
         self._alternatives = alternatives
+        self._clean = clean
         self._usage: Usage | None = None
         self._pieces = 0
 
-    @classmethod
-    def from_whole(cls, data: bytes, n: int, alternatives: int = 0) -> Self:
+    def add_whole(self, data: bytes) -> Self:
         """Read a reply that came at once."""
-        whole = _parsed(_Whole, data)
-        gathered = cls(n, alternatives)
+        whole = self._parsed(_Whole, data)
         for choice in whole.choices:
-            if choice.index in gathered._drafts:
+            if choice.index in self._drafts:
                 raise ReplyError(f"a reply has two samples with the index {choice.index}; expected one of each")
-            draft = gathered._draft(choice.index)
+            draft = self._draft(choice.index)
             draft.take(choice, choice.message)
             if choice.message.content is None and not draft.refusal and draft.finish != "length":
                 raise ReplyError("a reply has no text; expected choices.0.message.content; is it a chat model?")
         if whole.usage is None:
             raise ReplyError("a reply does not say its usage; expected usage.prompt_tokens; is this the API's URL?")
-        gathered._usage = whole.usage.counted()
-        return gathered
+        self._usage = whole.usage.counted()
+        return self
 
     def add_chunk(self, data: str) -> str:
         """Read a chunk of a streamed reply, and give the first sample's text in it."""
-        chunk = _parsed(_Chunk, data)
+        chunk = self._parsed(_Chunk, data)
         text = ""
         for choice in chunk.choices:
             added = self._draft(choice.index).take(choice, choice.delta)
@@ -197,8 +196,8 @@ class Gathered:
 
     @property
     def ended(self) -> bool:
-        """Whether every sample has said why it ended."""
-        return len(self._drafts) == self._n and all(draft.finish for draft in self._drafts.values())
+        """Whether every sample that began has said why it ended."""
+        return bool(self._drafts) and all(draft.finish for draft in self._drafts.values())
 
     @property
     def usage(self) -> Usage:
@@ -209,31 +208,27 @@ class Gathered:
         return Usage(completion_tokens=seen, calls=1, batches=1)
 
     def candidates(self) -> tuple[Candidate, ...]:
-        """All samples, in the server's order. Raises FewSamplesError if there are not so many as were asked for."""
-        if len(self._drafts) != self._n:
-            raise FewSamplesError(
-                f"a reply has {len(self._drafts)} samples; expected {self._n}; ask for one at a time if the server "
-                "gives no more"
-            )
-        return tuple(self._drafts[index].candidate() for index in sorted(self._drafts))
+        """The samples, in the server's order. Raises ReplyError if there are none."""
+        if not self._drafts:
+            raise ReplyError(f"a reply has 0 samples; expected {self._n}; ask again, or look at the server")
+        return tuple(self._drafts[index].candidate(self._clean) for index in sorted(self._drafts))
 
     def _draft(self, index: int) -> Draft:
         if index >= self._n:
             raise ReplyError(f"a reply has a sample with the index {index}; expected {self._n} samples, from 0")
         return self._drafts.setdefault(index, Draft(self._alternatives))
 
-
-def _parsed(shape: type[R], data: bytes | str) -> R:
-    try:
-        reply = shape.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        what = plain(f"{place}: {first['msg']}" if place else first["msg"], one_line=True)[:200]
-        raise ReplyError(
-            f"a reply has the wrong shape ({what}); expected an OpenAI chat completion; is this the API's URL?"
-        ) from error
-    if reply.error:
-        said = reply.error.get("message") if isinstance(reply.error, dict) else reply.error
-        raise ReplyError(f"the server failed: {plain(str(said), one_line=True)[:300]}; expected an answer; ask again")
-    return reply
+    def _parsed(self, shape: type[R], data: bytes | str) -> R:
+        try:
+            reply = shape.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            what = plain(f"{place}: {first['msg']}" if place else first["msg"], one_line=True)[:200]
+            raise ReplyError(
+                f"a reply has the wrong shape ({what}); expected an OpenAI chat completion; is this the API's URL?"
+            ) from error
+        if reply.error:
+            said = reply.error.get("message") if isinstance(reply.error, dict) else reply.error
+            raise ReplyError(f"the server failed: {self._clean(str(said))}; expected an answer; ask again")
+        return reply

@@ -6,9 +6,14 @@ take stop strings out themselves; those that do not are corrected here.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from cot.engine.base import Candidate, TokenLogprob
+from cot.engine.remote.address import ApiKey
 from cot.engine.remote.dialect import unwrap
+
+SHORTEST_SECRET: Final = 16
+"""Characters of a key."""
 
 
 def cut_at_stop(candidate: Candidate, stop: tuple[str, ...]) -> Candidate:
@@ -17,6 +22,20 @@ def cut_at_stop(candidate: Candidate, stop: tuple[str, ...]) -> Candidate:
     if end is None:
         return candidate
     return replace(candidate, text=candidate.text[:end], finish_reason="stop", logprobs=_covering(candidate, 0, end))
+
+
+def without_key(candidate: Candidate, key: ApiKey) -> Candidate:
+    """The candidate without the key, should the server repeat it: answers are recorded. Its tokens go then.
+
+    What people write in place of a key where none is needed is short, and no secret.
+    """
+    if not key.value or len(key.value) < SHORTEST_SECRET:
+        return candidate
+    others = [text for token in candidate.logprobs for text, _ in token.others]
+    told = (candidate.text, "".join(token.token for token in candidate.logprobs), *others)
+    if not any(key.value in text for text in told):
+        return candidate
+    return replace(candidate, text=key.redact(candidate.text), logprobs=())
 
 
 def unwrapped(candidate: Candidate) -> Candidate:

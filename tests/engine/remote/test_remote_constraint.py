@@ -166,6 +166,7 @@ async def test_a_reply_cut_short_must_be_the_start_of_one_that_fits(
         if fits:
             answer = await engine.complete(ask(constraint=SCHEMA))
             assert (answer.text, answer.finish_reason) == (text, "length")
+            assert not answer.candidates[0].satisfied
         else:
             with pytest.raises(EngineError, match="expected what fits"):
                 await engine.complete(ask(constraint=SCHEMA))

@@ -118,6 +118,32 @@ async def test_samples(serve: Serve, model: Any, ask: Ask, quick: Quick, owner: 
     assert answer.usage.calls == len(seeds)
 
 
+@pytest.mark.parametrize("refuses", [(), ("n",)])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_server_that_gives_one_sample_is_asked_for_the_others(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, refuses: tuple[str, ...], *, stream: bool
+) -> None:
+    class Single(model):  # type: ignore[misc]
+        def reply(self, body: Any) -> Any:
+            return super().reply(body | {"n": 1})
+
+    server = serve(Single(text=lambda body: f"seed {body['seed']}", refuses=refuses))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    request = ask(n=3, sampling=Sampling(1.0, seed=7))
+    for _ in range(2):
+        if stream:
+            deltas = [delta async for delta in engine.stream(request)]
+            assert "".join(delta.text for delta in deltas) == "seed 7"
+            answer = deltas[-1].completion
+        else:
+            answer = await engine.complete(request)
+        assert answer is not None
+        assert [candidate.text for candidate in answer.candidates] == ["seed 7", "seed 8", "seed 9"]
+    await engine.close()
+    assert ["n" in body for body in server.bodies].count(True) == 1
+    assert engine.info.versions["without"] == "n"
+
+
 async def test_greedy_samples_are_asked_for_once(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     server = serve(model(owner="vllm"))
     engine = await RemoteEngine.connect(server.url, limits=quick())

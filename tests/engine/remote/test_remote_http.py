@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cot.engine import Request
+from cot.engine import Request, Sampling
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.status import retry_after
 from cot.errors import EngineError, RequestError
@@ -86,11 +86,9 @@ async def test_wrong_replies(serve: Serve, model: Any, ask: Ask, quick: Quick, b
     assert problem in await _fails(server, ask(), quick())
 
 
-async def test_fewer_samples_than_asked_for(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
-    from cot.engine import Sampling
-
-    server = serve(_chat(model, lambda wire: wire.send(_reply())))
-    assert "has 1 samples; expected 3" in await _fails(server, ask(n=3, sampling=Sampling(1.0)), quick())
+async def test_no_sample_at_all(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    server = serve(_chat(model, lambda wire: wire.send(_reply(choices=[]))))
+    assert "has 0 samples; expected 3" in await _fails(server, ask(n=3, sampling=Sampling(1.0)), quick())
 
 
 @pytest.mark.parametrize(
@@ -291,6 +289,37 @@ async def test_the_key_goes_along_and_shows_nowhere(
     shown = f"{engine!r} {vars(engine)} {vars(engine._connections)} {vars(engine._connections.open())} {engine.info}"
     await engine.close()
     assert KEY not in shown
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_key_that_a_server_repeats_is_in_no_answer(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    monkeypatch.setenv("COT_API_KEY", KEY)
+    engine = await RemoteEngine.connect(serve(model(text=f"it is {KEY}.")).url, limits=quick())
+    if stream:
+        completion = [delta async for delta in engine.stream(ask())][-1].completion
+    else:
+        completion = await engine.complete(ask())
+    await engine.close()
+    assert completion is not None
+    assert (completion.text, completion.logprobs) == ("it is ***.", ())
+
+
+@pytest.mark.parametrize("field", ["error", "refusal", "reason"])
+async def test_no_part_of_a_key_is_in_an_error(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.setenv("COT_API_KEY", KEY)
+    said = "x" * (50 if field == "reason" else 290) + KEY
+    reply = {
+        "error": _reply(error={"message": said}),
+        "refusal": _reply(choice={"message": {"content": "", "refusal": said}}),
+        "reason": _reply(choice={"finish_reason": said}),
+    }[field]
+    line = await _fails(serve(_chat(model, lambda wire: wire.send(reply))), ask(), quick())
+    assert "xxx" in line
+    assert KEY[:8] not in line
 
 
 async def test_nobody_there(ask: Ask, quick: Quick) -> None:

@@ -1,5 +1,6 @@
 """Streams: cut anywhere, with comments and keep-alives, and cut off."""
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable
@@ -118,7 +119,8 @@ async def test_a_stop_string_never_shows(serve: Serve, model: Any, ask: Ask, qui
         ((_chunk("two c"), b"data: [DONE]\n\n"), "ended with the reason ''"),
         ((b'data: {"choices": [{"index": 7, "delta": {}}]}\n\n',), "index 7"),
         ((_chunk("x", "content_filter"), b"data: [DONE]\n\n"), "'content_filter'"),
-        ((b"<html>sorry</html>",), "broke off its answer.*tried 2 times"),
+        ((b": sorry\n\n",), "broke off its answer.*tried 2 times"),
+        ((b"<html>sorry</html>",), "wrong shape"),
     ],
 )
 async def test_broken_streams(
@@ -132,6 +134,19 @@ async def test_broken_streams(
     assert server.url in str(caught.value)
     given = any(b"two c" in part for part in parts)
     assert len(server.bodies) == 1 or not given, "what was shown must not be shown again"
+
+
+async def test_a_server_that_does_not_stream_answers_at_once(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    def handler(asked: Any, wire: Any) -> None:
+        model()(dataclasses.replace(asked, body=asked.body and asked.body | {"stream": False}), wire)
+
+    server = serve(handler)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    texts, completion = await _texts(engine, ask(stop=(" ca",)))
+    await engine.close()
+    assert texts == ["two"]
+    assert (completion.text, completion.usage.prompt_tokens) == ("two", 20)
+    assert len(server.bodies) == 1
 
 
 async def test_leaving_early_hangs_up(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
