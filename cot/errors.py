@@ -3,6 +3,9 @@
 The command line prints the message as one line and exits with `exit_code`.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class CotError(Exception):
     """Base of all errors that `cot` raises on purpose."""
@@ -72,3 +75,9 @@ def reason(error: BaseException, *, most: int = 300) -> str:
 def quoted(text: str, *, most: int = 60) -> str:
     """A text as messages and explanations show it: one short line, whatever it holds."""
     return repr(text if len(text) <= most else text[: most - 1] + "…")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`, did you mean 'route'?`, or nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -3,11 +3,12 @@
 In: what typer raised, and the command line. Out: a message. It prints nothing.
 """
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import typer
+
+from cot.errors import did_you_mean
 
 
 def usage_problem(error: typer.TyperException, command: Any, arguments: Sequence[str]) -> str:
@@ -23,9 +24,9 @@ def usage_problem(error: typer.TyperException, command: Any, arguments: Sequence
         return ""
     if isinstance(option := getattr(error, "option_name", None), str) and hasattr(error, "possibilities"):
         options = [name for param in command.params for name in (*param.opts, *param.secondary_opts)]
-        return f"{path} has no option {option!r}{_near(option, [*options, '--help'])}; {see}"
+        return f"{path} has no option {option!r}{did_you_mean(option, [*options, '--help'])}; {see}"
     if known and rest and not rest[0].startswith("-"):
-        return f"{path} has no command {rest[0]!r}{_near(rest[0], known)}; known: {', '.join(known)}"
+        return f"{path} has no command {rest[0]!r}{did_you_mean(rest[0], known)}; known: {', '.join(known)}"
     if isinstance(error, typer.BadParameter) and error.param is not None:
         return f"{_of_parameter(error, error.param)}; {see}"
     usage = getattr(error, "ctx", None) and _usage(error)
@@ -56,8 +57,3 @@ def _of_parameter(error: typer.BadParameter, param: Any) -> str:
 
 def _usage(error: Any) -> str:
     return "expected: " + " ".join(error.ctx.get_usage().removeprefix("Usage:").split())
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {found[0]!r}?" if found else ""

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from cot.errors import UsageError
+from cot.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from cot.planner.own import OwnStrategy
@@ -42,5 +42,6 @@ def find_own(name: str) -> "tuple[OwnStrategy, str]":
 
     own = None if name_problem(name) else load_own(name)
     if own is None:
-        raise UsageError(f"unknown strategy {name!r}; known: {', '.join(strategy_names())}")
+        known = strategy_names()
+        raise UsageError(f"unknown strategy {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
     return own

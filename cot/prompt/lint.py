@@ -4,11 +4,10 @@ In: a template's file. Out: findings. It reports all it can find, where loading 
 at what the template says about itself, `lint_body` at what its body does with inputs.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from cot.errors import CotError, PromptError
+from cot.errors import CotError, PromptError, did_you_mean
 from cot.prompt.find import read_template, resolver
 from cot.prompt.lint_body import shown_bare, used_inputs, varies_before_images
 from cot.prompt.lint_matter import Finding, check_keys, check_kinds
@@ -86,8 +85,7 @@ def _inputs(matter: object) -> dict[str, Any]:
 def _names(body: Body, inputs: dict[str, Any]) -> Iterator[Finding]:
     used, declared = used_inputs(body), set(inputs)
     for name in sorted(used - declared):
-        near = difflib.get_close_matches(name, sorted(declared), n=1)
-        hint = f", did you mean {near[0]!r}?" if near else f"; declare it: `inputs: {{{name}: {{kind: text}}}}`"
+        hint = did_you_mean(name, sorted(declared)) or f"; declare it: `inputs: {{{name}: {{kind: text}}}}`"
         yield Finding("error", f"undefined input {name!r}{hint}")
     for name in sorted(declared - used - {"wants"}):
         yield Finding("warning", f"unused input {name!r}; use it, or take it out of `inputs`")

@@ -3,11 +3,11 @@
 In: front matter as YAML has it, which need not be valid. Out: findings. It reads no file, and no body.
 """
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cot.errors import did_you_mean
 from cot.prompt.matter import FrontMatter
 
 
@@ -24,8 +24,7 @@ def check_keys(matter: dict[Any, Any]) -> Iterator[Finding]:
     known = list(FrontMatter.model_fields)
     for key in matter:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(key), known)
             yield Finding("error", f"unknown front matter key {key!r}{hint}; known: {', '.join(known)}")
     if "output" not in matter:
         yield Finding("warning", "output is missing: the model may say anything; say for example `output: yes_no`")

@@ -5,7 +5,6 @@ a file wins: `./prompts`, `prompts` in the user's settings folder, the shipped o
 `<language>/` are translations. Nothing outside of these folders is read, not even through a link.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cot.config import prompts_folder, user_file
-from cot.errors import PromptError
+from cot.errors import PromptError, did_you_mean
 
 MAX_TEMPLATE_BYTES: Final = 100_000
 ENGLISH: Final = "en"
@@ -105,9 +104,7 @@ def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> 
                 paths = [folder.path / relative for folder in hits]
                 return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
     known = sorted({found.name for found in list_located(folders)})
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    raise PromptError(f"no template {name!r}{hint}; known: {', '.join(known)}")
+    raise PromptError(f"no template {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
 
 
 def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:

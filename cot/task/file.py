@@ -1,6 +1,5 @@
 """The task file: YAML -> a frozen `Task`. What its words mean is for `cot.task.loaded`."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
-from cot.errors import TaskError, quoted, reason
+from cot.errors import TaskError, did_you_mean, quoted, reason
 from cot.task.read import read_yaml
 
 Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
@@ -118,8 +117,8 @@ def find_task(reference: str) -> Path:
     known = task_names()
     if reference not in known:
         suites = suite_names()
-        near = _beside(reference) or difflib.get_close_matches(reference, (*known, *suites), n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
+        near = _beside(reference)
+        hint = f", did you mean {near[0]!r}?" if near else did_you_mean(reference, (*known, *suites))
         raise TaskError(
             f"unknown task {quoted(reference)}{hint}; known: {', '.join(known)}; the suites {', '.join(suites)}; or the"
             " path of a .yaml file"

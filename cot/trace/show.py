@@ -67,13 +67,13 @@ def usage_line(usage: dict[str, int], seconds: float) -> str:
 def trace_tree(trace: Trace, *, full: bool = False) -> Tree:
     """A whole trace: what was asked, each call with its prompt and its raw text, each step, and the end.
 
-    full: prompts and replies uncut, and the probability of each token.
+    full: settings and versions too, prompts and replies uncut, and the probability of each token.
     """
     tree = Tree(Text(f"trace {plain(str(trace.path), one_line=True)}", "bold"), guide_style="dim")
     for event in trace.events:
         match event:
             case RunStarted():
-                _add_start(tree, event)
+                _add_start(tree, event, full=full)
             case Call():
                 _add_call(tree, event, full=full)
             case StepTaken():
@@ -99,7 +99,7 @@ def _tool(step: ToolUse) -> Text:
     return Text.assemble(shown, " = ", (_line(show_value(step.result)), "bold"))
 
 
-def _add_start(tree: Tree, event: RunStarted) -> None:
+def _add_start(tree: Tree, event: RunStarted, *, full: bool) -> None:
     node = tree.add(Text.assemble(("question: ", "bold"), _line(event.question)))
     if event.choices:
         node.add(Text(f"choices: {_line(', '.join(event.choices))}"))
@@ -110,6 +110,10 @@ def _add_start(tree: Tree, event: RunStarted) -> None:
         node.add(Text(f"recorded without {in_words(without)}"))
     named = {"strategy": event.strategy, "seed": event.seed, **event.engine}
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in named.items() if value not in (None, "")))))
+    if event.measured.started_at:
+        node.add(Text(_line(event.measured.started_at), "dim"))
+    if not full:
+        return
     if event.templates:
         node.add(Text(_line(", ".join(f"{name} {sha256[:8]}" for name, sha256 in event.templates.items())), "dim"))
     # Examples are long, and stand in the prompts.
@@ -117,8 +121,6 @@ def _add_start(tree: Tree, event: RunStarted) -> None:
     set_to = (f"{name} {value}" for name, value in settings.items() if value not in (None, ""))
     node.add(Text(_line(", ".join(set_to)), "dim"))
     node.add(Text(_line(", ".join(f"{name} {value}" for name, value in event.versions.items())), "dim"))
-    if event.measured.started_at:
-        node.add(Text(_line(event.measured.started_at), "dim"))
 
 
 def _add_call(tree: Tree, event: Call, *, full: bool) -> None:

@@ -26,7 +26,11 @@ async def sessions(session: Session, _: str) -> None:
     found = list_saved(session.store.chats)
     for one in found:
         here = "  (this one)" if one.name == session.store.name else ""
-        what = f"unreadable: {one.unreadable}" if one.unreadable else f"{one.turns} messages  {one.first}"
+        what = (
+            f"unreadable: {one.unreadable}"
+            if one.unreadable
+            else f"{one.turns} message{'s' * (one.turns != 1)}  {one.first}"
+        )
         session.say(f"{one.name}  {one.changed:%Y-%m-%d %H:%M}  {what}{here}")
     if not found:
         session.say("no conversation was saved yet")
