@@ -198,6 +198,16 @@ async def test_what_is_no_number_spoils_no_row_that_comes_after_it(own_engine: L
     await stream.aclose()  # type: ignore[attr-defined]
 
 
+async def test_what_is_no_number_is_not_remembered(own_engine: LocalEngine, ask: Ask) -> None:
+    loaded = own_engine._runner._loaded
+    (spoilt,) = loaded.tokenizer.encode("#", add_special_tokens=False)
+    loaded.model.get_input_embeddings().weight.data[spoilt] = float("nan")
+    held = Regex("[a-z ]{2000}")
+    with pytest.raises(EngineError, match="not numbers"):
+        await own_engine.complete(ask("x " * 20 + "#", constraint=held))
+    assert (await own_engine.complete(ask("x " * 20, max_tokens=5, constraint=held))).text
+
+
 async def test_no_memory_for_another_row_fails_that_row_alone(
     own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,16 +223,15 @@ class Batch:
                 one.length, one.pending = length, list(one.job.prompt.ids[length:])
                 self._prefill([one])
             return
-        for row, one in enumerate(group, first):
-            one.known = []
-            # Where there is no memory to remember a prompt, it is computed again.
-            with suppress(RuntimeError):
-                self._tree.insert(one.job.prompt.key, partial(self._slots.copy, row))
         group[0].job.batches += 1
         for one, length in zip(group, lengths, strict=True):
+            one.known = []
             if one.row is one.job.rows[0]:
                 one.job.cached_tokens = length
-        self._choose(first, group, logits)
+        for slot in self._choose(first, group, logits):
+            # Where there is no memory to remember a prompt, it is computed again.
+            with suppress(RuntimeError):
+                self._tree.insert(self._running[slot].job.prompt.key, partial(self._slots.copy, slot))
 
     def _advance(self, first: int, rows: list[_Running]) -> None:
         """Take a token for rows that run, from slot `first` on. If that fails, for each half of them."""
@@ -281,9 +280,13 @@ class Batch:
         ]
         return torch.stack(padded, dim=1).to(self._device) if padded else places
 
-    def _choose(self, first: int, rows: list[_Running], logits: Tensor) -> None:
-        """Let rows, from slot `first` on, take their next tokens, and answer those who are done."""
+    def _choose(self, first: int, rows: list[_Running], logits: Tensor) -> list[int]:
+        """Let rows, from slot `first` on, take their next tokens, and answer those who are done.
+
+        Returns the slots of those that could: what another one holds must not be remembered.
+        """
         results = take_next([one.row for one in rows], logits)
+        sound = []
         for slot, (one, taken) in enumerate(zip(rows, results, strict=True), first):
             job = one.job
             if isinstance(taken, EngineError):
@@ -291,10 +294,12 @@ class Batch:
                 self._slots.clear(slot)
                 job.fail(taken)
                 continue
+            sound.append(slot)
             one.pending = taken
             job.first_token_at = job.first_token_at or time.perf_counter()
             if one.row.done:
                 job.finish()
+        return sound
 
 
 def _parts(group: list[_Running]) -> list[list[_Running]]:
