@@ -204,6 +204,7 @@ class Batch:
         """Compute what is unknown of some prompts in one pass. If that fails, each alone."""
         first = len(self._running)
         lengths = [one.length for one in group]
+        failed: EngineError | None = None
         try:
             self._slots.reserve(first + len(group), max(one.job.prompt.tokens for one in group))
             for row, one in enumerate(group, first):
@@ -215,9 +216,12 @@ class Batch:
             pixels = [one.job.prompt.pixels_after(one.length) for one in group]
             logits = self._forward(first, group, {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]})
         except Exception as error:
+            failed = explain(error, self._loaded, [one.job.request for one in group])
+        # Behind `except`, since an error holds what the pass had computed up to it.
+        if failed:
             del self._running[first:]
             if len(group) == 1:
-                group[0].job.fail(explain(error, self._loaded, [group[0].job.request]))
+                group[0].job.fail(failed)
                 return
             for one, length in zip(group, lengths, strict=True):
                 one.length, one.pending = length, list(one.job.prompt.ids[length:])
@@ -237,11 +241,15 @@ class Batch:
         """Take a token for rows that run, from slot `first` on. If that fails, for each half of them."""
         if not rows:
             return
+        failed: EngineError | None = None
         try:
             logits = self._forward(first, rows, {})
         except Exception as error:
+            failed = explain(error, self._loaded, [one.job.request for one in rows])
+        # Behind `except`, since an error holds what the pass had computed up to it.
+        if failed:
             if len(rows) == 1:
-                rows[0].job.fail(explain(error, self._loaded, [rows[0].job.request]))
+                rows[0].job.fail(failed)
                 return
             half = len(rows) // 2
             self._advance(first, rows[:half])
