@@ -14,7 +14,7 @@ from cot.errors import EngineError, TraceError
 from cot.planner.budget import Budget
 from cot.prompt import Template
 from cot.replay import replay
-from cot.trace.event import OriginalImage
+from cot.trace.event import Note, OriginalImage
 from cot.trace.read import read
 from cot.trace.record import Recorder
 
@@ -42,6 +42,12 @@ def again(trace):
 def test_a_run_comes_to_the_same(tmp_path, options, replies):
     found = again(read(recorded(tmp_path, replies, **options)))
     assert found.differences == ()
+
+
+def test_a_run_with_exchanged_answers_comes_to_the_same(tmp_path):
+    trace = made(tmp_path, exchange_answers=True)
+    assert "sub-answers of one kind were exchanged" in [e.text for e in trace.events if isinstance(e, Note)]
+    assert again(trace).differences == ()
 
 
 def test_alternatives_and_what_an_image_was_come_back(tmp_path):

@@ -145,7 +145,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a request gave: `n` candidates, and what they cost."""
+    """What a request gave: `n` candidates, fewer where some did not fit the constraint, and what they cost."""
 
     candidates: tuple[Candidate, ...]
     usage: Usage = Usage()

@@ -67,6 +67,7 @@ async def replay(trace: Trace) -> Replay:
             await run(
                 started.strategy, recorded_question(trace), engine, budget, seed=started.seed, recorder=recorder,
                 wording=wording, tuning=recorded_tuning(trace), settings=started.settings, note=first_note(trace),
+                exchange_answers=said.get("ablation") == "shuffle-steps",
             )  # fmt: skip
         again = read_trace(recorder.path)
     found = diff_traces(trace, again)

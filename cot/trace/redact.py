@@ -112,6 +112,9 @@ class Redaction:
         if self._prompts:
             update |= {"question": REDACTED, "choices": (REDACTED,) * len(event.choices)}
         if self._images:
+            # The id of an evaluation's sample may be the name of its image.
+            named = [name for name, value in settings.items() if isinstance(value, str) and self._names_image(value)]
+            settings |= dict.fromkeys(named, REDACTED)
             without = {"source": REDACTED, "sha256": "", "notes": (), "original": None}
             update["images"] = tuple(image.model_copy(update=without) for image in event.images)
         return event.model_copy(update=update)

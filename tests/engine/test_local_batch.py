@@ -1,6 +1,7 @@
 """The running batch: whatever is shared, the tokens are those of one `generate` call a request."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,16 @@ async def test_what_is_no_number_spoils_no_row_that_comes_after_it(own_engine: L
     await stream.aclose()  # type: ignore[attr-defined]
 
 
+async def test_what_is_no_number_is_not_remembered(own_engine: LocalEngine, ask: Ask) -> None:
+    loaded = own_engine._runner._loaded
+    (spoilt,) = loaded.tokenizer.encode("#", add_special_tokens=False)
+    loaded.model.get_input_embeddings().weight.data[spoilt] = float("nan")
+    held = Regex("[a-z ]{2000}")
+    with pytest.raises(EngineError, match="not numbers"):
+        await own_engine.complete(ask("x " * 20 + "#", constraint=held))
+    assert (await own_engine.complete(ask("x " * 20, max_tokens=5, constraint=held))).text
+
+
 async def test_no_memory_for_another_row_fails_that_row_alone(
     own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,14 +245,19 @@ async def test_a_prompt_that_cannot_be_remembered_is_answered(
 async def test_a_pass_that_is_too_large_is_made_in_halves(own_engine: LocalEngine, ask: Ask) -> None:
     requests = [ask(f"{index} cats", max_tokens=8) for index in range(5)]
     expected = [tokens(await own_engine.complete(request)) for request in requests]
+    held: list[weakref.ref[set[str]]] = []
 
     def refuse(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        assert not [one for one in held if one() is not None], "what a failed pass took is free before the next"
         if len(kwargs["input_ids"]) > 2:
+            computed = {"much"}
+            held.append(weakref.ref(computed))
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     own_engine._runner._loaded.model.register_forward_pre_hook(refuse, with_kwargs=True)
     answers = await asyncio.gather(*map(own_engine.complete, requests))
     assert [tokens(answer) for answer in answers] == expected
+    assert held
 
 
 @pytest.mark.parametrize("family", tiny_models.ONE_BY_ONE)

@@ -52,6 +52,7 @@ def recorded(
     choices: tuple[str, ...] = (),
     budget: Budget | None = None,
     source: str = "red.png",
+    exchange_answers: bool = False,
 ) -> Path:
     """Run the planner over a scripted model, and give the trace's file."""
     image = from_pixels(Image.linear_gradient("L").resize((64, 48)).convert("RGB"), source=source)
@@ -59,8 +60,11 @@ def recorded(
     async def answer(recorder: Recorder) -> None:
         engine = ScriptedEngine(replies or script())
         settings = {"model": "embedded", "trace_dir": str(trace_dir)}
+        settings |= {"ablation": "shuffle-steps"} if exchange_answers else {}
         question = Question(text, (image,), choices)
-        await run(strategy, question, engine, budget, recorder=recorder, settings=settings)
+        await run(
+            strategy, question, engine, budget, recorder=recorder, settings=settings, exchange_answers=exchange_answers
+        )
 
     with Recorder(trace_dir) as recorder:
         asyncio.run(answer(recorder))

@@ -16,7 +16,7 @@ from cot.planner.wording import Wording
 from cot.question import Earlier, Example, Exchange, Question
 from cot.replay import replay
 from cot.step import ToolUse
-from cot.trace.event import Note, RunStarted, StepTaken
+from cot.trace.event import Note, RunStarted, StepTaken, TracedImage
 from cot.trace.read import as_json, read
 from cot.trace.record import Recorder
 from cot.trace.redact import Redaction, whats
@@ -199,3 +199,14 @@ def test_what_cannot_be_left_out_is_said(text):
         whats(text)
     assert whats("none") == frozenset()
     assert whats("prompts,images") == {"prompts", "images"}
+
+
+def test_a_sample_that_is_called_as_its_image_has_no_name() -> None:
+    image = TracedImage(source="/home/me/secret.png", sha256="a" * 64, width=1, height=1)
+    started = RunStarted(
+        question="q", choices=(), images=(image,), strategy="direct", seed=0, templates={},
+        settings={"task": "t", "sample": "secret.png"}, engine={}, versions={},
+    )  # fmt: skip
+    event = Redaction(frozenset({"images"}))(started)
+    assert isinstance(event, RunStarted)
+    assert event.settings == {"task": "t", "sample": "[redacted]", "redact": "images"}

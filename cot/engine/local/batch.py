@@ -204,6 +204,7 @@ class Batch:
         """Compute what is unknown of some prompts in one pass. If that fails, each alone."""
         first = len(self._running)
         lengths = [one.length for one in group]
+        failed: EngineError | None = None
         try:
             self._slots.reserve(first + len(group), max(one.job.prompt.tokens for one in group))
             for row, one in enumerate(group, first):
@@ -215,34 +216,40 @@ class Batch:
             pixels = [one.job.prompt.pixels_after(one.length) for one in group]
             logits = self._forward(first, group, {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]})
         except Exception as error:
+            failed = explain(error, self._loaded, [one.job.request for one in group])
+        # Behind `except`, since an error holds what the pass had computed up to it.
+        if failed:
             del self._running[first:]
             if len(group) == 1:
-                group[0].job.fail(explain(error, self._loaded, [group[0].job.request]))
+                group[0].job.fail(failed)
                 return
             for one, length in zip(group, lengths, strict=True):
                 one.length, one.pending = length, list(one.job.prompt.ids[length:])
                 self._prefill([one])
             return
-        for row, one in enumerate(group, first):
-            one.known = []
-            # Where there is no memory to remember a prompt, it is computed again.
-            with suppress(RuntimeError):
-                self._tree.insert(one.job.prompt.key, partial(self._slots.copy, row))
         group[0].job.batches += 1
         for one, length in zip(group, lengths, strict=True):
+            one.known = []
             if one.row is one.job.rows[0]:
                 one.job.cached_tokens = length
-        self._choose(first, group, logits)
+        for slot in self._choose(first, group, logits):
+            # Where there is no memory to remember a prompt, it is computed again.
+            with suppress(RuntimeError):
+                self._tree.insert(self._running[slot].job.prompt.key, partial(self._slots.copy, slot))
 
     def _advance(self, first: int, rows: list[_Running]) -> None:
         """Take a token for rows that run, from slot `first` on. If that fails, for each half of them."""
         if not rows:
             return
+        failed: EngineError | None = None
         try:
             logits = self._forward(first, rows, {})
         except Exception as error:
+            failed = explain(error, self._loaded, [one.job.request for one in rows])
+        # Behind `except`, since an error holds what the pass had computed up to it.
+        if failed:
             if len(rows) == 1:
-                rows[0].job.fail(explain(error, self._loaded, [rows[0].job.request]))
+                rows[0].job.fail(failed)
                 return
             half = len(rows) // 2
             self._advance(first, rows[:half])
@@ -281,9 +288,13 @@ class Batch:
         ]
         return torch.stack(padded, dim=1).to(self._device) if padded else places
 
-    def _choose(self, first: int, rows: list[_Running], logits: Tensor) -> None:
-        """Let rows, from slot `first` on, take their next tokens, and answer those who are done."""
+    def _choose(self, first: int, rows: list[_Running], logits: Tensor) -> list[int]:
+        """Let rows, from slot `first` on, take their next tokens, and answer those who are done.
+
+        Returns the slots of those that could: what another one holds must not be remembered.
+        """
         results = take_next([one.row for one in rows], logits)
+        sound = []
         for slot, (one, taken) in enumerate(zip(rows, results, strict=True), first):
             job = one.job
             if isinstance(taken, EngineError):
@@ -291,10 +302,12 @@ class Batch:
                 self._slots.clear(slot)
                 job.fail(taken)
                 continue
+            sound.append(slot)
             one.pending = taken
             job.first_token_at = job.first_token_at or time.perf_counter()
             if one.row.done:
                 job.finish()
+        return sound
 
 
 def _parts(group: list[_Running]) -> list[list[_Running]]:

@@ -56,20 +56,24 @@ class Chat:
 
         A server that gives fewer samples than were asked for is not asked for several again.
         A reply that does not fit its constraint is drawn once more if it was drawn at random, which leaves
-        the samples those of a constrained model. Raises EngineError.
+        the samples those of a constrained model; of several those come that fit. Raises EngineError.
         """
-        used = Usage()
+        used, fit = Usage(), list[Candidate]()
         again = request.constraint is not None and request.sampling.temperature > 0
         for asked in (request, _redrawn(request)) if again else (request,):
+            asked = replace(asked, n=request.n - len(fit))
             try:
                 completion = await self._ask_once(http, asked, on_text)
             except ReplyError as error:
                 raise EngineError(f"server {http.address.base}: {http.key.redact(str(error))}") from error
             used += completion.usage
-            candidates = tuple(self._held(candidate, request) for candidate in completion.candidates)
-            if all(candidates):
-                return replace(completion, candidates=tuple(filter(None, candidates)), usage=used)
-        odd = next(c.text for c, held in zip(completion.candidates, candidates, strict=True) if held is None)
+            held = [self._held(candidate, request) for candidate in completion.candidates]
+            fit += filter(None, held)
+            if all(held):
+                break
+            odd = next(c.text for c, one in zip(completion.candidates, held, strict=True) if one is None)
+        if fit:
+            return replace(completion, candidates=tuple(fit), usage=used)
         raise UnfitReplyError(
             f"server {http.address.base} answered {http.key.redact(odd)[:80]!r}; expected what fits "
             f"{shown(request.constraint) if request.constraint else 'the request'}; use a server that can hold answers "

@@ -25,7 +25,7 @@ from cot.engine.remote.dialect import DIALECTS, Dialect, Server
 from cot.engine.remote.discover import discover
 from cot.engine.remote.http import Limits
 from cot.engine.streaming import OnText, deltas
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 from cot.trace.plain import plain
 
 CONNECTING_SECONDS: Final = 60.0
@@ -139,7 +139,7 @@ class RemoteEngine:
             raise
 
     async def _answer(self, request: Request, on_text: OnText | None) -> Completion:
-        """One request, or as many as it takes to get all samples."""
+        """One request, or as many as it takes to get all samples; those that do not fit are left out."""
         if request.n < 1 or request.max_tokens < 1:
             raise EngineError(f"got n={request.n}, max_tokens={request.max_tokens}; expected at least 1 of each")
         if request.constraint:
@@ -148,8 +148,13 @@ class RemoteEngine:
             # All samples are the same, and servers refuse to make them twice.
             one = await self._in_turn(replace(request, n=1), on_text)
             return replace(one, candidates=one.candidates * request.n)
-        first = [await self._in_turn(request, on_text)] if request.n == 1 or self._chat.samples else []
-        given = sum(len(completion.candidates) for completion in first)
+        if request.n == 1:
+            return await self._in_turn(request, on_text)
+        drawn = [await self._fitting(request, on_text)] if self._chat.samples else []
+        given = max((len(one.candidates) for one in drawn if isinstance(one, Completion)), default=len(drawn))
+        if self._chat.samples:
+            # What is missing did not fit, nor when it was drawn again.
+            given = request.n
         asked = [
             replace(request, n=1, sampling=replace(request.sampling, seed=(request.sampling.seed + i) % 2**32))
             for i in range(given, request.n)
@@ -157,11 +162,21 @@ class RemoteEngine:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._in_turn(one, None if i else on_text)) for i, one in enumerate(asked, given)
+                    group.create_task(self._fitting(one, None if i else on_text)) for i, one in enumerate(asked, given)
                 ]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors
-        return _together([*first, *(task.result() for task in tasks)])
+        drawn += [task.result() for task in tasks]
+        if found := [one for one in drawn if isinstance(one, Completion)]:
+            return _together(found)
+        raise next(one for one in drawn if isinstance(one, UnfitReplyError))
+
+    async def _fitting(self, request: Request, on_text: OnText | None) -> Completion | UnfitReplyError:
+        """Samples that fit, or why there is none: others may."""
+        try:
+            return await self._in_turn(request, on_text)
+        except UnfitReplyError as error:
+            return error
 
     async def _in_turn(self, request: Request, on_text: OnText | None) -> Completion:
         lane = self._connections.lane()

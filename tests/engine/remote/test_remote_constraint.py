@@ -158,6 +158,31 @@ async def test_a_random_reply_is_drawn_once_more(serve: Serve, model: Any, ask: 
     assert (answer.text, answer.usage.calls) == ("12", 2)
 
 
+@pytest.mark.parametrize("samples", [4, 1])
+async def test_one_sample_that_does_not_fit_costs_no_other(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, samples: int
+) -> None:
+    """samples: what the server gives at most at one time."""
+    plays = model()
+
+    def reply(body: Any) -> Any:
+        found = plain({**body, "n": min(samples, body.get("n", 1))})
+        for choice in found["choices"]:
+            # A sample's seed is that of the request and its number, as with vLLM.
+            odd = (body["seed"] + choice["index"]) % 2**31 == 6
+            choice["message"]["content"] = "a dozen" if odd else "12"
+        return found
+
+    plain, plays.reply = plays.reply, reply
+    server = serve(plays)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    answer = await engine.complete(ask(constraint=COUNT, n=4, sampling=Sampling(1.0, seed=5)))
+    assert [candidate.text for candidate in answer.candidates] == ["12"] * (4 if samples == 4 else 3)
+    with pytest.raises(UnfitReplyError):
+        await engine.complete(ask(constraint=Choices(("yes", "no")), n=4, sampling=Sampling(1.0, seed=5)))
+    await engine.close()
+
+
 async def test_a_reply_cut_short_must_be_the_start_of_one_that_fits(
     serve: Serve, model: Any, ask: Ask, quick: Quick
 ) -> None:
