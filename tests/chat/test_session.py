@@ -61,7 +61,7 @@ def test_a_retry_that_cannot_be_asked_keeps_the_turn(talk):
     chat = talk(strategy="direct").say("red.png", "what?", "/drop 1", "/retry", "/sessions")
     assert "there is no image" in chat.errors[0]
     assert [turn.question for turn in chat.turns] == ["what?"]
-    assert chat.words[-1].endswith("1 messages  what?  (this one)")
+    assert chat.words[-1].endswith("1 message  what?  (this one)")
 
 
 def test_undo_retry_and_strategy(talk):

@@ -45,7 +45,6 @@ class RemoteEngine:
         self._load_seconds = load_seconds
         self._running: set[asyncio.Task[Completion]] = set()
         self._closing = threading.Event()
-        self._samples = server.samples
 
     @classmethod
     async def connect(
@@ -85,8 +84,7 @@ class RemoteEngine:
         """What answers. versions: the kind of server, and what it was found to do `without` so far."""
         server = self._chat.server
         versions = {"server": plain(f"{server.dialect} {server.version}".strip(), one_line=True)}
-        lacking = [*self._chat.lacking, *(["n"] if server.samples and not self._samples else [])]
-        if lacking:
+        if lacking := self._chat.lacking:
             versions["without"] = ", ".join(lacking)
         return EngineInfo(
             model=plain(server.model, one_line=True),

@@ -29,10 +29,6 @@ class ReplyError(EngineError):
     """A reply that cannot be used. The message does not name the server."""
 
 
-class FewSamplesError(ReplyError):
-    """A reply has fewer samples than were asked for: some servers give one, whatever is asked."""
-
-
 class _Part(BaseModel):
     """Servers add fields of their own, which do not matter."""
 
