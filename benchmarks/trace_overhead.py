@@ -21,7 +21,7 @@ from typing import Any, Final
 import cot.cli
 from benchmarks.figures import report
 from cot.cli import ask as ask_command
-from cot.cli import eval as eval_command
+from cot.cli import eval_run
 from cot.planner import run as planner_run
 from cot.trace.record import Recorder
 
@@ -80,7 +80,7 @@ def main() -> None:
         recording.watch(Recorder, name)
     for name in ("_record_start", "template_hashes"):
         recording.watch(planner_run, name)
-    for module in (ask_command, eval_command):
+    for module in (ask_command, eval_run):
         loading.watch(module, "load_engine", time.process_time)
     with tempfile.TemporaryDirectory() as folder:
 
