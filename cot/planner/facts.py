@@ -35,10 +35,12 @@ async def ask_plan(chain: Chain) -> Asked[Plan]:
     template, question = "decompose/plan", chain.question.text
     how: dict[str, Any] = {"constraint": Regex(PLAN_PATTERN), "question": question}
     asked = await chain.ask(template, _plan, step="plan", **how)
-    # The samples must leave a step, and most of the tokens, for the answer.
+    # Samples must leave a step, and most of the tokens, for the answer.
+    if asked.value is not None or chain.allowance.steps_left < 3:
+        return asked
     tokens = chain.render(template, question=question).max_tokens
     n = min(chain.tuning.samples, chain.allowance.tokens_left // (2 * tokens))
-    if asked.value is not None or n < 1 or chain.allowance.steps_left < 3:
+    if n < 1:
         return asked
     sampling = Sampling(temperature=chain.tuning.temperature, seed=chain.seed)
     drawn = await chain.sample(template, _plan, step="plan again", n=n, sampling=sampling, **how)
