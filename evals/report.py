@@ -1,4 +1,4 @@
-"""Prints the figures of `evals.embedded --out FILE` as the Markdown tables that the README shows.
+"""Prints all figures of `evals.embedded --out FILE` as Markdown tables; the README shows a part of them, rounded.
 
 `python -m evals.report evals/baselines/families.json`
 """
@@ -20,10 +20,24 @@ def _percent(row: dict[str, Any] | None, name: str) -> str:
     return f"{100 * row[name]:.1f}" if row and name in row else ""
 
 
+def _trained(strategy: dict[str, Any] | None, family: str) -> str:
+    """Percent right of the questions in wordings that training used."""
+    if strategy is None:
+        return ""
+    if family == "all":
+        accuracy = strategy["by_wording"].get("trained")
+    else:
+        accuracy = strategy["by_family_trained_wording"].get(family, {}).get("accuracy")
+    return "" if accuracy is None else f"{100 * accuracy:.1f}"
+
+
 def table(figures: dict[str, Any]) -> str:
-    """Accuracy by part and family, both strategies, and what is known of the steps."""
-    lines = ["| part | questions | n | direct | decompose | plans right | steps right | faithful |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    """Accuracy by part and family, both strategies, what is known of the steps, and accuracy in trained wordings."""
+    columns = (
+        "part | questions | n | direct | decompose | plans right | steps right | faithful | known: direct | decompose"
+    )
+    lines = [f"| {columns} |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|---|")
     for part, row in figures.items():
         direct, steps = row["direct"], row.get("decompose")
         groups = {"all": (direct, steps)}
@@ -34,6 +48,7 @@ def table(figures: dict[str, Any]) -> str:
         for family, (one, other) in groups.items():
             cells = [part, family, str(one["n"]), _share(one), _share(other)]
             cells += [_percent(other, name) for name in ("plan_accuracy", "step_accuracy", "faithfulness")]
+            cells += [_trained(one, family) for one in (direct, steps)]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
