@@ -122,14 +122,19 @@ class Batch:
             found.append(self._waiting.popleft())
         if found:
             rows = len(self._running) + len(found)
-            self._tree.budget = self._kv_bytes - self._slots.capacity(rows, longest) * self._token_bytes
+            self._tree.budget = self._kv_bytes - self._needed(rows, longest)
             self._tree.shrink(self._tree.budget)
             self._slots.reserve(rows, longest)
         return found
 
     def _fit(self, rows: int, tokens: int, share: float) -> bool:
         """Whether so many rows of so many tokens take no more than a share of the memory."""
-        return self._slots.capacity(rows, tokens) * self._token_bytes <= share * self._kv_bytes
+        held = self._slots.capacity(rows, tokens) * self._token_bytes
+        return held <= share * self._kv_bytes and self._needed(rows, tokens) <= self._kv_bytes
+
+    def _needed(self, rows: int, tokens: int) -> int:
+        """Bytes that so many rows of so many tokens take, at most, while room is made for them."""
+        return self._slots.capacity(rows, tokens) * self._token_bytes + self._slots.twice(rows, tokens)
 
     def _refuse(self, job: Job, tokens: int) -> None:
         job.fail(
