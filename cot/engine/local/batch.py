@@ -6,9 +6,11 @@ encoded once and a shared beginning computed once as long as the prefix tree rem
 
 import time
 from collections import deque
+from collections.abc import Callable
 
 import torch
 
+from cot.engine.local.compiled import CompiledDecode
 from cot.engine.local.family import positions
 from cot.engine.local.forward import Forward
 from cot.engine.local.job import Job, explain
@@ -29,18 +31,28 @@ class Batch:
     """Answers jobs with one loaded model. Not safe to call from two threads at once.
 
     kv_bytes: memory for keys and values, of running rows and remembered prefixes together.
+    on_uncompiled: lets passes of one token a row be compiled, and is called with the reason if they cannot be; None to
+    compile nothing.
     """
 
-    def __init__(self, loaded: Loaded, *, kv_bytes: int, max_rows: int):
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        kv_bytes: int,
+        max_rows: int,
+        on_uncompiled: Callable[[str], None] | None = None,
+    ):
         text = loaded.model.config.get_text_config()
         self._loaded = loaded
-        self._slots = Slots(text.num_hidden_layers)
+        self._slots = Slots(text.num_hidden_layers, doubling=on_uncompiled is not None)
         self._kv_bytes, self._max_rows = kv_bytes, max_rows
         heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
         head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         self._token_bytes: int = 2 * text.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
         self._tree = PrefixTree(kv_bytes, self._token_bytes)
-        self._forward = Forward(loaded, self._slots)
+        self._compiled = CompiledDecode(loaded, self._slots, on_uncompiled) if on_uncompiled else None
+        self._forward = Forward(loaded, self._slots, self._compiled)
         self._prefill = Prefill(loaded, self._slots, self._tree, self._forward)
         self._waiting: deque[Running] = deque()
         self._joining: list[Running] = []
@@ -66,9 +78,13 @@ class Batch:
             return
         self._waiting.extend(Running(job, row, where) for row in job.rows)
 
-    @torch.inference_mode()
     def step(self) -> None:
         """Let waiting rows join, then take one token, or more where a constraint leaves no choice, for every row."""
+        # A graph keeps track of the versions of what it writes to, which inference mode does not.
+        with torch.no_grad() if self._compiled else torch.inference_mode():
+            self._take_step()
+
+    def _take_step(self) -> None:
         self._leave()
         self._joining = self._next()
         self._prefill.join(self._joining, self._running)
@@ -94,8 +110,8 @@ class Batch:
                 if last is not one:
                     self._slots.move(len(self._running), index, last.length)
                     self._running[index] = last
-        # Large memory is better kept for prefixes.
-        if not self._running and self._slots.bytes > KEPT_SHARE * self._kv_bytes:
+        # Large memory is better kept for prefixes, but graphs are made for the buffers as they are.
+        if not self._running and self._slots.bytes > KEPT_SHARE * self._kv_bytes and not self._compiled:
             self._slots.release()
 
     def _next(self) -> list[Running]:

@@ -25,9 +25,13 @@ class Slots:
     Each layer has one for keys and one for values, of shape (rows, length, kv_heads, head_dim). They are made and
     grown one after another, so that no more than one of them is there twice. Their last column takes what padding
     writes; nobody reads it.
+
+    doubling: let the length be a power of two, and that column, so that buffers take few shapes.
     """
 
-    def __init__(self, layers: int):
+    def __init__(self, layers: int, *, doubling: bool = False):
+        self.layers = layers
+        self._doubling = doubling
         self.cache = Cache(layers=[_SlotLayer(self, index) for index in range(layers)])
         self._buffers: list[list[Tensor]] = [[] for _ in range(layers)]
         self._rows = self._length = 0
@@ -42,18 +46,18 @@ class Slots:
 
     def capacity(self, rows: int, length: int) -> int:
         """Tokens that the buffers hold once there is room for `rows` rows of `length` tokens."""
-        return max(self._rows, _power_of_two(rows)) * max(self._length, _in_steps(length))
+        return max(self._rows, power_of_two(rows)) * max(self._length, self._in_steps(length))
 
     def twice(self, rows: int, length: int) -> int:
         """Bytes that are held twice while room is made for `rows` rows of `length` tokens: one buffer's, or none."""
-        size = max(self._rows, _power_of_two(rows)), max(self._length, _in_steps(length))
+        size = max(self._rows, power_of_two(rows)), max(self._length, self._in_steps(length))
         buffers = [buffer for layer in self._buffers for buffer in layer]
         return max((one.nbytes for one in buffers if one.shape[0] < size[0] or one.shape[1] < size[1]), default=0)
 
     def reserve(self, rows: int, length: int) -> None:
         """Make room for `rows` rows of `length` tokens."""
-        self._rows = max(self._rows, _power_of_two(rows))
-        self._length = max(self._length, _in_steps(length))
+        self._rows = max(self._rows, power_of_two(rows))
+        self._length = max(self._length, self._in_steps(length))
 
     def release(self) -> None:
         """Give the buffers' memory back; only where no row is in use."""
@@ -95,6 +99,20 @@ class Slots:
         seen_keys, seen_values = (buffer[self._window, : self._width].transpose(1, 2) for buffer in held)
         return seen_keys, seen_values
 
+    @property
+    def usable(self) -> int:
+        """Tokens that a slot can hold, and the place of padding behind them."""
+        return self._length - 1
+
+    def grow(self) -> None:
+        """Make the room that was reserved, in all layers; something must have been written before."""
+        for layer, held in enumerate(self._filled()):
+            self._room(layer, held)
+
+    def first(self, rows: int) -> list[list[Tensor]]:
+        """The first slots: keys and values of each layer, as they are in memory."""
+        return [[buffer[:rows] for buffer in layer] for layer in self._filled()]
+
     def copy(self, row: int, start: int, end: int) -> Segment:
         """Keys and values of a row's tokens from `start` to `end`; something must have been written before."""
         held = [buffer[row, start:end] for layer in self._filled() for buffer in layer]
@@ -117,6 +135,11 @@ class Slots:
         for layer in self._filled():
             for buffer in layer:
                 buffer[row] = 0
+
+    def _in_steps(self, length: int) -> int:
+        """Length of a buffer for `length` tokens and the column of padding."""
+        steps = -(-length // LENGTH_STEP)
+        return (power_of_two(steps) if self._doubling else steps) * LENGTH_STEP + 1
 
     def _filled(self) -> list[list[Tensor]]:
         if not all(self._buffers):
@@ -189,10 +212,6 @@ class _SlotLayer(CacheLayerMixin):
         return -1
 
 
-def _power_of_two(rows: int) -> int:
-    return 1 << max(rows - 1, 0).bit_length()
-
-
-def _in_steps(length: int) -> int:
-    """Length of a buffer for `length` tokens and the column of padding."""
-    return -(-length // LENGTH_STEP) * LENGTH_STEP + 1
+def power_of_two(number: int) -> int:
+    """The least one that is not below a number."""
+    return 1 << max(number - 1, 0).bit_length()
