@@ -8,6 +8,8 @@ the buffers of keys and values must stay where they are. What cannot be compiled
 import os
 import shutil
 import sys
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -70,6 +72,7 @@ class CompiledDecode:
             return None
         rows = power_of_two(len(tokens))
         filler = rows - len(tokens)
+        self._slots.reserve(rows, max(places) + 1)
         self._slots.grow()
         width = min(max(power_of_two(max(places) + 1), LEAST_WIDTH), self._slots.usable)
         ids = torch.tensor([*tokens, *[self._pad_id] * filler])[:, None].to(self._device)
@@ -80,8 +83,9 @@ class CompiledDecode:
         where = self._window.last[:, None] if positions is None else pad(positions, (0, 0, 0, filler)).to(self._device)
         try:
             if self._graphs:
+                _let_this_thread_record()
                 torch.compiler.cudagraph_mark_step_begin()
-            # Never as many as torch's default, 8, beyond which it gives up.
+            # More than the default, 8, beyond which torch runs without, or gives up.
             with torch._dynamo.config.patch(recompile_limit=MAX_GRAPHS, accumulated_recompile_limit=4 * MAX_GRAPHS):
                 out = self._step(ids, where)
         except Exception as error:
@@ -121,6 +125,15 @@ def _compiled(model: Any, window: "_Window", layers: int, *, graphs: bool) -> Ca
         step, fullgraph=True, dynamic=False, backend=BACKEND, mode=mode
     )
     return compiled
+
+
+def _let_this_thread_record() -> None:
+    """Before torch 2.13 only the thread that imported this module can (https://github.com/pytorch/pytorch/pull/184357)."""
+    from torch._inductor import cudagraph_trees as trees
+
+    if not hasattr(trees.local, "tree_manager_containers"):
+        trees.local.tree_manager_containers = {}
+        trees.local.tree_manager_locks = defaultdict(threading.Lock)
 
 
 class _Window:
