@@ -157,6 +157,7 @@ def _result(
         answer=(score.answer or storable(answer.text)) if answer and answer.value is not None else None,
         raw=storable(answer.raw) if answer else "",
         targets=sample.target.answers,
+        in_groups=dict(sample.in_groups),
         score=score.value,
         status=score.status,
         explanation=storable(score.explanation),
