@@ -39,8 +39,10 @@ def task(tmp_path):
     for name in "abc":
         for figure in "01":
             Image.new("RGB", (8, 6), "red").save(tmp_path / f"{name}{figure}.png")
-            rows += [{"id": f"{name}{figure}{number}", "question": f"Is it {name}{figure}{number}?", "set": name,
-                      "figure": figure, "number": number, "image": f"{name}{figure}.png"} for number in "01"]  # fmt: skip
+            for number in "01":
+                key = f"{name}{figure}{number}"
+                row = {"id": key, "question": f"Is it {key}?", "set": name, "figure": figure, "number": number}
+                rows.append({**row, "image": f"{name}{figure}.png"})
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "task.yaml").write_text(TASK)
     return load_task(str(tmp_path / "task.yaml"))
