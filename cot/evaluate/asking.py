@@ -9,9 +9,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cot.engine.base import Engine
 from cot.errors import CotError, TraceError, reason
 from cot.evaluate.ablation import Ablation
+from cot.evaluate.health import WatchedEngine
 from cot.evaluate.images import Images
 from cot.evaluate.judge import Judge, Judged, JudgedRecorder
 from cot.evaluate.result import SampleResult
@@ -49,7 +49,7 @@ async def ask_sample(
     metric: Metric | Judge,
     sample: Sample,
     strategy: str,
-    engine: Engine,
+    engine: WatchedEngine,
     asking: Asking,
     images: Images,
     shots: Shots | None = None,
@@ -64,7 +64,9 @@ async def ask_sample(
         examples, note = await asyncio.to_thread(_examples, shots, sample, loaded, asking) if shots else ((), "")
         question = Question(sample.question, tuple(loaded), sample.target.choices, examples=examples)
         outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, "sample": sample.id}, note)
-        if isinstance(metric, Judge):
+        if engine.went_silent and outcome.stop_reason == "budget_seconds":
+            score = errored(f"nothing came back from the model: {outcome.notes[-1]}")
+        elif isinstance(metric, Judge):
             score = _without_answer(outcome)
             if score is None:
                 score, judged = await metric(question, sample.target.answers, outcome.answer.text, recorder)
@@ -107,7 +109,7 @@ def _without_answer(outcome: Outcome) -> Score | None:
 async def _ask(
     question: Question,
     strategy: str,
-    engine: Engine,
+    engine: WatchedEngine,
     asking: Asking,
     recorder: Recorder | None,
     settings: dict[str, str],

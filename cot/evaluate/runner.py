@@ -133,10 +133,12 @@ def _shown(selection: Selection, asking: Asking) -> Iterator[Sample]:
     return selection.samples()
 
 
-async def _do(job: _Job, engine: Engine, judge: Engine | None, asking: Asking, images: Images) -> SampleResult:
-    task = job.selection.task
+async def _do(
+    job: _Job, engine: WatchedEngine, judge: WatchedEngine | None, asking: Asking, images: Images
+) -> SampleResult:
+    task, asked = job.selection.task, engine.for_sample()
     metric: Metric | Judge = task.metric
     if judge and task.judge_template:
-        metric = Judge(judge, task.judge_template, asking.language, asking.budget, asking.seed)
+        metric = Judge(judge.for_sample(), task.judge_template, asking.language, asking.budget, asking.seed)
     shots = job.selection.shots
-    return await ask_sample(task.task.name, metric, job.sample, job.strategy, engine, asking, images, shots)
+    return await ask_sample(task.task.name, metric, job.sample, job.strategy, asked, asking, images, shots)
