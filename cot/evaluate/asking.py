@@ -21,13 +21,14 @@ from cot.image import DEFAULT_LIMITS, ImageLimits, LoadedImage
 from cot.metric import Metric, Score, errored, unparsed
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
+from cot.planner.facts import EXCHANGED
 from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Example, Question
 from cot.task import Sample
 from cot.trace.record import Recorder
-from cot.trace.redact import What
+from cot.trace.redact import SAMPLE, What
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ async def ask_sample(
         loaded = [await asyncio.to_thread(images, source) for source in sample.images]
         examples, note = await asyncio.to_thread(_examples, shots, sample, loaded, asking) if shots else ((), "")
         question = Question(sample.question, tuple(loaded), sample.target.choices, examples=examples)
-        outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, "sample": sample.id}, note)
+        outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, SAMPLE: sample.id}, note)
         if engine.went_silent and outcome.stop_reason == "budget_seconds":
             score = errored(f"nothing came back from the model: {outcome.notes[-1]}")
         elif isinstance(metric, Judge):
@@ -126,7 +127,7 @@ async def _ask(
         recorder=recorder,
         settings=settings | ({"ablation": asking.ablation} if asking.ablation else {}),
         note=note,
-        exchange_answers=asking.ablation == "shuffle-steps",
+        exchange_answers=asking.ablation == EXCHANGED,
     )
 
 
