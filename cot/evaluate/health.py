@@ -133,7 +133,7 @@ class Health:
                 raise EngineError(
                     f"stopped: nothing came back from {engine.info.model} for {record.silent_samples} samples in a row,"
                     f" the last time in {record.silent_seconds:.4g} seconds; see whether it still runs; {again}; where"
-                    " the model needs so long, set a larger COT_MAX_SECONDS, and another --out"
+                    " the model needs so long, set a larger --max-seconds, and another --out"
                 )
         if not self._fine and self._failed >= MOST_FAILED_SAMPLES:
             raise EngineError(
