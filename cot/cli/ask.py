@@ -166,6 +166,7 @@ def answered(outcome: "Outcome") -> bool:
 
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
     from cot.planner.ask import ask
+    from cot.prompt import own_folders
     from cot.trace.record import Recorder
     from cot.trace.redact import whats
 
@@ -185,6 +186,8 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
         output.spent("model", time.perf_counter() - begun, engine.info.load_seconds)
         if engine.info.note:
             output.say(f"note: {engine.info.note}", "yellow")
+        for folder in own_folders():
+            output.say(f"note: templates in {folder} come before the shipped ones", "yellow")
         try:
             return asyncio.run(answer(engine, recorder))
         except KeyboardInterrupt:

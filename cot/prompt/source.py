@@ -62,10 +62,24 @@ def search_path() -> tuple[Folder, ...]:
     return _search_path(here, user_file().parent)
 
 
+def own_folders() -> tuple[Path, ...]:
+    """Folders with templates that come before the shipped ones: who runs a command in a folder may not know of them."""
+    shipped = _shipped()
+    return tuple(
+        folder.path
+        for folder in search_path()
+        if folder != shipped and any(any(folder.path.glob(f"{depth}*.jinja")) for depth in ("*/", "*/*/"))
+    )
+
+
+def _shipped() -> Folder:
+    return Folder("shipped", prompts_folder())
+
+
 @lru_cache(maxsize=64)
 def _search_path(here: str | None, settings: Path) -> tuple[Folder, ...]:
     # Remembered, since every prompt that is rendered asks for it.
-    shipped = Folder("shipped", prompts_folder())
+    shipped = _shipped()
     own = (Folder("project", Path(here) / "prompts"),) if here else ()
     folders = (*own, Folder("user", settings / "prompts"))
     return (*(folder for folder in folders if not _same(folder.path, shipped.path)), shipped)

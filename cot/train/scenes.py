@@ -27,10 +27,16 @@ def _noun(index: int) -> Noun:
     return Noun(KINDS[index].singular, KINDS[index].plural)
 
 
-def _choose_kinds(rng: random.Random, kinds: int) -> list[int]:
-    """Kinds of the objects, of the first `kinds`, one entry an object: few that repeat, so that counting matters."""
-    number = rng.choices(range(1, 13), weights=(3, 4, 5, 6, 7, 8, 8, 8, 7, 6, 5, 4))[0]
-    variety = min(number, rng.choices((1, 2, 3, 4, 5, 6), weights=(1, 4, 5, 4, 2, 1))[0])
+def _choose_kinds(rng: random.Random, kinds: int, *, crowded: bool = False) -> list[int]:
+    """Kinds of the objects, of the first `kinds`, one entry an object: few that repeat, so that counting matters.
+
+    crowded: many objects of fewer kinds still.
+    """
+    if crowded:
+        number, variety = rng.randint(5, 12), rng.randint(1, 3)
+    else:
+        number = rng.choices(range(1, 13), weights=(3, 4, 5, 6, 7, 8, 8, 8, 7, 6, 5, 4))[0]
+        variety = min(number, rng.choices((1, 2, 3, 4, 5, 6), weights=(1, 4, 5, 4, 2, 1))[0])
     pool = rng.sample(range(kinds), variety)
     chosen = list(pool)
     weights = [rng.random() ** 2 + 0.05 for _ in pool]
@@ -77,17 +83,25 @@ def draw_objects(
 
 
 def make_scene(
-    rng: random.Random, *, questions: int, held_out: bool = False, style: str | None = None, kinds: int = len(KINDS)
+    rng: random.Random,
+    *,
+    questions: int,
+    held_out: bool = False,
+    style: str | None = None,
+    kinds: int = len(KINDS),
+    crowded: bool = False,
 ) -> Sample:
     """A scene with about `questions` questions.
 
     held_out: word them in the ways kept out of training. style: draw all objects in it;
-    None mixes the training styles. kinds: draw and ask about the first so many of `KINDS` only.
+    None mixes the training styles. kinds: draw and ask about the first so many of `KINDS` only. crowded: with many
+    objects of few kinds.
     """
     image, name, plain = background(rng)
     colour = name if plain else None
     scene_style = style or (rng.choice(TRAIN_STYLES) if rng.random() < 0.7 else None)
-    drawn, boxes, patches = draw_objects(image, _choose_kinds(rng, kinds), rng, style=scene_style, ground=colour)
+    chosen = _choose_kinds(rng, kinds, crowded=crowded)
+    drawn, boxes, patches = draw_objects(image, chosen, rng, style=scene_style, ground=colour)
     sample = Sample("scenes", image, patches.dense(), style=scene_style or "mixed")
 
     def look(name: str) -> Seen:

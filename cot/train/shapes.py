@@ -107,12 +107,16 @@ def _mask(form: str, side: int, rng: random.Random) -> Image.Image:
     return mask.resize((side, side), Image.Resampling.BOX)
 
 
-def _scatter(rng: random.Random) -> list[Shape]:
-    number = rng.choices(range(1, 11), weights=(2, 4, 5, 6, 7, 7, 6, 5, 4, 3))[0]
+def _scatter(rng: random.Random, *, crowded: bool) -> list[Shape]:
+    """Shapes where they fit; crowded: many, alike in colour or form."""
+    if crowded:
+        number, most_colours, most_forms = rng.randint(5, 10), 3, 2
+    else:
+        number, most_colours, most_forms = rng.choices(range(1, 11), weights=(2, 4, 5, 6, 7, 7, 6, 5, 4, 3))[0], 6, 5
     shapes: list[Shape] = []
     boxes: list[Box] = []
-    palette = rng.sample(SHAPE_COLOURS, min(len(SHAPE_COLOURS), rng.randint(2, 6)))
-    forms = rng.sample(FORMS, rng.randint(2, 5))
+    palette = rng.sample(SHAPE_COLOURS, min(len(SHAPE_COLOURS), rng.randint(2, most_colours)))
+    forms = rng.sample(FORMS, rng.randint(2, most_forms))
     for _ in range(number):
         size = rng.choice(SIZES)
         low, high = _SIDES[size]
@@ -148,9 +152,9 @@ def _facets(shape: Shape, shapes: Sequence[Shape]) -> Facets:
     return {**counts, "total": len(shapes)}
 
 
-def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False) -> Sample:
-    """A picture of shapes with about `questions` questions."""
-    shapes = _scatter(rng)
+def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False, crowded: bool = False) -> Sample:
+    """A picture of shapes with about `questions` questions. crowded: with many that are alike."""
+    shapes = _scatter(rng, crowded=crowded)
     image = _ground(rng)
     patches = PatchMap()
     for shape in shapes:

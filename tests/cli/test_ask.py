@@ -14,7 +14,7 @@ from PIL import Image
 import cot.cli
 from cot.cli import ask as ask_module
 from cot.cli.ask import load_engine, split_arguments, split_choices
-from cot.config import Settings
+from cot.config import Settings, prompts_folder
 from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob, Usage
 from cot.errors import EngineError, UsageError
 from cot.trace.read import find_trace, read_trace
@@ -60,6 +60,14 @@ def cot_ask(image, tmp_path, monkeypatch, capfd):
         return code, out, err
 
     return run
+
+
+def test_templates_of_the_current_folder_are_named(cot_ask, image, tmp_path):
+    assert "come before the shipped ones" not in cot_ask(image, "How many apples are there?")[2]
+    own = tmp_path / "prompts" / "decompose"
+    own.mkdir(parents=True)
+    (own / "plan.jinja").write_text((prompts_folder() / "decompose" / "plan.jinja").read_text())
+    assert f"templates in {tmp_path / 'prompts'} come before" in cot_ask(image, "How many apples are there?")[2]
 
 
 def test_stdout_is_the_answer_and_nothing_else(cot_ask, image, tmp_path):

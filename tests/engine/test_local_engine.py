@@ -33,6 +33,27 @@ async def test_many_in_flight(engine: LocalEngine, ask: Ask, alike: Alike) -> No
         assert alike(await engine.complete(request), answer)
 
 
+async def test_a_full_batch_starts_while_more_is_prepared(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = threading.Event()
+    prepare = own_engine._preparer.prepare
+
+    def slow_from_the_third_on(request: Request, *arguments: Any, **settings: Any) -> Any:
+        if request == last:
+            assert prepared.wait(60)
+        return prepare(request, *arguments, **settings)
+
+    monkeypatch.setattr(own_engine._preparer, "prepare", slow_from_the_third_on)
+    monkeypatch.setattr(own_engine._runner, "_max_rows", 2)
+    *first, last = [ask(f"{index} cats", max_tokens=5) for index in range(3)]
+    waiting = [asyncio.ensure_future(own_engine.complete(request)) for request in (*first, last)]
+    await asyncio.wait_for(asyncio.gather(*waiting[:2]), 60)
+    assert not waiting[2].done()
+    prepared.set()
+    await waiting[2]
+
+
 async def test_one_failure_fails_one_request(engine: LocalEngine, ask: Ask, alike: Alike) -> None:
     requests = [ask(), ask("x " * 600), ask(constraint=Regex("(")), ask()]
     first, long, invalid, last = await asyncio.gather(*map(engine.complete, requests), return_exceptions=True)

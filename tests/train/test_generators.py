@@ -61,6 +61,29 @@ def test_the_same_seed_gives_the_same_sample(domain: str) -> None:
     assert first.qas == second.qas
 
 
+@pytest.mark.parametrize("make", [make_scene, make_shapes])
+def test_crowded_images_ask_for_higher_counts(make: Callable[..., Sample]) -> None:
+    def counts(*, crowded: bool) -> list[int]:
+        samples = [make(random.Random(seed), questions=8, crowded=crowded) for seed in range(40)]
+        return [int(qa.answer) for sample in samples for qa in sample.qas if qa.family == "count"]
+
+    sparse, crowded = (np.mean(counts(crowded=many)) for many in (False, True))
+    assert crowded > 1.3 * sparse
+
+
+def test_some_of_the_training_images_are_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def make(rng: random.Random, *, questions: int, crowded: bool = False) -> Sample:
+        asked.append(crowded)
+        return make_scene(rng, questions=questions, crowded=crowded)
+
+    monkeypatch.setattr(data, "DOMAINS", {"scenes": data.DOMAINS["scenes"]._replace(make=make)})
+    for seed in range(40):
+        data.draw(random.Random(seed), asking=False)
+    assert {*asked} == {True, False}
+
+
 @pytest.mark.parametrize("domain", MAKERS)
 def test_patches_are_labelled(domain: str) -> None:
     sample = MAKERS[domain](random.Random(3), questions=1)

@@ -77,6 +77,11 @@ class Batch:
         return bool(self._waiting or self._running)
 
     @property
+    def full(self) -> bool:
+        """Whether more jobs would only wait longer."""
+        return len(self._waiting) >= self._max_rows
+
+    @property
     def kv_bytes(self) -> int:
         """Memory of keys and values now."""
         return self._slots.bytes + self._tree.bytes

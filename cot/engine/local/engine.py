@@ -177,8 +177,8 @@ class LocalEngine:
     def _serve(self) -> None:
         """Runs in the model's thread: take what has arrived, then step, until closed.
 
-        An idle model waits until all that was asked meanwhile is prepared: the same questions asked
-        together then always run as the same batch, and give the same probabilities to the last bit.
+        An idle model waits until all that was asked meanwhile is prepared, or as much as runs together: the same
+        questions asked together then begin as the same batch, and give the same probabilities to the last bit.
         """
         arrived = 0
         idle = True
@@ -187,7 +187,8 @@ class LocalEngine:
                 self._runner.fail(self._closed())
                 idle = True
             try:
-                job = self._arrived.get(block=idle and (not self._runner.busy or arrived < self._submitted))
+                waits = idle and not self._runner.full and arrived < self._submitted
+                job = self._arrived.get(block=waits or (idle and not self._runner.busy))
             except queue.Empty:
                 self._step()
                 idle = not self._runner.busy

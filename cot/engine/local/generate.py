@@ -41,6 +41,11 @@ class OneByOne:
         """Whether a step has anything to do."""
         return bool(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether more jobs would only wait longer."""
+        return self.busy
+
     def add(self, job: Job) -> None:
         """Let a job wait for its turn."""
         self._waiting.append(job)
