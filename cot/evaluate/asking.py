@@ -65,14 +65,12 @@ async def ask_sample(
         examples, note = await asyncio.to_thread(_examples, shots, sample, loaded, asking) if shots else ((), "")
         question = Question(sample.question, tuple(loaded), sample.target.choices, examples=examples)
         outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, SAMPLE: sample.id}, note)
-        if engine.went_silent and outcome.stop_reason == "budget_seconds":
-            score = errored(f"nothing came back from the model: {outcome.notes[-1]}")
-        elif isinstance(metric, Judge):
-            score = _without_answer(outcome)
+        if isinstance(metric, Judge):
+            score = _silent(outcome, engine) or _without_answer(outcome)
             if score is None:
                 score, judged = await metric(question, sample.target.answers, outcome.answer.text, recorder)
         else:
-            score = score_outcome(outcome, metric, sample)
+            score = _silent(outcome, engine) or score_outcome(outcome, metric, sample)
         if shots and score.status == "errored":
             score = errored(f"{score.explanation} (asked with --shots {shots.n})")
     except TraceError:
@@ -94,6 +92,13 @@ async def ask_sample(
 def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
     """Errored if asking failed, unparsed if there is no answer in the reply, else what the metric says of its text."""
     return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
+
+
+def _silent(outcome: Outcome, engine: WatchedEngine) -> Score | None:
+    """Errored if the time ran out on an engine from which nothing came back; else None."""
+    if engine.went_silent and outcome.stop_reason == "budget_seconds":
+        return errored(f"nothing came back from the model: {outcome.notes[-1]}")
+    return None
 
 
 def _without_answer(outcome: Outcome) -> Score | None:

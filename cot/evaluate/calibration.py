@@ -173,7 +173,7 @@ def _scale(half: Sequence[Asked], source: Source, tuning: Tuning) -> tuple[tuple
     ]
     if min(map(len, parts)) < MIN_ANSWERS // 2:
         return UNCHANGED, "too few images to tell whether a scale holds"
-    if all(_lowers(*pair, source, tuning) for pair in (parts, parts[::-1])):
+    if all(_lowers(parts[one], parts[1 - one], source, tuning) for one in (0, 1)):
         return found, ""
     return UNCHANGED, "a scale does not lower the error on images that it was not fitted to"
 
