@@ -7,6 +7,7 @@ processor and `generate`, and against `generate` over all questions of an image 
 of another. And what share of the machine's best speed at products of matrices the evaluation reaches, the arithmetic
 counted that it cannot do without. The sides of each take turns, so that a machine that slows down slows all; where
 other processes take most of it, `--processor-time` counts the processor's seconds instead of those on the wall.
+`--harness` asks lm-evaluation-harness, too, as `benchmarks.harness` does. Figures on a GPU: `benchmarks.gpu`.
 """
 
 import asyncio
@@ -15,21 +16,18 @@ import resource
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import Image
-
+from benchmarks import harness
+from benchmarks.asking import Clock, ask, requests
 from benchmarks.bound import best_flops, needed_flops
 from benchmarks.figures import parser, report
 from cot.engine import Completion, Message, Regex, Request
 from cot.engine.local import LocalEngine
-from cot.image import from_pixels
-from cot.train.easyvqa import all_questions, image_path
 
-MAX_TOKENS: Final = 8
 STEPS: Final = 6
 LONG_TOKENS: Final = 24
 LONG: Final = Regex(f"[a-z ]{{{32 * LONG_TOKENS}}}")
@@ -39,9 +37,6 @@ SINGLES: Final = 6
 """Single questions in a round: each takes so little time that a few would measure the machine's mood."""
 TOGETHER: Final = 10
 """Questions of a batch of plain `generate`, about as many as an image has."""
-
-Clock = Callable[[], float]
-"""Seconds."""
 
 
 class Plain:
@@ -81,27 +76,6 @@ class Plain:
             conversations, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
             processor_kwargs={"padding": True},
         )  # fmt: skip
-
-
-def requests(images: int) -> list[list[Request]]:
-    """The test questions of the first images, by image."""
-    grouped = sorted(all_questions("test").items())[:images]
-    found = []
-    for number, asked in grouped:
-        picture = from_pixels(Image.open(image_path("test", number)).convert("RGB"), source=f"easy-vqa {number}")
-        found.append([
-            Request((Message("user", (picture, f"{question}\nAnswer briefly.")),), MAX_TOKENS) for question, _ in asked
-        ])  # fmt: skip
-    return found
-
-
-async def ask(
-    engine: LocalEngine, asked: Sequence[Request], *, clock: Clock = time.perf_counter
-) -> tuple[list[Completion], float]:
-    """Ask all together. Returns the answers and the seconds."""
-    begun = clock()
-    answers = await asyncio.gather(*map(engine.complete, asked))
-    return list(answers), clock() - begun
 
 
 def loop(
@@ -217,9 +191,14 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--images", type=int, default=90, help="images whose questions are asked")
     arguments.add_argument("--processor-time", action="store_true", help="count the processor's seconds")
+    arguments.add_argument("--harness", action="store_true", help="compare with lm-evaluation-harness, too")
+    harness.add_options(arguments)
     options = arguments.parse_args()
     clock = time.process_time if options.processor_time else time.perf_counter
-    report(asyncio.run(measure(options.model, options.images, clock)), options.json)
+    figures = asyncio.run(measure(options.model, options.images, clock))
+    if options.harness:
+        figures |= harness.measure(options.model, options.questions, options.environment)
+    report(figures, options.json)
 
 
 if __name__ == "__main__":

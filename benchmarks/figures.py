@@ -17,9 +17,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return found
 
 
-def report(figures: Mapping[str, float], file: Path | None) -> None:
-    """Print figures, and write them to the file if there is one."""
+def report(figures: Mapping[str, float], file: Path | None, *, skipped: Mapping[str, str] | None = None) -> None:
+    """Print figures, and write them to the file if there is one. skipped: what could not be measured, and why."""
     for name, value in figures.items():
         sys.stdout.write(f"{name:32} {value:10.3f}\n")
+    found: dict[str, object] = {name: round(value, 4) for name, value in figures.items()}
+    if skipped:
+        sys.stdout.writelines(f"{name} is skipped: {why}\n" for name, why in skipped.items())
+        found["skipped"] = dict(skipped)
     if file:
-        file.write_text(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2) + "\n")
+        file.write_text(json.dumps(found, indent=2) + "\n")

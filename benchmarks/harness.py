@@ -17,10 +17,11 @@ import subprocess
 import tempfile
 import time
 import venv
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.engine import MAX_TOKENS, ask, requests
+from benchmarks.asking import MAX_TOKENS, ask, requests
 from benchmarks.figures import parser, report
 from cot.engine import Request
 from cot.engine.local import LocalEngine
@@ -96,32 +97,42 @@ def harness(python: Path, folder: Path, model: Path, limit: int) -> tuple[list[s
     return [sample["resps"][0][0].strip() for sample in samples], seconds
 
 
-def main() -> None:
-    """Measure and report."""
-    arguments = parser(__doc__)
+def measure(model: Path, questions: int, folder: Path) -> dict[str, float]:
+    """Ask both the same. folder: of the harness's environment."""
+    few = 10
+    python = environment(folder)
+    asked = [request for group in requests(questions // 9 + 3) for request in group][: questions + few]
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name), asked)
+        _, start = harness(python, Path(name), model, few)
+        texts, whole = harness(python, Path(name), model, len(asked))
+    engine = LocalEngine.load(model, device="cpu")
+    asyncio.run(ask(engine, asked[:few]))
+    answers, seconds = asyncio.run(ask(engine, asked[few:]))
+    asyncio.run(engine.close())
+    ours = [answer.text.strip() for answer in answers]
+    return {
+        "lm_eval_questions_per_second": questions / (whole - start),
+        "eval_questions_per_second_beside_lm_eval": questions / seconds,
+        "eval_speedup_vs_lm_eval": (whole - start) / seconds,
+        "same_predictions_as_lm_eval": sum(a == b for a, b in zip(ours, texts[few:], strict=True)) / len(ours),
+    }
+
+
+def add_options(arguments: ArgumentParser) -> None:
+    """What `measure` needs to know."""
     arguments.add_argument("--questions", type=int, default=250, help="that the harness is timed over")
     arguments.add_argument(
         "--environment", type=Path, default=ROOT / "build" / "harness", help="folder of the harness's environment"
     )
+
+
+def main() -> None:
+    """Measure and report."""
+    arguments = parser(__doc__)
+    add_options(arguments)
     options = arguments.parse_args()
-    few = 10
-    python = environment(options.environment)
-    asked = [request for group in requests(options.questions // 9 + 3) for request in group][: options.questions + few]
-    with tempfile.TemporaryDirectory() as name:
-        prepare(Path(name), asked)
-        _, start = harness(python, Path(name), options.model, few)
-        texts, whole = harness(python, Path(name), options.model, len(asked))
-    engine = LocalEngine.load(options.model, device="cpu")
-    asyncio.run(ask(engine, asked[:few]))
-    answers, seconds = asyncio.run(ask(engine, asked[few:]))
-    ours = [answer.text.strip() for answer in answers]
-    figures = {
-        "harness_questions_per_second": options.questions / (whole - start),
-        "eval_questions_per_second": options.questions / seconds,
-        "eval_speedup_vs_harness": (whole - start) / seconds,
-        "same_predictions": sum(a == b for a, b in zip(ours, texts[few:], strict=True)) / len(ours),
-    }
-    report(figures, options.json)
+    report(measure(options.model, options.questions, options.environment), options.json)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from benchmarks.engine import MAX_TOKENS
+from benchmarks.asking import MAX_TOKENS
 from benchmarks.figures import parser, report
 from cot.engine import Message, Request
 from cot.engine.local import LocalEngine

@@ -74,6 +74,8 @@ class Settings(BaseModel):
         default="auto", pattern=r"^(auto|[1-9][0-9]{0,6}(MiB|GiB))$", examples=["auto", "512MiB", "2GiB"]
     )
     """Memory for keys and values of a local model; `auto` is a quarter of what is free."""
+    compile: bool = False
+    """Whether a local model's decoding is compiled, which takes a while at first and pays over many answers."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of everything that is drawn at random."""
     max_steps: int = Field(default=32, ge=1, le=1000)
@@ -295,6 +297,8 @@ def _type(name: str) -> TypeAdapter[Any]:
 def _expected(name: str) -> str:
     """What a setting takes, in words: `an integer from 1 to 1000`."""
     schema = _type(name).json_schema()
+    if schema["type"] == "boolean":
+        return "true or false"
     kind = {"integer": "an integer", "number": "a number", "string": "text"}[schema["type"]]
     if schema.get("format") == "path" and "examples" not in schema:
         return "the path of a folder, as text"

@@ -94,6 +94,7 @@ def test_settings_are_frozen() -> None:
         ("quantize = 'nf5'", "'nf5'", "text like 'none', 'nf4', 'fp4', 'int8'"),
         ("kv_memory = '2GB'", "'2GB'", "text like 'auto', '512MiB', '2GiB'"),
         ("kv_memory = '0MiB'", "'0MiB'", "text like 'auto', '512MiB', '2GiB'"),
+        ("compile = 1", "1", "true or false"),
         ("strategy = '../x'", "'../x'", "text like 'route', 'decompose'"),
         ("trace_dir = 3", "3", "the path of a folder, as text"),
         ("calibration = 3", "3", "text like 'calibration.json'"),
@@ -129,6 +130,11 @@ def test_a_file_may_begin_with_a_byte_order_mark(folder: Path) -> None:
 def test_memory_in_bytes() -> None:
     found = [load_settings({"kv_memory": size}, environment={})[0].kv_bytes for size in ("auto", "512MiB", "2GiB")]
     assert found == [None, 512 * 2**20, 2 * 2**30]
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", True), ("true", True), ("0", False), ("false", False)])
+def test_truth_in_the_environment(text: str, expected: bool) -> None:
+    assert load_settings({}, environment={"COT_COMPILE": text})[0].compile is expected
 
 
 @pytest.mark.parametrize("value", ["x", "1.5", "-1", "1e3", "true"])

@@ -18,7 +18,7 @@ T = TypeVar("T")
 Load = Callable[[Settings], Engine]
 """Loads a model. Raises EngineError."""
 
-_OF_THE_MODEL: Final = ("model", "device", "quantize", "kv_memory")
+_OF_THE_MODEL: Final = ("model", "device", "quantize", "kv_memory", "compile")
 _POLL_SECONDS: Final = 0.02
 
 

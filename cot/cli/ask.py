@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Redact, Seed, Strategy, TraceDir, joined
+from cot.cli.options import (
+    Compile,
+    Device,
+    KvMemory,
+    Language,
+    Model,
+    Quantize,
+    Redact,
+    Seed,
+    Strategy,
+    TraceDir,
+    joined,
+)
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +51,7 @@ def ask(
     device: Device = None,
     quantize: Quantize = None,
     kv_memory: KvMemory = None,
+    compile: Compile = None,
     seed: Seed = None,
     max_steps: Annotated[int | None, typer.Option(help="Questions to the model at most.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, over all steps.")] = None,
@@ -67,7 +80,7 @@ def ask(
 
     settings, _ = load_settings(
         {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
-         "kv_memory": kv_memory, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
+         "kv_memory": kv_memory, "compile": compile, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
          "max_seconds": max_seconds, "trace_dir": trace_dir, "redact": joined(redact)}
     )  # fmt: skip
     check_strategy(settings.strategy)
@@ -156,6 +169,7 @@ def load_engine(settings: "Settings") -> "Engine":
         device=settings.device,
         quantize=settings.quantize,
         kv_bytes=settings.kv_bytes,
+        compile=settings.compile,
     )
 
 

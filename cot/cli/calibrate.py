@@ -15,7 +15,7 @@ import typer
 from cot.cli.ask import load_engine
 from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import loaders
-from cot.cli.options import Device, KvMemory, Language, Quantize, Seed
+from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed
 
 if TYPE_CHECKING:
     from cot.config import Settings
@@ -44,6 +44,7 @@ def calibrate(
     device: Device = None,
     quantize: Quantize = None,
     kv_memory: KvMemory = None,
+    compile: Compile = None,
     seed: Seed = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
@@ -60,7 +61,7 @@ def calibrate(
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
-         "seed": seed}
+         "compile": compile, "seed": seed}
     )  # fmt: skip
     path = out or settings.calibration
     read_entries(path)  # what cannot be added to is told before anything is asked

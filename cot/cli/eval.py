@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cot.cli.options import Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined
+from cot.cli.options import Compile, Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined
 from cot.errors import UsageError
 
 
@@ -45,6 +45,7 @@ def evaluate_tasks(
     device: Device = None,
     quantize: Quantize = None,
     kv_memory: KvMemory = None,
+    compile: Compile = None,
     max_steps: Annotated[int | None, typer.Option(help="Questions to the model at most, for each sample.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens generated at most, for each sample.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Seconds at most, for each sample.")] = None,
@@ -80,7 +81,7 @@ def evaluate_tasks(
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
-         "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds,
+         "compile": compile, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens, "max_seconds": max_seconds,
          "redact": joined(redact)}
     )  # fmt: skip
     if redact and not trace:

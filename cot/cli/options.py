@@ -17,6 +17,9 @@ Language = Annotated[str | None, typer.Option(help="Language of the prompt templ
 Device = Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")]
 Quantize = Annotated[str | None, typer.Option(help="none, nf4, fp4 or int8: shrink the decoder.")]
 KvMemory = Annotated[str | None, typer.Option(help="For keys and values: auto, 512MiB, 2GiB.")]
+Compile = Annotated[
+    bool | None, typer.Option("--compile/--no-compile", help="Compile a local model's decoding: slow at first.")
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random.")]
 Redact = Annotated[
     list[str] | None,

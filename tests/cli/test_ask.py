@@ -93,6 +93,13 @@ def test_settings_of_the_local_engine_reach_it():
     asyncio.run(engine.close())
 
 
+def test_compiling_reaches_the_engine(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    engine = load_engine(Settings(device="cpu", compile=True))
+    assert "decoding is not compiled: the C++ compiler no-such-compiler" in engine.info.note
+    asyncio.run(engine.close())
+
+
 def test_a_server_quantises_for_itself():
     with pytest.raises(UsageError, match="got --quantize nf4 for the server 'http://127.0.0.1:9/v1'"):
         load_engine(Settings(model="http://127.0.0.1:9/v1", quantize="nf4"))

@@ -13,7 +13,7 @@ from chats import processed
 
 from cot.engine import Choices, Message, Regex, Request, Sampling
 from cot.engine.local import LocalEngine
-from cot.errors import EngineError
+from cot.errors import EngineError, RequestError
 from cot.image import LoadedImage
 
 Ask = Callable[..., Request]
@@ -217,7 +217,7 @@ async def test_no_memory_for_another_row_fails_that_row_alone(
     grow = torch.Tensor.new_zeros
 
     def limited(like: Any, *shape: int) -> Any:
-        if len(shape) == 6 and shape[2] * shape[3] > 128:
+        if len(shape) == 4 and shape[0] * shape[1] > 130:
             raise torch.OutOfMemoryError("tried to allocate 9 GiB")
         return grow(like, *shape)
 
@@ -268,4 +268,25 @@ async def test_other_families_answer_one_at_a_time_and_say_so(family: str, check
     expected = [reference(engine, request) for request in requests]
     answers = await asyncio.gather(*map(engine.complete, requests))
     assert [tokens(answer) for answer in answers] == expected
+    await engine.close()
+
+
+async def test_text_alone_is_answered_one_at_a_time_too(checkpoint: Save, picture: Picture) -> None:
+    engine = LocalEngine.load(checkpoint("gemma3"), device="cpu")
+    talk = (Message("user", ("how many",)), Message("assistant", ("two cats",)), Message("user", ("yes or no",)))
+    shown = Request((Message("user", (picture(), "how many cats")),), 8)
+    requests = [Request((Message("user", ("the answer is",)),), 12), shown, Request(talk, 12)]
+    expected = [reference(engine, request) for request in requests]
+    answers = await asyncio.gather(*map(engine.complete, requests))
+    assert [tokens(answer) for answer in answers] == expected
+    assert [answer.usage.image_tokens for answer in answers] == [0, 4, 0]
+    assert len(expected[0]) > 1
+    await engine.close()
+
+
+async def test_a_family_that_must_see_an_image_says_so(checkpoint: Save, picture: Picture) -> None:
+    engine = LocalEngine.load(checkpoint("paligemma"), device="cpu")
+    with pytest.raises(RequestError, match=r"paligemma.* takes no question without an image; show it one \("):
+        await engine.complete(Request((Message("user", ("how many",)),), 8))
+    assert (await engine.complete(Request((Message("user", (picture(), "how many")),), 8))).logprobs
     await engine.close()

@@ -88,6 +88,24 @@ def test_absurd_sizes_are_refused_before_they_are_built(copied: Path, part: str,
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value", "told"),
+    [
+        ("text_config", "num_hidden_layers", -1, "-1"),
+        ("text_config", "num_hidden_layers", 1.5, "1.5"),
+        ("text_config", "num_attention_heads", 0, "0"),
+        ("vision_config", "hidden_size", -64, "-64"),
+        ("vision_config", "patch_size", float("nan"), "nan"),
+    ],
+)
+def test_sizes_that_nothing_can_have_are_refused(copied: Path, part: str, name: str, value: float, told: str) -> None:
+    settings = json.loads((copied / "config.json").read_text())
+    edit_json(copied / "config.json", **{part: {**settings[part], name: value}})
+    assert f"config.json says {name}: '{told}'; expected a whole number from 1 to " in refusal(copied)
+    with pytest.raises(EngineError, match=f"says {name}: '{told}'; expected a whole number from 1 to [0-9,]+: fetch"):
+        describe(copied)
+
+
 def test_weights_of_another_shape_are_named(copied: Path) -> None:
     settings = json.loads((copied / "config.json").read_text())
     wider = {**settings["text_config"], "intermediate_size": 96}

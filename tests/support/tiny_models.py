@@ -90,20 +90,26 @@ WIDE: Final = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads
 
 def llava(folder: Path, *, text: dict[str, Any] | None = None, **generation: Any) -> Path:
     """CLIP of 28-pixel images (4 image tokens) and Llama, whose settings `text` changes."""
+    config, processor = llava_parts(text or {}, VISION, 28)
+    return _save(folder, transformers.LlavaForConditionalGeneration, config, processor, **generation)
+
+
+def llava_parts(text: dict[str, Any], vision: dict[str, Any], side: int) -> tuple[Any, Any]:
+    """Config and processor of a LLaVA of any size. side: of its images in pixels; patches are 14 pixels wide."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     tokenizer = byte_level_tokenizer()
     config = transformers.LlavaConfig(
-        vision_config=transformers.CLIPVisionConfig(**VISION, image_size=28, patch_size=14),
-        text_config=transformers.LlamaConfig(**text_settings(len(tokenizer), **(text or {}))),
+        vision_config=transformers.CLIPVisionConfig(**vision, image_size=side, patch_size=14),
+        text_config=transformers.LlamaConfig(**text_settings(len(tokenizer), **text)),
         image_token_id=IMAGE_ID, vision_feature_select_strategy="default", vision_feature_layer=-1,
     )  # fmt: skip
-    size = {"height": 28, "width": 28}
+    size = {"height": side, "width": side}
     processor = transformers.LlavaProcessor(
         CLIPImageProcessorPil(size=size, crop_size=size), tokenizer, patch_size=14,
         vision_feature_select_strategy="default", num_additional_image_tokens=1, chat_template=TEMPLATE,
     )  # fmt: skip
-    return _save(folder, transformers.LlavaForConditionalGeneration, config, processor, **generation)
+    return config, processor
 
 
 def llava_next(folder: Path) -> Path:

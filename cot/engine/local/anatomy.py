@@ -22,6 +22,12 @@ LIMITS: Final = (
 """Endings of names in a config, and the most that such a number may be, several times that of the largest models. More
 could only keep a machine busy: each layer is built as a Python object, and the weights that a file lacks are drawn."""
 
+POSITIVE: Final = re.compile(
+    r"(num_(hidden_|key_value_|attention_)?(layers|heads)|depths?|num_channels|embed_dim|"
+    r"(hidden|intermediate|vocab|image|patch)_size|max_position_embeddings)"
+)
+"""Names in a config whose numbers count something that a model must have."""
+
 BLOCK = 64
 """Weights that share a scale in 4 bits, bitsandbytes' default."""
 SCALES = 256
@@ -71,16 +77,19 @@ class Anatomy:
 def read_config(folder: Path) -> Any:
     """The config of a checkpoint folder.
 
-    Raises EngineError if a size in it is beyond `LIMITS`, and whatever transformers raises for a bad one.
+    Raises EngineError if a size in it is none or beyond `LIMITS`, and whatever transformers raises for a bad config.
     """
     from transformers import AutoConfig
 
     path = folder / "config.json"
     for name, number in _numbers(json.loads(path.read_text("utf-8"))):
         most = next((most for ending, most in LIMITS if ending.search(name)), number)
-        if number > most:
+        counts = POSITIVE.fullmatch(name) is not None
+        whole = not counts or (number >= 1 and number == number // 1)
+        if not number <= most or not whole:
             told = quoted(str(number), most=24)
-            raise EngineError(f"{path} says {name}: {told}; expected at most {most:,}: fetch or save it again")
+            expected = f"at most {most:,}" if whole else f"a whole number from 1 to {most:,}"
+            raise EngineError(f"{path} says {name}: {told}; expected {expected}: fetch or save it again")
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 

@@ -6,6 +6,7 @@ request after another (`generate`) where it does not.
 """
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from cot.engine.local.job import Job
     from cot.engine.local.load import Loaded
 
+BATCHING = "running batch, shared prefixes"
 KV_SHARE_OF_FREE = 0.25
 """Share of free memory that keys and values may take unless something else is asked for."""
 CLOSE_SECONDS = 5.0
 """How long closing waits for each thread: a chat template without end, or a step of minutes, must hold nobody up."""
 MAX_ROWS = {"cpu": 32, "cuda": 64}
 """Rows of a batch, by kind of device: on a CPU more rows are not faster."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class _Refused:
@@ -42,14 +47,14 @@ class _Refused:
 class LocalEngine:
     """Answers requests with a model in this process. Made by `LocalEngine.load`."""
 
-    def __init__(self, loaded: "Loaded", *, kv_bytes: int | None = None):
+    def __init__(self, loaded: "Loaded", *, kv_bytes: int | None = None, compile: bool = False):
         from cot.engine.local.job import Preparer
 
         self._closing = threading.Event()
         self._asking = threading.Lock()
         self._preparer: Preparer | None = Preparer(loaded)
-        self._runner, batching = _runner(loaded, kv_bytes, self._closing.is_set)
-        self._info = replace(loaded.info, batching=batching)
+        self._info = loaded.info
+        self._runner = self._make_runner(loaded, kv_bytes, compile)
         self._arrived: queue.SimpleQueue[Job | _Refused | None] = queue.SimpleQueue()
         self._submitted = 0
         self._asked: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -68,6 +73,7 @@ class LocalEngine:
         quantize: str = "none",
         revision: str | None = None,
         kv_bytes: int | None = None,
+        compile: bool = False,
     ) -> "LocalEngine":
         """Load a checkpoint folder, or a hub id (which may download). Takes seconds and blocks.
 
@@ -75,12 +81,14 @@ class LocalEngine:
         quantize: none (as the checkpoint is), nf4, fp4 or int8.
         revision: branch, tag or commit of a hub id.
         kv_bytes: memory for keys and values, running and remembered; by default a quarter of what is free.
+        compile: compile decoding, which takes a while at first; where it cannot be, the engine runs without and
+        `info` says why.
         Raises EngineError if it cannot be found, loaded or asked.
         """
         from cot.engine.local.load import load
 
         loaded = load(model, device=device, dtype=dtype, quantize=quantize, revision=revision)
-        return cls(loaded, kv_bytes=kv_bytes)
+        return cls(loaded, kv_bytes=kv_bytes, compile=compile)
 
     @property
     def info(self) -> EngineInfo:
@@ -206,26 +214,47 @@ class LocalEngine:
             # The thread must outlive whatever happens, or everyone waits for ever.
             self._runner.fail(EngineError(f"{self._info.model} failed: {type(error).__name__}: {reason(error)}"))
 
+    def _make_runner(self, loaded: "Loaded", kv_bytes: int | None, compile: bool) -> Union["Batch", "OneByOne"]:
+        """What runs jobs; `info` says which it is."""
+        from cot.engine.local.compiled import uncompiled_reason
+        from cot.engine.local.family import unbatched_reason
+
+        if alone := unbatched_reason(loaded.model):
+            from cot.engine.local.generate import OneByOne
+
+            self._info = replace(self._info, batching=f"one at a time: {alone}")
+            if compile:
+                self._say_uncompiled("requests are answered one at a time")
+            return OneByOne(loaded, abandoned=self._closing.is_set)
+        from cot.engine.local.batch import Batch
+
+        self._info = replace(self._info, batching=BATCHING)
+        if compile and (reason := uncompiled_reason(loaded)):
+            compile = False
+            self._say_uncompiled(reason)
+        elif compile:
+            self._info = replace(self._info, batching=f"{BATCHING}, compiled decoding")
+        device = loaded.model.device
+        budget = _free_bytes(device) * KV_SHARE_OF_FREE if kv_bytes is None else kv_bytes
+        return Batch(
+            loaded,
+            kv_bytes=int(budget),
+            max_rows=MAX_ROWS.get(device.type, 32),
+            on_uncompiled=self._give_up_compiling if compile else None,
+        )
+
+    def _say_uncompiled(self, reason: str) -> None:
+        notes = [*filter(None, [self._info.note]), f"decoding is not compiled: {reason}"]
+        self._info = replace(self._info, note="; ".join(notes))
+
+    def _give_up_compiling(self, reason: str) -> None:
+        """Called in the model's thread, when a pass could not be compiled."""
+        self._info = replace(self._info, batching=BATCHING)
+        self._say_uncompiled(reason)
+        _log.warning("decoding is not compiled: %s", reason)
+
     def _closed(self) -> EngineError:
         return EngineError(f"the engine for {self._info.model} is closed; load it again")
-
-
-def _runner(
-    loaded: "Loaded", kv_bytes: int | None, closing: Callable[[], bool]
-) -> tuple[Union["Batch", "OneByOne"], str]:
-    """What runs jobs, and a line about it for people."""
-    from cot.engine.local.family import unbatched_reason
-
-    reason = unbatched_reason(loaded.model)
-    if reason:
-        from cot.engine.local.generate import OneByOne
-
-        return OneByOne(loaded, abandoned=closing), f"one at a time: {reason}"
-    from cot.engine.local.batch import Batch
-
-    device = loaded.model.device
-    budget = _free_bytes(device) * KV_SHARE_OF_FREE if kv_bytes is None else kv_bytes
-    return Batch(loaded, kv_bytes=int(budget), max_rows=MAX_ROWS.get(device.type, 32)), "running batch, shared prefixes"
 
 
 def _free_bytes(device: "torch.device") -> int:

@@ -15,7 +15,7 @@ from cot.engine.base import Message
 from cot.engine.local.expansion import TOKEN_INPUTS, Expansions
 from cot.engine.local.load import Loaded
 from cot.engine.local.remembering import RememberingImages
-from cot.errors import RequestError
+from cot.errors import RequestError, reason
 from cot.image import LoadedImage
 
 
@@ -95,6 +95,8 @@ class Prompter:
 
     def _inputs(self, turns: list[dict[str, Any]], images: Sequence[LoadedImage]) -> dict[str, Any]:
         """What the processor makes of a conversation, or would make of it."""
+        if not images:
+            return self._without_images(turns)
         if len(images) != 1:
             return dict(self._process(turns, tokenize=True, return_dict=True, return_tensors="pt"))
         image, bare = images[0].sha256, [_without_pixels(turn) for turn in turns]
@@ -103,6 +105,16 @@ class Prompter:
             inputs = dict(self._process(turns, tokenize=True, return_dict=True, return_tensors="pt"))
             self._expansions.note(image, bare, inputs)
         return inputs
+
+    def _without_images(self, turns: list[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return dict(self._process(turns, tokenize=True, return_dict=True, return_tensors="pt"))
+        except ValueError as error:
+            if "image" not in str(error):
+                raise
+            raise RequestError(
+                f"{self._loaded.info.model} takes no question without an image; show it one ({reason(error)})"
+            ) from error
 
     def _process(self, turns: list[dict[str, Any]], **settings: Any) -> Any:
         from jinja2 import TemplateError

@@ -1,4 +1,4 @@
-"""Keys and values of the rows that run together: one slot a row, in one buffer.
+"""Keys and values of the rows that run together: one slot a row, in buffers of each layer's own.
 
 In: what the attention layers of one forward pass computed. Out: everything that they may look at.
 Slots know tokens by their place only; which text they hold is the batch's business.
@@ -16,20 +16,24 @@ Segment = Tensor
 """Keys and values of a stretch of tokens, shape (layers, 2, tokens, kv_heads, head_dim)."""
 
 LENGTH_STEP = 64
-"""The buffer grows by this many tokens at a time, so that it seldom does."""
+"""Buffers grow by this many tokens at a time, so that they seldom do."""
 
 
 class Slots:
-    """The buffer, and the window of rows that the next forward pass reads and writes.
+    """The buffers, and the window of rows that the next forward pass reads and writes.
 
-    The buffer has shape (layers, 2, rows, length, kv_heads, head_dim). Its last column takes what padding
+    Each layer has one for keys and one for values, of shape (rows, length, kv_heads, head_dim). They are made and
+    grown one after another, so that no more than one of them is there twice. Their last column takes what padding
     writes; nobody reads it.
+
+    doubling: let the length be a power of two, and that column, so that buffers take few shapes.
     """
 
-    def __init__(self, layers: int):
+    def __init__(self, layers: int, *, doubling: bool = False):
+        self.layers = layers
+        self._doubling = doubling
         self.cache = Cache(layers=[_SlotLayer(self, index) for index in range(layers)])
-        self._layers = layers
-        self._buffer: Tensor | None = None
+        self._buffers: list[list[Tensor]] = [[] for _ in range(layers)]
         self._rows = self._length = 0
         self._window = slice(0)
         self._width = 0
@@ -37,21 +41,27 @@ class Slots:
 
     @property
     def bytes(self) -> int:
-        """Memory of the buffer."""
-        return 0 if self._buffer is None else self._buffer.nbytes
+        """Memory of all buffers."""
+        return sum(buffer.nbytes for layer in self._buffers for buffer in layer)
 
     def capacity(self, rows: int, length: int) -> int:
-        """Tokens that the buffer holds once there is room for `rows` rows of `length` tokens."""
-        return max(self._rows, _power_of_two(rows)) * max(self._length, _in_steps(length))
+        """Tokens that the buffers hold once there is room for `rows` rows of `length` tokens."""
+        return max(self._rows, power_of_two(rows)) * max(self._length, self._in_steps(length))
+
+    def twice(self, rows: int, length: int) -> int:
+        """Bytes that are held twice while room is made for `rows` rows of `length` tokens: one buffer's, or none."""
+        size = max(self._rows, power_of_two(rows)), max(self._length, self._in_steps(length))
+        buffers = [buffer for layer in self._buffers for buffer in layer]
+        return max((one.nbytes for one in buffers if one.shape[0] < size[0] or one.shape[1] < size[1]), default=0)
 
     def reserve(self, rows: int, length: int) -> None:
         """Make room for `rows` rows of `length` tokens."""
-        self._rows = max(self._rows, _power_of_two(rows))
-        self._length = max(self._length, _in_steps(length))
+        self._rows = max(self._rows, power_of_two(rows))
+        self._length = max(self._length, self._in_steps(length))
 
     def release(self) -> None:
-        """Give the buffer's memory back; only where no row is in use."""
-        self._buffer = None
+        """Give the buffers' memory back; only where no row is in use."""
+        self._buffers = [[] for _ in self._buffers]
         self._rows = self._length = 0
 
     def open(self, first: int, starts: Sequence[int], counts: Sequence[int], device: torch.device) -> Tensor:
@@ -82,50 +92,92 @@ class Slots:
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Take new keys and values, shape (rows, kv_heads, tokens, head_dim); returns all that the rows hold."""
-        held = self._room(keys.transpose(1, 2))[layer]
-        held[0][self._places] = keys.transpose(1, 2)
-        held[1][self._places] = values.transpose(1, 2)
-        seen = held[:, self._window, : self._width].transpose(2, 3)
-        return seen[0], seen[1]
+        new = (keys.transpose(1, 2), values.transpose(1, 2))
+        held = self._room(layer, new)
+        for buffer, written in zip(held, new, strict=True):
+            buffer[self._places] = written
+        seen_keys, seen_values = (buffer[self._window, : self._width].transpose(1, 2) for buffer in held)
+        return seen_keys, seen_values
+
+    @property
+    def usable(self) -> int:
+        """Tokens that a slot can hold, and the place of padding behind them."""
+        return self._length - 1
+
+    def grow(self) -> None:
+        """Make the room that was reserved, in all layers; something must have been written before."""
+        for layer, held in enumerate(self._filled()):
+            self._room(layer, held)
+
+    def first(self, rows: int) -> list[list[Tensor]]:
+        """The first slots: keys and values of each layer, as they are in memory."""
+        return [[buffer[:rows] for buffer in layer] for layer in self._filled()]
 
     def copy(self, row: int, start: int, end: int) -> Segment:
         """Keys and values of a row's tokens from `start` to `end`; something must have been written before."""
-        return self._filled()[:, :, row, start:end].clone()
+        held = [buffer[row, start:end] for layer in self._filled() for buffer in layer]
+        return torch.stack(held).view(len(self._buffers), 2, *held[0].shape)
 
     def restore(self, row: int, start: int, segment: Segment) -> None:
         """Put keys and values into a row from `start` on; `reserve` the room before."""
-        self._room(segment[0])[:, :, row, start : start + segment.shape[2]] = segment
+        for layer, both in enumerate(segment):
+            for buffer, known in zip(self._room(layer, both), both, strict=True):
+                buffer[row, start : start + len(known)] = known
 
     def move(self, source: int, target: int, length: int) -> None:
         """Let a row take over the slot of another."""
-        buffer = self._filled()
-        buffer[:, :, target, :length] = buffer[:, :, source, :length]
+        for layer in self._filled():
+            for buffer in layer:
+                buffer[target, :length] = buffer[source, :length]
 
     def clear(self, row: int) -> None:
         """Forget what a row's slot holds."""
-        self._filled()[:, :, row] = 0
+        for layer in self._filled():
+            for buffer in layer:
+                buffer[row] = 0
 
-    def _filled(self) -> Tensor:
-        if self._buffer is None:
-            raise RuntimeError("got no buffer, expected one; write or restore before")
-        return self._buffer
+    def _in_steps(self, length: int) -> int:
+        """Length of a buffer for `length` tokens and the column of padding."""
+        steps = -(-length // LENGTH_STEP)
+        return (power_of_two(steps) if self._doubling else steps) * LENGTH_STEP + 1
 
-    def _room(self, like: Tensor) -> Tensor:
-        """The buffer, made or grown as needed. Zeros: what is hidden is still multiplied, by 0.
+    def _filled(self) -> list[list[Tensor]]:
+        if not all(self._buffers):
+            raise RuntimeError("got no buffer, expected one a layer; write or restore before")
+        return self._buffers
 
-        like: of its type, device, heads and their size, shape (..., kv_heads, head_dim).
-        Raises RuntimeError if there is no memory for more; then the old one stays.
+    def _room(self, layer: int, like: Sequence[Tensor]) -> list[Tensor]:
+        """The buffers of a layer, made or grown as needed. Zeros: what is hidden is still multiplied, by 0.
+
+        like: keys and values, of their type, device, heads and their size, shape (..., kv_heads, head_dim).
+        Raises RuntimeError if there is no memory for more; then there is as much room as before.
         """
-        old = self._buffer
-        if old is not None and old.shape[2] >= self._rows and old.shape[3] >= self._length:
-            return old
-        wanted, (self._rows, self._length) = (self._rows, self._length), (old.shape[2:4] if old is not None else (0, 0))
-        made = like.new_zeros(self._layers, 2, *wanted, *like.shape[-2:])
-        self._rows, self._length = wanted
-        if old is not None:
-            made[:, :, : old.shape[2], : old.shape[3]] = old
-        self._buffer = made
-        return made
+        held = self._buffers[layer]
+        for index, one in enumerate(like):
+            old = held[index] if index < len(held) else None
+            if old is not None and old.shape[0] >= self._rows and old.shape[1] >= self._length:
+                continue
+            try:
+                made = one.new_zeros(self._rows, self._length, *one.shape[-2:])
+            except RuntimeError:
+                self._give_up_growing()
+                raise
+            if old is None:
+                held.append(made)
+            else:
+                # Without the column of padding, which becomes one that is read.
+                made[: old.shape[0], : old.shape[1] - 1] = old[:, :-1]
+                # Before the next one is made.
+                held[index] = old = made
+        return held
+
+    def _give_up_growing(self) -> None:
+        """Want no more room than there is in every layer."""
+        sizes = [tuple(buffer.shape[:2]) for layer in self._buffers for buffer in layer]
+        if len(sizes) < 2 * len(self._buffers):
+            self.release()
+        else:
+            self._rows, self._length = (min(size) for size in zip(*sizes, strict=True))
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -160,10 +212,6 @@ class _SlotLayer(CacheLayerMixin):
         return -1
 
 
-def _power_of_two(rows: int) -> int:
-    return 1 << max(rows - 1, 0).bit_length()
-
-
-def _in_steps(length: int) -> int:
-    """Length of the buffer for `length` tokens and the column of padding."""
-    return -(-(length + 1) // LENGTH_STEP) * LENGTH_STEP
+def power_of_two(number: int) -> int:
+    """The least one that is not below a number."""
+    return 1 << max(number - 1, 0).bit_length()
