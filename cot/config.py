@@ -303,7 +303,7 @@ def _expected(name: str) -> str:
     if schema.get("format") == "path" and "examples" not in schema:
         return "the path of a folder, as text"
     if "examples" in schema:
-        return f"text like {', '.join(schema['examples'])}"
+        return f"text like {', '.join(map(repr, schema['examples']))}"
     if "exclusiveMinimum" in schema:
         return f"{kind} above {schema['exclusiveMinimum']:g}, at most {schema['maximum']:g}"
     if "minimum" in schema:

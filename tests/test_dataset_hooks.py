@@ -1,6 +1,8 @@
 """Rows from Hugging Face's `datasets`, and from Python that the user allows to run."""
 
 import io
+import sys
+import types
 
 import pytest
 from PIL import Image
@@ -82,6 +84,65 @@ def test_an_image_outside_of_the_data_set_is_not_read(saved):
     info.write_text(info.read_text().replace('"features": {', '"features_before": {'))
     with pytest.raises(DataError, match=r"secret.png' is not in"):
         list(hugging_face(DataSpec(loader="hugging-face", path="outside"), saved))
+
+
+def test_an_image_beside_the_data_is_named_and_opened_within_bounds(saved):
+    library = pytest.importorskip("datasets")
+    Image.new("RGB", (8, 6), "red").save(saved / "red.png")
+    library.Dataset.from_list([{"image": {"bytes": None, "path": "red.png"}}]).save_to_disk(saved / "beside")
+    (saved / "red.png").rename(saved / "beside" / "red.png")
+    (row,) = load_rows(DataSpec(loader="hugging-face", path="beside"), saved)
+    assert row.values["image"] == (saved / "beside" / "red.png").resolve()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A cache as downloads leave it, with one data set whose images are the given paths."""
+    library = pytest.importorskip("datasets")
+    cache = tmp_path / "cache"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache / "hub"))
+    monkeypatch.setattr(library.config, "EXTRACTED_DATASETS_PATH", str(cache / "datasets/downloads/extracted"))
+    for place in ("hub/datasets--me--mine/blobs/aa", "hub/datasets--me--private/blobs/bb", "token",
+                  "datasets/downloads/extracted/cc/red.png"):  # fmt: skip
+        (cache / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 6), "red").save(cache / place, "PNG")
+    snapshot = cache / "hub/datasets--me--mine/snapshots/1"
+    snapshot.mkdir(parents=True)
+    (snapshot / "red.png").symlink_to("../../blobs/aa")
+
+    def rows(path):
+        table = library.Dataset.from_list([{"image": {"bytes": None, "path": path}}])
+        monkeypatch.setattr(library, "load_dataset", lambda name, config: library.DatasetDict(test=table))
+        return [row.values["image"] for row in load_rows(
+            DataSpec(loader="hugging-face", path="hf://me/mine", split="test"), tmp_path)]  # fmt: skip
+
+    return cache, rows
+
+
+@pytest.mark.parametrize(
+    "place", ["hub/datasets--me--mine/snapshots/1/red.png", "datasets/downloads/extracted/cc/red.png"]
+)
+def test_an_image_of_a_data_set_on_the_hub_is_found_in_the_cache(hub, place):
+    cache, rows = hub
+    assert rows(str(cache / place)) == [(cache / place).resolve()]
+
+
+@pytest.mark.parametrize("place", ["token", "hub/datasets--me--private/blobs/bb", "../red.png"])
+def test_nothing_else_in_the_cache_is_an_image_of_it(hub, place):
+    cache, rows = hub
+    for path in (str(cache / place), f"../../{place}"):
+        with pytest.raises(DataError, match="is not in .*datasets--me--mine; expected it there"):
+            rows(path)
+
+
+@pytest.mark.parametrize("version", ["2.19.1", "3.6.0", "odd"])
+def test_an_old_package_is_refused_by_its_version(tmp_path, monkeypatch, version):
+    old = types.ModuleType("datasets")
+    old.__version__ = version
+    monkeypatch.setitem(sys.modules, "datasets", old)
+    message = f"got the package datasets {version}; expected 4 or newer, .*: pip install 'datasets>=4'"
+    with pytest.raises(DataError, match=message):
+        list(load_rows(DataSpec(loader="hugging-face", path="data"), tmp_path))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What is fitted to half of the samples, and told of the other half; `tests/cli/test_calibrate.py` asks them."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ def asked(number, *, fitted=None, direct=None, steps=None, votes=None):
     sure = rng.random()
     direct = direct or Answer("direct", sure, rng.random() < sure, 100)
     steps = steps or Answer("direct", direct.confidence, direct.right, 300)
-    return Asked(number % 2 == 0 if fitted is None else fitted, direct, steps, votes or {})
+    return Asked(number % 2 == 0 if fitted is None else fitted, direct, steps, votes or {}, image=number // 8)
 
 
 def test_a_model_without_faults_is_left_alone():
@@ -23,6 +24,7 @@ def test_a_model_without_faults_is_left_alone():
     assert found.tuning == Tuning(keep=0.0)
     assert [(one.source, one.n) for one in found.honesty] == [("direct", 200)]
     assert found.honesty[0].before == found.honesty[0].after
+    assert found.honesty[0].kept == "no scale is clearly likelier than none"
     assert (found.route.cost, found.n, found.left_out) == (1.0, 400, 0)
 
 
@@ -36,6 +38,44 @@ def test_only_one_half_is_fitted_to():
     assert found.honesty[0].before == pytest.approx(0.9)
     assert found.honesty[0].after == pytest.approx(0.5, abs=0.02)
     assert found.route.direct_accuracy == 0.0
+
+
+def lowered(number, chance, confidence=None):
+    rng = random.Random(number)
+    sure = confidence or rng.uniform(0.02, 0.99)
+    return asked(number, direct=Answer("direct", sure, rng.random() < chance(sure), 100))
+
+
+def test_a_scale_is_taken_where_it_holds_on_images_that_it_was_not_fitted_to():
+    found = fit([lowered(number, lambda p: 0.2 + 0.4 * p) for number in range(800)], Tuning())
+    (honesty,) = found.honesty
+    assert (honesty.kept, found.tuning.direct_slope < 0.9) == ("", True)
+    assert honesty.after < honesty.before / 2
+
+
+def test_a_scale_that_helps_one_part_of_the_images_alone_is_not_taken():
+    """What is said with 90% is always right in every other image, and never in the rest: each part misleads about the
+    other, and all of them together would give a scale that is clearly likelier than none."""
+    found = fit([asked(n, direct=Answer("direct", 0.9, n // 8 % 2 == 0, 100)) for n in range(400)], Tuning())
+    (honesty,) = found.honesty
+    assert honesty.kept == "a scale does not lower the error on images that it was not fitted to"
+    assert (found.tuning.direct_slope, found.tuning.direct_shift) == (1.0, 0.0)
+    assert honesty.before == honesty.after
+
+
+def test_an_honest_model_never_gets_a_scale_that_fits_chance():
+    """Over many draws of a model that is as right as it says, of which the likelihood test alone lets some through."""
+    kept = [
+        fit([lowered(number + 1000 * draw, lambda p: p) for number in range(120)], Tuning()).honesty[0].kept
+        for draw in range(60)
+    ]
+    assert sum(not one for one in kept) <= 1
+
+
+def test_one_image_cannot_tell():
+    one = [replace(lowered(number, lambda p: 0.1), image=0 if number % 2 == 0 else 1) for number in range(200)]
+    (honesty,) = fit(one, Tuning()).honesty
+    assert honesty.kept == "too few images to tell whether a scale holds"
 
 
 def test_steps_that_help_are_taken_and_what_they_cost_is_told():
@@ -55,6 +95,7 @@ def test_with_too_few_answers_of_a_source_its_confidences_stay():
     found = fit([asked(number, steps=steps if number < 40 else None) for number in range(400)], Tuning())
     by_source = {one.source: one for one in found.honesty}
     assert (by_source["steps"].fitted, by_source["steps"].before) == (20, by_source["steps"].after)
+    assert by_source["steps"].kept == "fewer than 30 answers to fit to"
     assert (found.tuning.steps_slope, found.tuning.steps_shift) == (1.0, 0.0)
 
 

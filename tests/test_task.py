@@ -1,6 +1,7 @@
 import base64
 import io
 
+import jinja2
 import pytest
 from PIL import Image
 
@@ -172,3 +173,6 @@ def test_an_unknown_name_and_a_missing_file():
 def test_an_expression_gives_values_and_not_text():
     assert compile_expression("[a, b ~ '!']")({"a": 1, "b": "x"}) == [1, "x!"]
     assert compile_expression("images")({"images": b"x"}) == b"x"
+    assert compile_expression(" images ")({"images": None}) is None
+    assert compile_expression("true")({"true": 0}) is True
+    assert isinstance(compile_expression("images")({}), jinja2.Undefined)

@@ -138,8 +138,8 @@ CASES = {
         {"MMMU_DEV_VAL.tsv": tsv(
             {**MMMU, "image": f"['{CELL}', '{OTHER}']"},
             {**MMMU, "index": "2", "split": "dev"},
-            {**MMMU, "index": "3", "B": "Other Answers", "C": "", "D": "", "answer": "A"})},
-        MMMU["question"], ("C",), (png(), png("blue")), "1", tuple(OPTIONS.values()), "Art"),
+            {**MMMU, "index": "3", "A": "['24/7', '3.429']", "B": "Other Answers", "C": "", "D": "", "answer": "A"})},
+        MMMU["question"], ("C",), (png(), png("blue")), "1", tuple(OPTIONS.values()), "Art", n=2),
 }  # fmt: skip
 
 
@@ -230,6 +230,14 @@ def test_examples_are_those_of_the_training_set(folder, name):
     assert shots.ids == (case.id,)
     assert (example.question, example.answer, example.choices) == (case.question, *case.answers, case.choices)
     assert all(image.source.endswith(case.images[0].removeprefix("../")) for image in example.images if case.images)
+
+
+def test_mmmu_scores_a_row_by_its_type(folder):
+    choice, open_ended = load_task("mmmu", data=folder(CASES["mmmu"])).samples()
+    metric = load_task("mmmu").metric
+    assert (open_ended.target.choices, open_ended.target.answers) == ((), ("['24/7', '3.429']",))
+    assert [metric(text, open_ended.target).status for text in ("It is 3.429", "A")] == ["correct", "wrong"]
+    assert [metric(text, choice.target).status for text in ("(C)", "3.429")] == ["correct", "unparsed"]
 
 
 def test_mmstar_with_its_options_in_the_question(tmp_path):

@@ -134,6 +134,9 @@ def _print(found: "Calibration", before: "Entry | None") -> None:
     for one in found.honesty:
         shown.add_row(one.source, str(one.fitted), str(one.n), f"{one.before:.3f}", f"{one.after:.3f}")
     console().print(shown)
+    for one in found.honesty:
+        if one.kept:
+            typer.echo(f"{one.source}: confidences stay as they are: {one.kept}")
     route = found.route
     typer.echo(
         f"route, on what was not fitted to: {route.accuracy:.1%} right at {route.cost:.2f} times the tokens of direct,"

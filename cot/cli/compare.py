@@ -75,6 +75,8 @@ def _scores(found: "Comparison") -> "Table":
         add_row(made, task.task, "", *_paired(task.overall), p)
         for category in task.categories:
             add_row(made, task.task, category.category, *_paired(category))
+        for group in task.group_scores:
+            add_row(made, f"{task.task}: {group.name}", "", *_paired(group))
     return made
 
 

@@ -33,7 +33,9 @@ def check_tasks(suite: Suite, settings: Settings, wanted: Wanted) -> int:
             (selection,) = choose(alone, settings, wanted)
             codes.append(0 if _is_whole(selection, settings.image_limits) else 1)
         except CotError as error:
-            _print(f"error: {name}: {error}", sys.stderr)
+            # What a task file says wrong begins with its name already.
+            place = "" if str(error).startswith(name) else f"{name}: "
+            _print(f"error: {place}{error}", sys.stderr)
             codes.append(error.exit_code)
     return max(codes)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cot.evaluate.ablation import NO_ABLATION
-from cot.evaluate.part import CategoryScore, Part
+from cot.evaluate.part import CategoryScore, GroupScore, Part
 from cot.evaluate.summary import Summary
 from cot.trace.plain import plain
 
@@ -21,7 +21,7 @@ _FIGURES: Final = (_ALL, _TOKENS, _FAITHFULNESS, "calibration error")
 def score_table(summaries: Sequence[Summary]) -> str:
     """The parts, a line each, with a head; with the ablation where there are several summaries.
 
-    Scores are in percent, intervals 95%.
+    Scores are in percent, intervals 95%. Below a part stand its group scores, which count groups in place of samples.
     """
     several = len(summaries) > 1
     head = ["task", "strategy", *(["ablation"] if several else []), "n", "score", "95%", "correct", "partial", "wrong",
@@ -29,7 +29,10 @@ def score_table(summaries: Sequence[Summary]) -> str:
     rows = []
     for summary in summaries:
         ablation = [summary.ablation or NO_ABLATION] if several else []
-        rows += [[part.task, part.strategy, *ablation, *_figures(part)] for part in summary.parts]
+        for part in summary.parts:
+            rows.append([part.task, part.strategy, *ablation, *_figures(part)])
+            for group in part.group_scores:
+                rows.append([f"{part.task}: {group.name}", part.strategy, *ablation, *_group_figures(group)])
     return _aligned([head, *(sorted(rows, key=lambda row: row[:2]) if several else rows)], left=2 + several)
 
 
@@ -76,6 +79,11 @@ def _figures(part: Part) -> list[str]:
     usage = (part.usage.get(name, 0) for name in ("prompt_tokens", "completion_tokens", "calls"))
     n, *others = (str(figure) for figure in (part.n, *part.counts.values(), *usage))
     return [n, percent(part.score), interval_text(part.interval), *others]
+
+
+def _group_figures(group: GroupScore) -> list[str]:
+    counts = (str(group.right), "", str(group.scored - group.right), "", str(group.n - group.scored))
+    return [str(group.n), percent(group.score), interval_text(group.interval), *counts, "", "", ""]
 
 
 def _cell(part: Part, label: str, is_category: bool) -> str:

@@ -14,7 +14,7 @@ from cot.compare.pairs import TaskPairs, pair
 from cot.compare.stored import Chosen
 from cot.errors import DataError
 from cot.evaluate.result import SampleResult
-from cot.metric import Status
+from cot.metric import GroupTally, Status
 from cot.stats import mcnemar, paired_difference
 
 MAX_CATEGORIES: Final = 50
@@ -45,6 +45,12 @@ class CategoryPaired(PairedScore):
     """Of one category."""
 
     category: str
+
+
+class GroupPaired(PairedScore):
+    """Of a group score, in which samples count together: `n`, `better` and `worse` count groups."""
+
+    name: str
 
 
 class Cost(_Frozen):
@@ -94,6 +100,8 @@ class TaskComparison(_Frozen):
     mcnemar_p: float | None
     """McNemar's exact test; None where some score is neither 0 nor 1."""
     categories: tuple[CategoryPaired, ...]
+    group_scores: tuple[GroupPaired, ...] = ()
+    """Over groups in which no sample errored in either run."""
     cost_a: Cost
     cost_b: Cost
     worse: tuple[Flip, ...]
@@ -167,6 +175,7 @@ def _task(name: str, version: int, pairs: TaskPairs, a: Chosen, b: Chosen, max_f
         overall=PairedScore(**_paired(pairs, np.ones(len(pairs.a), bool))) if pairs.a else None,
         mcnemar_p=mcnemar(*right) if pairs.a and zero_or_one else None,
         categories=_categories(pairs),
+        group_scores=tuple(found for name, groups in sorted(pairs.groups.items()) if (found := _groups(name, *groups))),
         cost_a=Cost(usage=pairs.usage[0], seconds=round(pairs.seconds[0], 6)),
         cost_b=Cost(usage=pairs.usage[1], seconds=round(pairs.seconds[1], 6)),
         worse=_flips(pairs.worse, a, b, max_flips),
@@ -198,6 +207,22 @@ def _categories(pairs: TaskPairs) -> tuple[CategoryPaired, ...]:
     return tuple(
         CategoryPaired(category=name, **_paired(pairs, numbers == pairs.category_names[name])) for name in largest
     )
+
+
+def _groups(name: str, a: GroupTally, b: GroupTally) -> GroupPaired | None:
+    """None if no group has a score in both."""
+    known = [(before, after, cluster) for before, after, cluster in zip(a.right, b.right, a.clusters, strict=True)
+             if before is not None and after is not None]  # fmt: skip
+    if not known:
+        return None
+    before, after, clusters = zip(*known, strict=True)
+    found = paired_difference(before, after, clusters)
+    better, worse = (sum(one and not other for one, other in zip(*sides, strict=True))
+                     for sides in ((after, before), (before, after)))  # fmt: skip
+    return GroupPaired(
+        name=name, n=found.n, a=sum(before) / found.n, b=sum(after) / found.n, difference=found.mean,
+        interval=(found.low, found.high), better=better, worse=worse,
+    )  # fmt: skip
 
 
 def _flips(starts: "array[int]", a: Chosen, b: Chosen, most: int) -> tuple[Flip, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from cot.compare.stored import Chosen
 from cot.errors import DataError
 from cot.evaluate.result import SampleResult
+from cot.metric import GroupTally
 
 
 @dataclass
@@ -20,7 +21,8 @@ class TaskPairs:
     """The pairs of one task. a, b, clusters, categories: a number for each pair that has a score in both runs.
 
     clusters, categories: numbers of groups and categories, as in `category_names`. worse, better: the places of both
-    results of a pair whose score changed. usage, seconds: sums over all pairs, by run.
+    results of a pair whose score changed. groups: by the name of a group score, those of either run, in the same order;
+    errored pairs are in these too. usage, seconds: sums over all pairs, by run.
     """
 
     a: "array[float]" = field(default_factory=lambda: array("d"))
@@ -35,6 +37,7 @@ class TaskPairs:
     only_b: int = 0
     errored_a: int = 0
     errored_b: int = 0
+    groups: dict[str, tuple[GroupTally, GroupTally]] = field(default_factory=dict)
     usage: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
@@ -120,6 +123,10 @@ def _take(task: TaskPairs, first: _First, row: int, start: int, result: SampleRe
     task.seconds[1] += result.seconds
     task.errored_a += math.isnan(before)
     task.errored_b += math.isnan(after)
+    for name, group in result.in_groups.items():
+        tallies = task.groups.setdefault(name, (GroupTally(), GroupTally()))
+        for tally, score in zip(tallies, (before, after), strict=True):
+            tally.add(group, "errored" if math.isnan(score) else "correct" if score == 1 else "wrong", result.group)
     if math.isnan(before) or math.isnan(after):
         return
     task.a.append(before)

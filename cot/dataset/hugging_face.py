@@ -1,7 +1,8 @@
 """Data sets of Hugging Face, by the optional package `datasets`: saved in a folder, or on the hub.
 
 In: `path: my-folder`, as `save_to_disk` made it, or `path: hf://owner/name`, which is downloaded once; `split` and
-`config`. Out: rows; an image is the bytes of its file, a class its name. No code of a data set is run.
+`config`. Out: rows; an image is the bytes of its file, or the path of one that came with the data set, a class its
+name. No code of a data set is run.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from cot.errors import DataError, reason
 
 HUB: Final = "hf://"
 """How the name of a data set on the hub begins."""
+
+OLDEST: Final = 4
+"""Version of the package, the first that runs no code of a data set."""
 
 
 def hugging_face(spec: DataSpec, folder: Path) -> Iterator[Row]:
@@ -47,34 +51,49 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise DataError("this loader needs the package datasets: pip install 'datasets>=4'") from error
+        raise DataError(f"this loader needs the package datasets: pip install 'datasets>={OLDEST}'") from error
+    major = str(datasets.__version__).partition(".")[0]
+    if not major.isdecimal() or int(major) < OLDEST:
+        raise DataError(
+            f"got the package datasets {datasets.__version__}; expected {OLDEST} or newer, which runs no code of a data"
+            f" set: pip install 'datasets>={OLDEST}'"
+        )
     return datasets
 
 
-def _found(library: Any, spec: DataSpec, folder: Path) -> tuple[Any, str, Path]:
-    """The data set, what it is called, and the folder that its files are in."""
+def _found(library: Any, spec: DataSpec, folder: Path) -> tuple[Any, str, tuple[Path, ...]]:
+    """The data set, what it is called, and the folders that its files are in."""
     # The bars are for people, and the standard error of an evaluation has its own.
     library.disable_progress_bars()
     if spec.path is not None and spec.path.startswith(HUB):
         name = spec.path.removeprefix(HUB)
-        return library.load_dataset(name, spec.config), spec.path, Path(library.config.HF_CACHE_HOME)
+        return library.load_dataset(name, spec.config), spec.path, _downloaded(library, name)
     path = data_path(spec, folder)
-    return library.load_from_disk(str(path)), str(path), path
+    return library.load_from_disk(str(path)), str(path), (path,)
 
 
-def _plain(value: Any, labels: Any, inside: Path) -> Any:
+def _downloaded(library: Any, name: str) -> tuple[Path, ...]:
+    """Where the files of a data set on the hub come to lie, and its archives are unpacked. Beside them, in the cache,
+    are the user's token and what else was ever downloaded."""
+    from huggingface_hub import constants
+
+    repository = Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}"
+    return repository, Path(library.config.EXTRACTED_DATASETS_PATH)
+
+
+def _plain(value: Any, labels: Any, inside: tuple[Path, ...]) -> Any:
     if labels is not None:
         return labels.int2str(value) if isinstance(value, int) and value >= 0 else None
     if isinstance(value, list):
         return [_plain(one, None, inside) for one in value]
     if isinstance(value, dict) and set(value) == {"bytes", "path"}:
-        return value["bytes"] if value["bytes"] is not None or value["path"] is None else _read(value["path"], inside)
+        return value["bytes"] if value["bytes"] is not None or value["path"] is None else _file(value["path"], inside)
     return value
 
 
-def _read(name: str, inside: Path) -> bytes:
-    path = (inside / name).resolve()
-    if not path.is_relative_to(inside.resolve()):
+def _file(name: str, inside: tuple[Path, ...]) -> Path:
+    path = (inside[0] / name).resolve()
+    if not any(path.is_relative_to(folder.resolve()) for folder in inside):
         # Data comes from outside: it must not choose what else of this machine a model is shown.
-        raise DataError(f"the image {name!r:.200} is not in {inside}; expected it there; save it with its images")
-    return path.read_bytes()
+        raise DataError(f"the image {name!r:.200} is not in {inside[0]}; expected it there; save it with its images")
+    return path

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cot.errors import DataError, UsageError
 from cot.image import LoadedImage, from_pixels
+from cot.planner.facts import EXCHANGED
 from cot.task import ImageSource, Sample
 
 Ablation = Literal["blank", "wrong-image", "random-crop", "shuffle-steps"]
@@ -64,11 +65,11 @@ def _control(name: str, strategies: tuple[str, ...]) -> Control:
         return Control(None, strategies)
     if name not in known:
         raise UsageError(f"got --ablate {name}; expected some of: {', '.join((NO_ABLATION, *known))}")
-    if name == "shuffle-steps":
+    if name == EXCHANGED:
         planning = tuple(strategy for strategy in strategies if strategy in PLANNING)
         if not planning:
             raise UsageError(
-                f"got --ablate shuffle-steps for {', '.join(strategies)}, which has no sub-answers; expected --strategy"
+                f"got --ablate {EXCHANGED} for {', '.join(strategies)}, which has no sub-answers; expected --strategy"
                 f" to have some of: {', '.join(PLANNING)}"
             )
         strategies = planning

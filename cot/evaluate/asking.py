@@ -9,9 +9,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cot.engine.base import Engine
 from cot.errors import CotError, TraceError, reason
 from cot.evaluate.ablation import Ablation
+from cot.evaluate.health import WatchedEngine
 from cot.evaluate.images import Images
 from cot.evaluate.judge import Judge, Judged, JudgedRecorder
 from cot.evaluate.result import SampleResult
@@ -21,13 +21,14 @@ from cot.image import DEFAULT_LIMITS, ImageLimits, LoadedImage
 from cot.metric import Metric, Score, errored, unparsed
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
+from cot.planner.facts import EXCHANGED
 from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Example, Question
 from cot.task import Sample
 from cot.trace.record import Recorder
-from cot.trace.redact import What
+from cot.trace.redact import SAMPLE, What
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ async def ask_sample(
     metric: Metric | Judge,
     sample: Sample,
     strategy: str,
-    engine: Engine,
+    engine: WatchedEngine,
     asking: Asking,
     images: Images,
     shots: Shots | None = None,
@@ -63,13 +64,13 @@ async def ask_sample(
         loaded = [await asyncio.to_thread(images, source) for source in sample.images]
         examples, note = await asyncio.to_thread(_examples, shots, sample, loaded, asking) if shots else ((), "")
         question = Question(sample.question, tuple(loaded), sample.target.choices, examples=examples)
-        outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, "sample": sample.id}, note)
+        outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, SAMPLE: sample.id}, note)
         if isinstance(metric, Judge):
-            score = _without_answer(outcome)
+            score = _silent(outcome, engine) or _without_answer(outcome)
             if score is None:
                 score, judged = await metric(question, sample.target.answers, outcome.answer.text, recorder)
         else:
-            score = score_outcome(outcome, metric, sample)
+            score = _silent(outcome, engine) or score_outcome(outcome, metric, sample)
         if shots and score.status == "errored":
             score = errored(f"{score.explanation} (asked with --shots {shots.n})")
     except TraceError:
@@ -93,6 +94,13 @@ def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
     return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
 
 
+def _silent(outcome: Outcome, engine: WatchedEngine) -> Score | None:
+    """Errored if the time ran out on an engine from which nothing came back; else None."""
+    if engine.went_silent and outcome.stop_reason == "budget_seconds":
+        return errored(f"nothing came back from the model: {outcome.notes[-1]}")
+    return None
+
+
 def _without_answer(outcome: Outcome) -> Score | None:
     if outcome.stop_reason == "error" and outcome.unfit:
         return unparsed(outcome.notes[-1])
@@ -107,7 +115,7 @@ def _without_answer(outcome: Outcome) -> Score | None:
 async def _ask(
     question: Question,
     strategy: str,
-    engine: Engine,
+    engine: WatchedEngine,
     asking: Asking,
     recorder: Recorder | None,
     settings: dict[str, str],
@@ -124,7 +132,7 @@ async def _ask(
         recorder=recorder,
         settings=settings | ({"ablation": asking.ablation} if asking.ablation else {}),
         note=note,
-        exchange_answers=asking.ablation == "shuffle-steps",
+        exchange_answers=asking.ablation == EXCHANGED,
     )
 
 
@@ -157,6 +165,7 @@ def _result(
         answer=(score.answer or storable(answer.text)) if answer and answer.value is not None else None,
         raw=storable(answer.raw) if answer else "",
         targets=sample.target.answers,
+        in_groups=dict(sample.in_groups),
         score=score.value,
         status=score.status,
         explanation=storable(score.explanation),

@@ -17,7 +17,7 @@ from cot.evaluate.select import Selection
 from cot.metric import Metric
 from cot.planner.calibrate import MAX_COST, Pair, Routed, fit_keep, routed
 from cot.planner.run import Outcome, run
-from cot.planner.scale import MIN_ANSWERS, fit_scale
+from cot.planner.scale import MIN_ANSWERS, UNCHANGED, fit_scale, likeliest_scale
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Question
@@ -41,19 +41,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asked:
-    """One sample, asked in every way. votes: by temperature. fitted: whether it is of the half that is fitted to."""
+    """One sample, asked in every way. votes: by temperature. fitted: whether it is of the half that is fitted to.
+
+    image: a number for each image; by it that half is halved again, so that one part can tell what fits the other.
+    """
 
     fitted: bool
     direct: Answer
     steps: Answer
     votes: dict[float, Answer]
+    image: int = 0
 
 
 @dataclass(frozen=True)
 class Honesty:
     """Confidences of one source. before, after: expected calibration error on `n` answers that were not fitted to.
 
-    fitted: answers that were; with too few of them confidences stay as they are.
+    fitted: answers that were; with too few of them confidences stay as they are. kept: why they stay; empty if not.
     """
 
     source: Source
@@ -61,6 +65,7 @@ class Honesty:
     n: int
     before: float
     after: float
+    kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,15 +108,15 @@ async def calibrate(
         engine, asking, image_opener(asking.image_limits, asking.ablation, asking.seed), TEMPERATURES if votes else ()
     )
     places = asyncio.Semaphore(concurrency)
-    work = list(_halved(selections))
+    work = list(_numbered(selections))
     done = 0
 
-    async def ask(sample: Sample, metric: Metric, fitted: bool) -> Asked | None:
+    async def ask(sample: Sample, metric: Metric, image: int) -> Asked | None:
         nonlocal done
         found = None
         async with places:
             try:
-                found = await asker.every_way(sample, metric, fitted=fitted)
+                found = await asker.every_way(sample, metric, image=image)
             except CotError as error:
                 failures.append(str(error))
         done += 1
@@ -139,19 +144,46 @@ def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, l
     honesty = []
     for source in get_args(Source)[:3]:
         fitted = _answers(half, source, tuning.temperature)
+        kept = f"fewer than {MIN_ANSWERS} answers to fit to"
         if len(fitted) >= MIN_ANSWERS:
-            slope, shift = fit_scale([a.confidence for a in fitted], [a.right for a in fitted], source)
+            (slope, shift), kept = _scale(half, source, tuning)
             scale = {f"{source}_slope": round(slope, 4), f"{source}_shift": round(shift, 4)}
             tuning = tuning.model_copy(update=scale)
         if checked := _answers(others, source, tuning.temperature):
             before, right_ones = [a.confidence for a in checked], [a.right for a in checked]
             after = [tuning.calibrated(confidence, source) for confidence in before]
             errors = calibration_error(before, right_ones), calibration_error(after, right_ones)
-            honesty.append(Honesty(source, len(fitted), len(checked), *errors))
+            honesty.append(Honesty(source, len(fitted), len(checked), *errors, kept))
     if not honesty:
         raise DataError("the engine gives no probabilities; expected them, since there is nothing else to calibrate")
     tuning = fit_keep([_pair(one) for one in half], tuning, max_cost=max_cost)
     return Calibration(tuning, tuple(honesty), routed([_pair(one) for one in others], tuning), len(asked), left_out)
+
+
+def _scale(half: Sequence[Asked], source: Source, tuning: Tuning) -> tuple[tuple[float, float], str]:
+    """The scale of a source, and why it is none. It must be clearly likelier than none, and what fits one part of the
+    images must lower the error on the other part, and the other way round."""
+    fitted = _answers(half, source, tuning.temperature)
+    found = fit_scale([a.confidence for a in fitted], [a.right for a in fitted], source)
+    if found == UNCHANGED:
+        return UNCHANGED, "no scale is clearly likelier than none"
+    numbers = {image: number for number, image in enumerate(dict.fromkeys(one.image for one in half))}
+    parts = [
+        _answers([one for one in half if numbers[one.image] % 2 == part], source, tuning.temperature) for part in (0, 1)
+    ]
+    if min(map(len, parts)) < MIN_ANSWERS // 2:
+        return UNCHANGED, "too few images to tell whether a scale holds"
+    if all(_lowers(parts[one], parts[1 - one], source, tuning) for one in (0, 1)):
+        return found, ""
+    return UNCHANGED, "a scale does not lower the error on images that it was not fitted to"
+
+
+def _lowers(fitted: Sequence[Answer], checked: Sequence[Answer], source: Source, tuning: Tuning) -> bool:
+    slope, shift = likeliest_scale([a.confidence for a in fitted], [a.right for a in fitted], source)
+    scaled = tuning.model_copy(update={f"{source}_slope": slope, f"{source}_shift": shift})
+    before, right = [a.confidence for a in checked], [a.right for a in checked]
+    after = [scaled.calibrated(confidence, source) for confidence in before]
+    return calibration_error(after, right) < calibration_error(before, right)
 
 
 def _answers(asked: Iterable[Asked], source: Source, temperature: float) -> list[Answer]:
@@ -173,13 +205,13 @@ def _pair(asked: Asked) -> Pair:
     )  # fmt: skip
 
 
-def _halved(selections: Iterable[Selection]) -> Iterator[tuple[Sample, Metric, bool]]:
-    """Each sample, its metric, and whether its image is of the half that is fitted to: every other one is."""
+def _numbered(selections: Iterable[Selection]) -> Iterator[tuple[Sample, Metric, int]]:
+    """Each sample, its metric, and the number of its image, from 0: every other one is fitted to."""
     seen: dict[tuple[str, str], int] = {}
     for selection in selections:
         for sample in selection.samples():
             number = seen.setdefault((selection.identity.name, sample.group), len(seen))
-            yield sample, selection.task.metric, number % 2 == 0
+            yield sample, selection.task.metric, number
 
 
 @dataclass(frozen=True)
@@ -189,7 +221,7 @@ class _Asker:
     images: Images
     temperatures: tuple[float, ...]
 
-    async def every_way(self, sample: Sample, metric: Metric, *, fitted: bool) -> Asked:
+    async def every_way(self, sample: Sample, metric: Metric, *, image: int) -> Asked:
         """The sample in every way. Raises CotError if one of them fails."""
         loaded = [await asyncio.to_thread(self.images, source) for source in sample.images]
         question = Question(sample.question, tuple(loaded), sample.target.choices)
@@ -204,7 +236,7 @@ class _Asker:
         tuning = self.asking.tuning or Tuning()
         direct, steps = await ask("direct", tuning), await ask("decompose", tuning)
         votes = {t: await ask("vote", tuning.model_copy(update={"temperature": t})) for t in self.temperatures}
-        return Asked(fitted, direct, steps, votes)
+        return Asked(image % 2 == 0, direct, steps, votes, image)
 
 
 def _scored(outcome: Outcome, metric: Metric, sample: Sample) -> Answer:

@@ -29,6 +29,26 @@ class CategoryScore(BaseModel):
     """Of prompts and answers, over all `n`."""
 
 
+class GroupScore(BaseModel):
+    """Groups of samples that count together: the share in which every sample is correct."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    name: str
+    n: int
+    """Groups in all."""
+    scored: int
+    """Those in which no sample errored."""
+    right: int
+    """Those in which every sample is correct."""
+    score: Annotated[float, Field(ge=0, le=1)] | None
+    """right / scored, in [0, 1]; None if nothing was scored."""
+    interval: tuple[float, float] | None
+    """95%."""
+    interval_method: IntervalMethod | None
+    """`wilson` where no two groups share an image, else `clustered_bootstrap`, with groups that do as clusters."""
+
+
 class Part(BaseModel):
     """A task under a strategy."""
 
@@ -65,6 +85,8 @@ class Part(BaseModel):
     """Sum over samples of their wall clock; samples run at the same time."""
     figures: dict[str, Figures] | None = None
     """What the metric's own aggregate says, where it has one, by category."""
+    group_scores: tuple[GroupScore, ...] = ()
+    """Of samples that count together, where the task names such scores."""
     categories: tuple[CategoryScore, ...] = ()
     """By name; empty if the task has none, or one only."""
     note: str = ""

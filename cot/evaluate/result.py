@@ -10,6 +10,7 @@ from cot.errors import DataError
 from cot.evaluate.judge import Judged
 from cot.evaluate.steps import StepScores
 from cot.metric import Item, Score, Status, Target
+from cot.task import MAX_GROUP_SCORES
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[int, Field(ge=0, le=2**40)]
@@ -35,6 +36,8 @@ class SampleResult(BaseModel):
     """The model's own text, or the expression that the answer was computed by."""
     targets: tuple[str, ...]
     """The ground truths."""
+    in_groups: Annotated[dict[str, str], Field(max_length=MAX_GROUP_SCORES)] = {}
+    """Names of the task's group scores, each with the group that it counts in."""
     score: Share | None
     """In [0, 1]; None if unparsed or errored."""
     status: Status

@@ -55,7 +55,8 @@ async def evaluate(
     judging = asked if judge is engine else WatchedEngine(judge) if judge else None
     health = Health(asked, *([judging] if judging else []))
     done, skipped = _known(folder, selections, options, watch, health)
-    watch.started(len(options.strategies) * sum(selection.n for selection in selections), skipped)
+    mine = len(options.strategies) * sum(selection.n for selection in selections)
+    watch.started(mine, skipped)
     asking = replace(options.asking, traces=folder.path / TRACES_FOLDER if options.trace else None)
     images = image_opener(asking.image_limits, asking.ablation, asking.seed)
 
@@ -65,7 +66,8 @@ async def evaluate(
         watch.finished(result)
         health.check(result)
 
-    await run_bounded(_jobs(selections, options, done), work, options.concurrency)
+    # Where nothing is missing the samples are not gone through once more, which takes long where they are many.
+    await run_bounded(_jobs(selections, options, done) if skipped < mine else iter(()), work, options.concurrency)
     total = len(options.strategies) * sum(selection.identity.n for selection in selections)
     if folder.shard and not folder.gathered(total):
         return None
@@ -133,10 +135,12 @@ def _shown(selection: Selection, asking: Asking) -> Iterator[Sample]:
     return selection.samples()
 
 
-async def _do(job: _Job, engine: Engine, judge: Engine | None, asking: Asking, images: Images) -> SampleResult:
-    task = job.selection.task
+async def _do(
+    job: _Job, engine: WatchedEngine, judge: WatchedEngine | None, asking: Asking, images: Images
+) -> SampleResult:
+    task, asked = job.selection.task, engine.for_sample()
     metric: Metric | Judge = task.metric
     if judge and task.judge_template:
-        metric = Judge(judge, task.judge_template, asking.language, asking.budget, asking.seed)
+        metric = Judge(judge.for_sample(), task.judge_template, asking.language, asking.budget, asking.seed)
     shots = job.selection.shots
-    return await ask_sample(task.task.name, metric, job.sample, job.strategy, engine, asking, images, shots)
+    return await ask_sample(task.task.name, metric, job.sample, job.strategy, asked, asking, images, shots)

@@ -9,10 +9,10 @@ from collections import Counter
 from typing import Final
 
 from cot.errors import DataError
-from cot.evaluate.part import CategoryScore, IntervalMethod, Part
+from cot.evaluate.part import CategoryScore, GroupScore, IntervalMethod, Part
 from cot.evaluate.result import SampleResult
 from cot.evaluate.steps import StepTally
-from cot.metric import AGGREGATES, Figures, Item, Status, find_aggregate
+from cot.metric import AGGREGATES, Figures, GroupTally, Item, Status, find_aggregate
 from cot.stats import calibration_error, clustered_bootstrap, risk_coverage, wilson
 
 MAX_CATEGORIES: Final = 100
@@ -38,6 +38,7 @@ class Running:
         self._usage: Counter[str] = Counter()
         self._seconds = self._confidence = self._sum = self._squares = 0.0
         self._items: list[Item] = []
+        self._groups: dict[str, GroupTally] = {}
 
     def add(self, result: SampleResult) -> None:
         """Take one result."""
@@ -53,6 +54,9 @@ class Running:
         cluster = self._numbers.setdefault(result.group, len(self._numbers))
         if self._metric in AGGREGATES:
             self._items.append(result.item())
+        if self._categories is not None:
+            for name, group in result.in_groups.items():
+                self._groups.setdefault(name, GroupTally()).add(group, result.status, result.group)
         if result.status == "errored":
             return
         if result.status in ("correct", "wrong"):
@@ -108,6 +112,7 @@ class Running:
             usage=dict(self._usage),
             seconds=round(self._seconds, 6),
             figures=figures,
+            group_scores=tuple(_group_score(name, groups) for name, groups in sorted(self._groups.items())),
             categories=self._by_category(),
             note=note,
         )
@@ -138,3 +143,20 @@ class Running:
             return find_aggregate(self._metric)(self._items), ""
         except DataError as error:
             return None, f"no figures of {self._metric}: {error}"
+
+
+def _group_score(name: str, groups: GroupTally) -> GroupScore:
+    known = [(float(right), cluster) for right, cluster in zip(groups.right, groups.clusters, strict=True)
+             if right is not None]  # fmt: skip
+    values, clusters = [value for value, _ in known], [cluster for _, cluster in known]
+    right, scored = int(sum(values)), len(values)
+    interval: tuple[float, float] | None = None
+    method: IntervalMethod | None = None
+    if values:
+        method = "wilson" if len(set(clusters)) == scored else "clustered_bootstrap"
+        interval = wilson(right, scored) if method == "wilson" else clustered_bootstrap(values, clusters)
+    score = right / scored if scored else None
+    return GroupScore(
+        name=name, n=len(groups.right), scored=scored, right=right, score=score, interval=interval,
+        interval_method=method,
+    )  # fmt: skip

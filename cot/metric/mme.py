@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cot.errors import DataError, quoted
+from cot.metric.group import GroupTally
 from cot.metric.pope import yes_no_label
 from cot.metric.score import Figures, Item, Score, Target, scored, tally, unparsed
 
@@ -61,11 +62,14 @@ def _category(name: str, images: dict[str, list[Item]]) -> Figures:
                 f"image {quoted(image)} of MME's {name} has {len(pair)} questions; expected {QUESTIONS_AN_IMAGE}"
             )
     counts = tally(item.score for pair in images.values() for item in pair)
-    whole = [pair for pair in images.values() if all(item.score.status != "errored" for item in pair)]
-    both = sum(all(item.score.status == "correct" for item in pair) for pair in whole)
+    groups = GroupTally()
+    for image, pair in images.items():
+        for item in pair:
+            groups.add(image, item.score.status, image)
+    whole = [right for right in groups.right if right is not None]
     asked = counts.n - counts.errored
     accuracy = counts.correct / asked if asked else None
-    plus = both / len(whole) if whole else None
+    plus = sum(whole) / len(whole) if whole else None
     score = None if accuracy is None or plus is None else 100 * (accuracy + plus)
     return {
         "n": counts.n, "unparsed": counts.unparsed, "errored": counts.errored,

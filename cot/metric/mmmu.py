@@ -1,9 +1,11 @@
-"""MMMU's open questions: an answer within free text."""
+"""MMMU: options to choose from, and open questions, which are answered within free text."""
 
 import re
+from dataclasses import replace
 from typing import Final, Literal
 
 from cot.errors import DataError, quoted
+from cot.metric.choice import multiple_choice
 from cot.metric.number import mmmu_numbers, numbers
 from cot.metric.score import Score, Target, scored, unparsed
 
@@ -15,6 +17,18 @@ _TOKEN: Final = re.compile(r"\w+|[^\w\s.,:;!?*'\"]")
 _SAYS_NOTHING: Final = frozenset("the my final answer result is".split())
 _AROUND_A_LETTER: Final = " ,.:;!?*_`\"'()[]{}$"
 _DECIMALS: Final = 2
+
+
+def mmmu(prediction: str, target: Target, *, variant: Literal["official", "words"] = "official") -> Score:
+    """A question with options is scored as `choice` scores it, any other as `mmmu_open` does, here officially.
+
+    Officially an unreadable choice becomes a random one; here it is unparsed. A ground truth of an open question that
+    is a list in text, as three of the data set are (`['24/7', '3.429']`), is each of its items.
+    """
+    if target.choices:
+        return multiple_choice(prediction, target)
+    truths = tuple(item for answer in target.answers for item in _items(answer))
+    return mmmu_open(prediction, replace(target, answers=truths), variant=variant)
 
 
 def mmmu_open(prediction: str, target: Target, *, variant: Literal["words", "official"] = "words") -> Score:
@@ -58,6 +72,13 @@ def answer_tails(response: str) -> list[str]:
         if (start := max((start for start in starts if start <= telling), default=None)) is not None:
             tails.append(low[start:].strip())
     return tails or [_collapsed(response)]
+
+
+def _items(truth: str) -> list[str]:
+    """One of the published lists lacks a quotation mark, so that it is no Python."""
+    if not (truth.startswith(("['", '["')) and truth.endswith("]")):
+        return [truth]
+    return [item.strip(" '\"") for item in truth[1:-1].split(",")]
 
 
 def _says(tails: list[str], truth: str) -> bool:

@@ -12,7 +12,7 @@ from cot.metric.exact import containment, exact_match, gqa_accuracy
 from cot.metric.judge import JUDGE, judge
 from cot.metric.mathvista import mathvista
 from cot.metric.mme import mme, mme_figures
-from cot.metric.mmmu import mmmu_open
+from cot.metric.mmmu import mmmu, mmmu_open
 from cot.metric.pope import pope, pope_figures
 from cot.metric.relaxed import relaxed_accuracy
 from cot.metric.score import Aggregate, Metric, Score
@@ -27,6 +27,7 @@ METRICS: Final[Mapping[str, Callable[..., Score]]] = {
     JUDGE: judge,
     "mathvista": mathvista,
     "mme": mme,
+    "mmmu": mmmu,
     "mmmu_open": mmmu_open,
     "pope": pope,
     "relaxed": relaxed_accuracy,

@@ -21,6 +21,9 @@ from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, levels, parse_plan, pa
 from cot.step import FinalAnswer, Source, SubAnswer, SubQuestion, Summary, Value
 from cot.tools.calculate import calculate
 
+EXCHANGED: Final = "shuffle-steps"
+"""Name of the ablation that draws the answer from exchanged sub-answers (`as_shown`)."""
+
 Found = dict[int, SubAnswer]
 MAX_FILLED_IN_CHARACTERS: Final = 80
 MAX_SHOWN_CHARACTERS: Final = 1000

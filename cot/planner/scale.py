@@ -16,6 +16,9 @@ from cot.step import Source
 MIN_ANSWERS: Final = 30
 """With fewer answers a scale would fit chance."""
 
+UNCHANGED: Final = (1.0, 0.0)
+"""Slope and shift that leave confidences as they are."""
+
 _CLEARLY: Final = 5.991
 """The 95% quantile of chi-squared with the two degrees of freedom of a slope and a shift."""
 _STEPS: Final = 100
@@ -35,14 +38,29 @@ def fit_scale(confidences: Sequence[float], right: Sequence[bool], source: Sourc
             f"got {len(confidences)} confidences and {len(right)} outcomes; expected as many, and at least"
             f" {MIN_ANSWERS}"
         )
+    x, target = _points(confidences, right, source)
+    slope, shift = _curve(x, target)
+    clearly = 2 * (_loss(x, target) - _loss(slope * x + shift, target)) > _CLEARLY
+    return (slope, shift) if clearly else UNCHANGED
+
+
+def likeliest_scale(confidences: Sequence[float], right: Sequence[bool], source: Source) -> tuple[float, float]:
+    """The same curve, however few the answers are, at least one, and however little likelier it is than none."""
+    return _curve(*_points(confidences, right, source))
+
+
+def _points(
+    confidences: Sequence[float], right: Sequence[bool], source: Source
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log-odds, and the smoothed targets. Each: (answers,)."""
     x = np.array([log_odds(confidence, source) for confidence in confidences])
     hits = np.array(right, bool)
-    target = np.where(hits, (hits.sum() + 1) / (hits.sum() + 2), 1 / ((~hits).sum() + 2))
+    return x, np.where(hits, (hits.sum() + 1) / (hits.sum() + 2), 1 / ((~hits).sum() + 2))
+
+
+def _curve(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
     slope, shift = _newton(x, target)
-    if slope <= 0:
-        slope, shift = 0.0, logit(float(target.mean()))
-    clearly = 2 * (_loss(x, target) - _loss(slope * x + shift, target)) > _CLEARLY
-    return (slope, shift) if clearly else (1.0, 0.0)
+    return (slope, shift) if slope > 0 else (0.0, logit(float(target.mean())))
 
 
 def _loss(log_odds: NDArray[np.float64], target: NDArray[np.float64]) -> float:

@@ -75,7 +75,11 @@ def compile_expression(text: str) -> Callable[[Mapping[str, Any]], Any]:
     # An expression and nothing else; only then can what is checked below be the same as what runs.
     compiled = environment.compile_expression(text, undefined_to_none=False)
     _Checker(environment, _no_file).file("", f"{{{{ ({text}) }}}}", _Place())
-    return compiled
+    name = text.strip()
+    if not name.isidentifier() or name.lower() in ("true", "false", "none"):
+        return compiled
+    # Most are only a name, and a data set can have very many rows. What is missing has Jinja's own error.
+    return lambda values: values[name] if name in values else compiled(values)
 
 
 def _no_file(name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cot.errors import CotError, TraceError
+from cot.planner.facts import EXCHANGED
 from cot.planner.names import check_strategy
 from cot.planner.run import run
 from cot.planner.wording import read_wording
@@ -67,7 +68,7 @@ async def replay(trace: Trace) -> Replay:
             await run(
                 started.strategy, recorded_question(trace), engine, budget, seed=started.seed, recorder=recorder,
                 wording=wording, tuning=recorded_tuning(trace), settings=started.settings, note=first_note(trace),
-                exchange_answers=said.get("ablation") == "shuffle-steps",
+                exchange_answers=said.get("ablation") == EXCHANGED,
             )  # fmt: skip
         again = read_trace(recorder.path)
     found = diff_traces(trace, again)

@@ -30,6 +30,8 @@ def lm_eval_results(report: Report) -> dict[str, Any]:
             results[task][f"{metric},{column.chosen.strategy}"] = detail.part.score
             error = detail.standard_error
             results[task][f"{metric}_stderr,{column.chosen.strategy}"] = "N/A" if error is None else error
+            for group in detail.part.group_scores:
+                results[task][f"{group.name},{column.chosen.strategy}"] = group.score
             scored = min(detail.part.scored, counts.get(task, {}).get("effective", detail.part.scored))
             counts[task] = {"original": detail.part.n, "effective": scored}
     versions = {task.name: task.version for task in definition.tasks if task.name in results}

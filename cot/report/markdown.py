@@ -29,6 +29,10 @@ def _scores(report: Report) -> str:
             model = column.chosen.run.definition.model
             rows.append([column.name, task, model, part.n, _share(part.score), _range(part.interval),
                          *part.counts.values(), f"{tokens:.0f}", f"{part.seconds / part.n:.2f}"])  # fmt: skip
+            for group in part.group_scores:
+                rows.append([column.name, f"{task}: {group.name}", model, group.n, _share(group.score),
+                             _range(group.interval), group.right, "", group.scored - group.right, "",
+                             group.n - group.scored, "", ""])  # fmt: skip
     head = ["run", "task", "model", "n", "score", "95%", "correct", "partial", "wrong", "unparsed", "errored",
             "tokens a sample", "seconds a sample"]  # fmt: skip
     return _table(head, rows)
@@ -43,6 +47,10 @@ def _pairs(report: Report) -> str:
                 rows.append([comparison.b, task.task, found.n, _share(found.a), _share(found.b),
                              f"{100 * found.difference:+.1f}", _range(found.interval), found.better, found.worse,
                              p])  # fmt: skip
+            for group in task.group_scores:
+                rows.append([comparison.b, f"{task.task}: {group.name}", group.n, _share(group.a), _share(group.b),
+                             f"{100 * group.difference:+.1f}", _range(group.interval), group.better, group.worse,
+                             ""])  # fmt: skip
     head = ["run", "task", "pairs", "first", "this", "difference", "95%", "better", "worse", "McNemar p"]
     return _table(head, rows)
 

@@ -1,7 +1,7 @@
 """The task file: YAML -> a frozen `Task`. What its words mean is for `cot.task.loaded`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -12,6 +12,11 @@ from cot.task.read import read_yaml
 
 Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 """A Jinja expression over a row: the name of a field, `[answer]`, `question ~ " Yes or no?"`."""
+
+
+GroupScoreName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}$")]
+
+MAX_GROUP_SCORES: Final = 8
 
 
 class _Frozen(BaseModel):
@@ -74,6 +79,9 @@ class Task(_Frozen):
     """What samples of one image share; by default the image."""
     category: Expression | None = None
     """What figures are reported by."""
+    group_scores: Annotated[dict[GroupScoreName, Expression], Field(max_length=MAX_GROUP_SCORES)] = {}
+    """Further scores by name: the share of groups of samples in which every one is correct. The expression names a
+    sample's group; where it is empty the sample is in none."""
     facts: Expression | None = None
     """A list of the sub-questions that a ground-truth program asks, each with `wants`, `text`, `answer`, `asked`."""
     image_format: Literal["file", "base64"] = "file"

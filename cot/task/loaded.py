@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from cot.metric import JUDGE, METRICS, VERDICT_TEMPLATE, Metric, Target, find_me
 from cot.prompt.sandbox import compile_expression
 from cot.task.file import ShotSource, Task, find_task, read_task
 from cot.task.sample import (
+    Fact,
     ImageRules,
     Sample,
     answer_type_of,
@@ -31,6 +33,9 @@ from cot.task.sample import (
 EXPRESSIONS: Final = (
     "only", "question", "answers", "images", "choices", "id", "group", "category", "facts", "answer_type", "precision",
 )  # fmt: skip
+# `dataclasses.astuple` copies each value in depth, a tenth of a look at all samples.
+_in_target = attrgetter(*(field.name for field in dataclasses.fields(Target)))
+_in_fact = attrgetter(*(field.name for field in dataclasses.fields(Fact)))
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class LoadedTask:
     folder: Path
     metric: Metric
     expressions: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    groups: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     loaders: Mapping[str, Loader]
     shots: "LoadedTask | None" = None
     scored: bool = True
@@ -97,9 +103,9 @@ class LoadedTask:
                     f"{sample.where}: the id {sample.id!r} is there twice; expected another for each sample"
                 )
             seen.add(key)
-            said = [sample.id, sample.group, sample.question, sample.category, *dataclasses.astuple(sample.target)]
-            facts = [dataclasses.astuple(fact) for fact in sample.facts]
-            digest.update(json.dumps([*said, *facts]).encode())
+            said = [sample.id, sample.group, sample.question, sample.category, *_in_target(sample.target)]
+            facts = [_in_fact(fact) for fact in sample.facts]
+            digest.update(json.dumps([*said, *facts, *sample.in_groups]).encode())
         if not seen:
             raise DataError(
                 f"{self.path}: no sample was chosen; expected at least one; raise --limit, or see what `only` leaves"
@@ -140,7 +146,13 @@ class LoadedTask:
             where=row.where,
             category=text_of(found["category"], "category") if "category" in found else "",
             facts=facts_of(found["facts"]) if "facts" in found else (),
+            in_groups=tuple(self._in_groups(values)),
         )
+
+    def _in_groups(self, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        for name, compiled in self.groups.items():
+            if (group := compiled(values)) not in (None, ""):
+                yield name, text_of(group, f"group_scores {name}")
 
     def _check(self, target: Target) -> None:
         """Find now, and not after hours, that no answer can be right. Raises DataError."""
@@ -187,7 +199,8 @@ def _loaded(task: Task, path: Path, sha256: str, folder: Path, loaders: Mapping[
     except CotError as error:
         raise TaskError(f"{path}: {error}") from error
     expressions = {name: _compiled(name, text, path) for name in EXPRESSIONS if (text := getattr(task, name))}
-    return LoadedTask(task, path, sha256, folder, metric, expressions, loaders)
+    groups = {name: _compiled(f"group_scores {name}", text, path) for name, text in task.group_scores.items()}
+    return LoadedTask(task, path, sha256, folder, metric, expressions, groups, loaders)
 
 
 def _task_of_examples(task: Task, path: Path) -> Task | None:
@@ -196,7 +209,7 @@ def _task_of_examples(task: Task, path: Path) -> Task | None:
     if source is None:
         return None
     said = {name: value for name in ShotSource.model_fields if (value := getattr(source, name)) is not None}
-    examples = task.model_copy(update={"shots": None, "category": None, "facts": None, **said})
+    examples = task.model_copy(update={"shots": None, "category": None, "facts": None, "group_scores": {}, **said})
     if (examples.data, examples.only) == (task.data, task.only):
         raise TaskError(
             f"{path}: shots are the rows that are asked; expected others: a split or a file under `data`, or another"

@@ -54,7 +54,8 @@ _FACTS: Final = TypeAdapter(Annotated[tuple[Fact, ...], Field(max_length=MAX_FAC
 class Sample:
     """One question. group: what samples of one image share. where: the file and line it came from.
 
-    facts: those of its ground-truth program, where it has one.
+    facts: those of its ground-truth program, where it has one. in_groups: names of the task's group scores, each with
+    the group that it counts in.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Sample:
     where: str
     category: str = ""
     facts: tuple[Fact, ...] = ()
+    in_groups: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

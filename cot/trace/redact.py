@@ -33,6 +33,9 @@ REDACTED: Final = "[redacted]"
 SETTING: Final = "redact"
 """Of a trace's settings the one that says what was left out."""
 
+SAMPLE: Final = "sample"
+"""Of a trace's settings the id of the evaluation's sample."""
+
 _PRIVATE_SETTINGS: Final = ("trace_dir", "calibration")
 _SAID_SETTINGS: Final = ("system", "earlier", "examples")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
@@ -42,6 +45,8 @@ _SHOWN_IMAGE: Final = re.compile(r"\[image [0-9a-f]{8}\]")
 _TYPED: Final = re.compile(r"[0-9\s.,:#+*/<>=!%()\[\]-]*|yes|no|" + UNKNOWN)
 """Text that no prompt can be read from: numbers, regions, formulas over answers, and words of this program."""
 
+_WORD: Final = re.compile(r"[^\W_]+")
+
 _NUMBER: Final = re.compile("(?<![#0-9])[0-9]+")
 """A run of digits, unless it names a sub-answer as `#2` does."""
 
@@ -50,7 +55,8 @@ def whats(text: str) -> frozenset[What]:
     """What `prompts,images` says is to be left out; nothing for `none`. Raises UsageError."""
     words = [] if text == NOTHING else text.split(",")
     if wrong := [word for word in words if word not in WHATS]:
-        raise UsageError(f"--redact: got {wrong[0][:60]!r}; expected {', '.join(WHATS)}, or several: prompts,images")
+        known = ", ".join(map(repr, WHATS))
+        raise UsageError(f"--redact: got {wrong[0][:60]!r}; expected {known}, or several: 'prompts,images'")
     return frozenset(what for what in WHATS if what in words)
 
 
@@ -107,12 +113,16 @@ class Redaction:
         hidden = _SAID_SETTINGS if self._prompts else ("examples",)
         settings |= {name: REDACTED for name in hidden if settings.get(name)}
         what = self._what | left_out(event)
+        # The id of an evaluation's sample may be made of parts of its image's path, or of the question.
+        paths = " ".join(image.source for image in event.images)
+        told = " ".join((self._prompts * self._asked, self._images * paths))
+        if _words(str(settings.get(SAMPLE, ""))) & _words(told):
+            settings[SAMPLE] = REDACTED
         settings[SETTING] = "all" if "all" in what else ",".join(one for one in WHATS if one in what)
         update: dict[str, Any] = {"settings": settings}
         if self._prompts:
             update |= {"question": REDACTED, "choices": (REDACTED,) * len(event.choices)}
         if self._images:
-            # The id of an evaluation's sample may be the name of its image.
             named = [name for name, value in settings.items() if isinstance(value, str) and self._names_image(value)]
             settings |= dict.fromkeys(named, REDACTED)
             without = {"source": REDACTED, "sha256": "", "notes": (), "original": None}
@@ -187,6 +197,10 @@ class Redaction:
         if self._all or _TYPED.fullmatch(text.strip().lower()) is None:
             return False
         return not _digits(text) & _digits(self._asked)
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
 
 
 def _digits(text: str) -> set[str]:

@@ -163,7 +163,7 @@ def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
     code, out, err = run("gone.yaml", "pope", "photos/task.yaml", "--check", "--data", "photos")
     assert code == 2
     assert out.startswith("photos: 3 samples, and not the 4 that are published; the first")
-    assert "error: gone.yaml: gone.yaml is no file" in err
+    assert "error: gone.yaml is no file" in err
     assert "error: pope: photos/coco_pope_random.json does not exist" in err
     assert run("photos/task.yaml", "--check", "--limit", "2")[0] == 0
 

@@ -112,8 +112,8 @@ def test_the_command_line_wins_over_the_setting(run, tmp_path, monkeypatch):
 
 def test_what_is_no_redaction_is_said_before_anything_is_asked(run, tmp_path):
     code, _, err = run("ask", "plugh.png", QUESTION, "--redact", "none", "--redact", "prompts")
-    assert (code, err) == (2, "error: --redact: got 'none,prompts'; expected text like none, prompts, images, "
-                              "prompts,images, all\n")  # fmt: skip
+    assert (code, err) == (2, "error: --redact: got 'none,prompts'; expected text like 'none', 'prompts', 'images', "
+                              "'prompts,images', 'all'\n")  # fmt: skip
     assert not (tmp_path / "traces").exists()
 
 

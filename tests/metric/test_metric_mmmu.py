@@ -7,7 +7,7 @@ import pytest
 
 from cot.errors import DataError
 from cot.metric import Target
-from cot.metric.mmmu import answer_tails, mmmu_open, parse_open_official
+from cot.metric.mmmu import answer_tails, mmmu, mmmu_open, parse_open_official
 from cot.metric.number import mmmu_numbers, numbers
 
 
@@ -89,3 +89,52 @@ def test_linear_patterns_find_what_the_plain_ones_find():
         assert mmmu_numbers(text) == expected, text
         found += len(expected)
     assert found > 1000
+
+
+@pytest.mark.parametrize(
+    ("response", "answers", "right"),
+    [
+        ("The slope is 3.43 ft/s, so the speed is 24/7.", ("['24/7', '3.429']",), True),
+        ("about 3.43", ("['24/7', '3.429', '3.43]",), True),
+        ("It moves at 3.5", ("['24/7', '3.429']",), False),
+        ("Tampa, Florida.", ("['Tampa', 'Florida']",), True),
+        ("It is Miami", ("['Tampa', 'Florida']",), False),
+        ("MgS", ("['$MgS$', 'MgS']",), True),
+        ("The interval is [0, 5)", ("[0, 5)",), True),
+        ("0", ("[0, 5)",), False),
+        ("V = 2.828 V", ("2.83",), True),
+        ("$1,000.00", ("1000",), True),
+        ("x = 1e3", ("1000",), True),
+        ("-.5", ("-0.5",), True),
+        ("B", ("B",), True),
+        ("b is it", ("B",), False),
+        ("Region A", ("A",), True),
+        ("a cat", ("A",), True),
+        ("The final answer is: 7.004", ("7",), True),
+        ("7.006", ("7",), False),
+        ("It could be 9\nor 10", ("10",), False),
+        ("It could be 9\nor 10", ("9",), True),
+    ],
+)
+def test_a_question_without_options_is_scored_as_the_official_code_does(response, answers, right):
+    """The values that parse_open_response and eval_open gave, where the lists were lists."""
+    assert mmmu(response, Target(answers)).status == ("correct" if right else "wrong")
+
+
+@pytest.mark.parametrize(
+    ("response", "status"), [("(B)", "correct"), ("The answer is a dog", "correct"), ("A", "wrong"), ("Hm", "unparsed")]
+)
+def test_a_question_with_options_is_one_of_them_or_unparsed(response, status):
+    assert mmmu(response, Target(("B",), ("a cat", "a dog"))).status == status
+
+
+def test_the_other_rule_can_be_had():
+    assert mmmu("The catalogue", Target(("cat",))).status == "correct"
+    assert mmmu("The catalogue", Target(("cat",)), variant="words").status == "wrong"
+
+
+def test_a_ground_truth_of_no_option_or_without_text_is_found_before_anything_is_asked():
+    with pytest.raises(DataError, match="expected a letter"):
+        mmmu("", Target(("E",), ("a cat", "a dog")))
+    with pytest.raises(DataError, match="without text"):
+        mmmu("", Target(("['']",)))

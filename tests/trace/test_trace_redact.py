@@ -19,7 +19,7 @@ from cot.step import ToolUse
 from cot.trace.event import Note, RunStarted, StepTaken, TracedImage
 from cot.trace.read import as_json, read
 from cot.trace.record import Recorder
-from cot.trace.redact import Redaction, whats
+from cot.trace.redact import Redaction, What, whats
 
 QUESTION = "Which pet is on the sofa?"
 LONG = "it's a \\ cat, " + "very " * 20 + "small"
@@ -195,18 +195,36 @@ def test_messages_that_name_no_image_stay_without_images():
 
 @pytest.mark.parametrize("text", ["", "some", "prompts, images", "none,all"])
 def test_what_cannot_be_left_out_is_said(text):
-    with pytest.raises(UsageError, match="expected prompts, images, all, or several: prompts,images"):
+    with pytest.raises(UsageError, match="expected 'prompts', 'images', 'all', or several: 'prompts,images'"):
         whats(text)
     assert whats("none") == frozenset()
     assert whats("prompts,images") == {"prompts", "images"}
 
 
-def test_a_sample_that_is_called_as_its_image_has_no_name() -> None:
+@pytest.mark.parametrize(
+    ("what", "sample", "kept"),
+    [
+        ("images", "secret.png", False),
+        ("images", "secret", False),
+        ("images", "VD/Secret/0", False),
+        ("images", "me/0", False),
+        ("images", "secretary", True),
+        ("images", "17", True),
+        ("images", "cat", True),
+        ("prompts", "cat", False),
+        ("prompts", "is-there-a-cat", False),
+        ("prompts", "secret", True),
+        ("prompts", "17", True),
+        ("prompts", "3", False),
+        ("all", "secret/cat", False),
+    ],
+)
+def test_a_sample_that_is_called_as_its_image_or_question_has_no_name(what: What, sample: str, kept: bool) -> None:
     image = TracedImage(source="/home/me/secret.png", sha256="a" * 64, width=1, height=1)
     started = RunStarted(
-        question="q", choices=(), images=(image,), strategy="direct", seed=0, templates={},
-        settings={"task": "t", "sample": "secret.png"}, engine={}, versions={},
+        question="Is there a cat by 3 dogs?", choices=(), images=(image,), strategy="direct", seed=0, templates={},
+        settings={"task": "t", "sample": sample}, engine={}, versions={},
     )  # fmt: skip
-    event = Redaction(frozenset({"images"}))(started)
+    event = Redaction(frozenset({what}))(started)
     assert isinstance(event, RunStarted)
-    assert event.settings == {"task": "t", "sample": "[redacted]", "redact": "images"}
+    assert event.settings == {"task": "t", "sample": sample if kept else "[redacted]", "redact": what}
