@@ -195,6 +195,7 @@ def _decoding(loaded: Loaded, answers: list[Completion], name: str, figures: Fig
 async def run(size: Size, device: str, batches: list[int]) -> Figures:
     """Build, load in each precision, and measure."""
     figures = Figures()
+    loaded: Loaded | None = None
     bandwidth = copy_bandwidth(size.copied, device)
     figures.found["copy_gigabytes_per_second"] = bandwidth / 1e9
     with tempfile.TemporaryDirectory() as folder:
@@ -207,7 +208,8 @@ async def run(size: Size, device: str, batches: list[int]) -> Figures:
                 figures.found[f"{precision}_peak_memory_mb"] = _peak(device)
                 with figures.unless_it_fails(f"{precision}_compiled"):
                     await measure(loaded, size, batches, f"{precision}_compiled", True, figures, bandwidth)
-                del loaded
+            # Also where it failed: the next one would not fit beside it.
+            loaded = None
     return figures
 
 
@@ -238,6 +240,8 @@ def main() -> None:
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64], help="rows decoded together")
     arguments.add_argument("--json", type=Path, help="file for the figures")
     options = arguments.parse_args()
+    if min(options.batches) < 1:
+        arguments.error(f"got --batches {min(options.batches)}; expected at least 1 row")
     try:
         figures = asyncio.run(run(SIZES[options.size], pick_device(options.device), options.batches))
     except EngineError as error:

@@ -55,6 +55,8 @@ def environment(folder: Path) -> Path:
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     made_of = folder / LOCK.name
     if not made_of.is_file() or made_of.read_text() != LOCK.read_text():
+        if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
+            raise SystemExit(f"error: {folder} holds something else, which would be deleted; name an empty folder")
         venv.create(folder, clear=True, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", LOCK], check=True)
         made_of.write_text(LOCK.read_text())
@@ -102,6 +104,8 @@ def measure(model: Path, questions: int, folder: Path) -> dict[str, float]:
     few = 10
     python = environment(folder)
     asked = [request for group in requests(questions // 9 + 3) for request in group][: questions + few]
+    if not 1 <= questions == len(asked) - few:
+        raise SystemExit(f"error: got --questions {questions}; expected at least 1, and no more than the test has")
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name), asked)
         _, start = harness(python, Path(name), model, few)

@@ -42,6 +42,19 @@ def test_the_harness_is_asked_the_same_questions_and_compared(tmp_path: Path, mo
     assert set(figures) > {"eval_speedup_vs_lm_eval", "lm_eval_questions_per_second"}
 
 
+@pytest.mark.skipif(not find_spec("easy_vqa"), reason="the questions are those of the package easy-vqa")
+def test_what_is_no_environment_is_not_replaced_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    harness = importlib.import_module("benchmarks.harness")
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="holds something else"):
+        harness.environment(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    (tmp_path / harness.LOCK.name).write_text(harness.LOCK.read_text())
+    with pytest.raises(SystemExit, match="got --questions 0; expected at least 1"):
+        harness.measure(weights_folder(), 0, tmp_path)
+
+
 def test_figures_of_a_gpu_at_a_tiny_size_on_a_cpu(tmp_path: Path) -> None:
     # Without a compiler: what one costs is no matter of this test.
     done = subprocess.run(

@@ -182,6 +182,22 @@ async def test_a_sample_whose_text_nobody_takes_fails_alone(own_engine: LocalEng
     assert not isinstance(other, BaseException)
 
 
+async def test_a_sample_whose_constraint_breaks_fails_alone(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(state: Any, vocab_size: int) -> Any:
+        raise ValueError("no mask")
+
+    monkeypatch.setattr("cot.engine.local.constraint.ConstraintState.allowed", broken)
+    held, other = await asyncio.gather(
+        own_engine.complete(ask("one", constraint=Choices(("yes", "no")))),
+        own_engine.complete(ask("two")),
+        return_exceptions=True,
+    )
+    assert "the answer cannot go on: ValueError: no mask" in str(held)
+    assert not isinstance(other, BaseException)
+
+
 async def test_what_is_no_number_spoils_no_row_that_comes_after_it(own_engine: LocalEngine, ask: Ask) -> None:
     loaded = own_engine._runner._loaded
     # No answer of its own may hold the token that spoils it.

@@ -143,6 +143,34 @@ async def test_a_model_that_looks_at_its_numbers_is_run_without(
     await engine.close()
 
 
+async def test_what_cannot_be_compiled_later_on_costs_no_answer_and_no_memory(
+    llava_folder: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs: list[int] = []
+
+    def second_fails(graph: Any, inputs: Any) -> Any:
+        graphs.append(1)
+        if len(graphs) == 2:
+            raise RuntimeError("too much")
+        return graph.forward
+
+    monkeypatch.setattr("cot.engine.local.compiled.BACKEND", second_fails)
+    engine = LocalEngine.load(llava_folder, device="cpu", compile=True, kv_bytes=400_000)
+    requests = [ask("one", max_tokens=30), *(ask(f"{index} " * 30, max_tokens=30) for index in range(3))]
+    expected = [reference(engine, request) for request in requests]
+    assert tokens(await engine.complete(requests[0])) == expected[0]
+    assert engine.info.batching == COMPILED
+    answers = await asyncio.gather(*map(engine.complete, requests))
+    assert [tokens(answer) for answer in answers] == expected
+    assert engine.info.note.endswith("RuntimeError: too much"), "and nothing of what torch's developers may want"
+    await engine.complete(ask("small", max_tokens=1))
+    while engine._runner.busy:
+        await asyncio.sleep(0.01)
+    assert engine._runner._slots.bytes < 0.25 * 400_000
+    await engine.close()
+    torch._dynamo.reset()
+
+
 async def test_without_a_compiler_it_is_said_and_run_without(
     llava_folder: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,34 @@ def test_a_buffer_that_cannot_grow_leaves_every_layer_as_it_was(monkeypatch: pyt
         assert torch.equal(keys, torch.cat([first, next_token], dim=2) + layer)
 
 
+@pytest.mark.parametrize(("wanted", "then"), [((4, 50), (1, 80)), ((1, 100), (4, 50))])
+def test_layers_of_different_size_grow_on_when_there_is_memory_again(
+    wanted: tuple[int, int], then: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = Slots(LAYERS)
+    first = torch.randn(1, HEADS, 50, DIM)
+    write(slots, [0], first)
+    make, grown = torch.Tensor.new_zeros, []
+
+    def limited(like: torch.Tensor, *shape: int) -> torch.Tensor:
+        grown.append(shape)
+        if len(grown) == 4:
+            raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+        return make(like, *shape)
+
+    slots.reserve(*wanted)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.Tensor, "new_zeros", limited)
+        with pytest.raises(torch.OutOfMemoryError):
+            slots.grow()
+    slots.reserve(*then)
+    next_token = torch.randn(1, HEADS, 1, DIM)
+    for layer, (keys, values) in enumerate(write(slots, [50], next_token)):
+        assert torch.equal(keys, torch.cat([first, next_token], dim=2) + layer)
+        assert torch.equal(values, -torch.cat([first, next_token], dim=2) - layer)
+    assert slots.capacity(1, 1) == max(1, then[0]) * (64 * -(-then[1] // 64) + 1)
+
+
 def test_a_prompt_is_copied_and_restored_in_all_layers() -> None:
     slots = Slots(LAYERS)
     seen = write(slots, [0, 0], torch.randn(2, HEADS, 20, DIM))

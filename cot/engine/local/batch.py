@@ -116,7 +116,8 @@ class Batch:
                     self._slots.move(len(self._running), index, last.length)
                     self._running[index] = last
         # Large memory is better kept for prefixes, but graphs are made for the buffers as they are.
-        if not self._running and self._slots.bytes > KEPT_SHARE * self._kv_bytes and not self._compiled:
+        kept = self._compiled is not None and self._compiled.works
+        if not self._running and self._slots.bytes > KEPT_SHARE * self._kv_bytes and not kept:
             self._slots.release()
 
     def _next(self) -> list[Running]:

@@ -62,6 +62,11 @@ class CompiledDecode:
         self._window = _Window()
         self._step = _compiled(loaded.model, self._window, slots.layers, graphs=self._graphs)
 
+    @property
+    def works(self) -> bool:
+        """Whether it has not turned out that it cannot be."""
+        return not self._failed
+
     def logits(self, tokens: Sequence[int], places: Sequence[int], positions: Tensor | None) -> Tensor | None:
         """Feed a token to each of the first slots. Returns logits, shape (rows, vocab), or None if that cannot be.
 
@@ -92,7 +97,9 @@ class CompiledDecode:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 raise
             self._failed = True
-            self._on_failure(f"{type(error).__name__}: {reason(error, most=REASON_CHARACTERS)}")
+            # What follows an empty line is for torch's developers.
+            said = reason(Exception(str(error).strip().partition("\n\n")[0]), most=REASON_CHARACTERS)
+            self._on_failure(f"{type(error).__name__}: {said}")
             return None
         finally:
             # What is still held here could not be freed when the slots grow.

@@ -170,8 +170,8 @@ def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> lis
     for index, row in enumerate(rows):
         try:
             row.adjust(logits[index])
-        except EngineError as error:
-            results[index] = error
+        except Exception as error:
+            results[index] = _no_matter_of_others(error)
     logprobs = torch.log_softmax(logits, dim=-1)
     numbers = (~logprobs.amax(dim=-1).isnan()).tolist()
     likeliest = logits.argmax(dim=-1).tolist()
@@ -186,12 +186,16 @@ def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> lis
             token = row.draw(logits[index]) if row.draw else likeliest[index]
             row.take(token, float(logprobs[index, token]), named[index])
             results[index] = [token, *(row.take_forced(logits.shape[-1]) if ahead else ())]
-        except EngineError as error:
-            results[index] = error
         except Exception as error:
-            # Such as an event loop that has ended and takes no more text: no matter of the other rows.
-            results[index] = EngineError(f"the answer cannot go on: {type(error).__name__}: {reason(error)}")
+            results[index] = _no_matter_of_others(error)
     return results
+
+
+def _no_matter_of_others(error: Exception) -> EngineError:
+    """Why a row cannot go on: its constraint, or such as an event loop that has ended and takes no more text."""
+    if isinstance(error, EngineError):
+        return error
+    return EngineError(f"the answer cannot go on: {type(error).__name__}: {reason(error)}")
 
 
 def _likeliest(logprobs: Tensor, wanted: int) -> list[list[tuple[int, float]]]:

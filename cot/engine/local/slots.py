@@ -165,10 +165,12 @@ class Slots:
             if old is None:
                 held.append(made)
             else:
-                # Without the column of padding, which becomes one that is read.
-                made[: old.shape[0], : old.shape[1] - 1] = old[:, :-1]
+                # Without the column of padding, which becomes one that is read. A layer that has more room than
+                # others, since one of them could not grow, gives up what none of them can use.
+                kept = old[: self._rows, : min(old.shape[1], self._length) - 1]
+                made[: kept.shape[0], : kept.shape[1]] = kept
                 # Before the next one is made.
-                held[index] = old = made
+                held[index] = old = kept = made
         return held
 
     def _give_up_growing(self) -> None:
