@@ -13,7 +13,7 @@ CHECKED := cot tests $(wildcard evals/*.py benchmarks/*.py)
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core
-	$(BIN)/cot ask $(IMAGE) "$(QUESTION)"
+	$(BIN)/cot ask $(IMAGE) "$(QUESTION)" --strategy decompose
 	@echo "What next: $(BIN)/cot trace show last              how it came to that" >&2
 	@echo "           $(BIN)/cot chat examples/garden.png     talk about a picture" >&2
 	@echo "           $(BIN)/cot ask YOUR.png 'How many?'     what it can see, README.md says" >&2
