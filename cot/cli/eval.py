@@ -111,7 +111,7 @@ def evaluate_tasks(
     if not summaries:
         output.share_done(place)
         return
-    output.result([(summary, run.folder.path) for summary, run in zip(summaries, runs, strict=True)], place, names)
+    output.result([(summary, run.folder.path) for summary, run in zip(summaries, runs, strict=True)], place, options)
     below = fallen(baseline, summaries[0]) if baseline else []
     for line in below:
         output.fell(line)

@@ -69,6 +69,8 @@ class Part(BaseModel):
     images: int
     counts: dict[str, int]
     """Samples by status: correct, partial, wrong, unparsed, errored."""
+    stopped: dict[str, int] = {}
+    """Of the unparsed ones, those that had no answer yet when a budget ran out, by budget: seconds, tokens, steps."""
     mean_confidence: float | None
     calibration_error: float | None = None
     """Expected calibration error of the confidence, in [0, 1], over the answers that were correct or wrong; None where

@@ -34,6 +34,7 @@ class Running:
         self._steps = StepTally()
         self._numbers: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
+        self._stopped: Counter[str] = Counter()
         self._judged: Counter[str] = Counter()
         self._usage: Counter[str] = Counter()
         self._seconds = self._confidence = self._sum = self._squares = 0.0
@@ -46,6 +47,8 @@ class Running:
             known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
             self._categories.setdefault(result.category if known else OTHER, Running("")).add(result)
         self._counts[result.status] += 1
+        if result.ran_out:
+            self._stopped[result.ran_out] += 1
         if result.judge:
             self._judged[result.judge.status] += 1
         self._usage.update(result.usage)
@@ -104,6 +107,7 @@ class Running:
             interval_method=method,
             images=len(self._numbers),
             counts={status: self._counts[status] for status in statuses},
+            stopped=dict(sorted(self._stopped.items())),
             mean_confidence=self._confidence / scored if scored else None,
             calibration_error=calibration_error(confidences, right) if sure else None,
             risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
