@@ -38,7 +38,7 @@ def evaluate_tasks(
     run_python: Annotated[
         bool, typer.Option("--run-python", help="Run the Python files that tasks with `loader: python` name.")
     ] = False,
-    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that errored.")] = False,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that failed.")] = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Keep a trace of every sample.")] = False,
     redact: Redact = None,
     language: Language = None,

@@ -133,9 +133,7 @@ class EvalOutput(Watch):
         errored = sum(part.counts["errored"] for part in summary.parts)
         if errored:
             are = "is" if errored == 1 else "are"
-            self.say(
-                f"note: {counted(errored, 'sample')} errored and {are} in no score; --retry-errors does them again"
-            )
+            self.say(f"note: {counted(errored, 'sample')} errored and {are} in no score{_again(summary, errored)}")
         if summary.ablation:
             self.say(f"note: with --ablate {summary.ablation}, so these scores are controls")
         for part in summary.parts:
@@ -157,3 +155,12 @@ class EvalOutput(Watch):
             f"{self._control}{self._skipped + self._done}/{self._total}  {rate:.1f}/s  {minutes}:{seconds:02d} left"
             f"  {result.task} {result.strategy} {shown}"
         )
+
+
+def _again(summary: Summary, errored: int) -> str:
+    """How many of the errored samples `--retry-errors` does again; of the others a part's own note tells."""
+    failed = sum(part.failed for part in summary.parts)
+    if not failed:
+        return ""
+    which = f"{failed} of them" if failed < errored else "them" if errored > 1 else "it"
+    return f"; --retry-errors does {which} again"

@@ -94,6 +94,12 @@ class Part(BaseModel):
     note: str = ""
 
     @property
+    def failed(self) -> int:
+        """Errored samples that `--retry-errors` does again: not those that the judge gave no verdict on."""
+        judged = self.judged or {}
+        return self.counts["errored"] - judged.get("unsure", 0) - judged.get("unparsed", 0)
+
+    @property
     def tokens(self) -> int:
         """Of prompts and answers, over all samples."""
         return self.usage.get("prompt_tokens", 0) + self.usage.get("completion_tokens", 0)

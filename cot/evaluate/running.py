@@ -142,11 +142,16 @@ class Running:
     def _figures(self) -> tuple[dict[str, Figures] | None, str]:
         if not self._items:
             without = sum(self._judged[status] for status in ("unsure", "unparsed"))
-            return None, f"the judge gave {without} answers no verdict; they count as errored" if without else ""
+            return None, _without_verdict(without) if without else ""
         try:
             return find_aggregate(self._metric)(self._items), ""
         except DataError as error:
             return None, f"no figures of {self._metric}: {error}"
+
+
+def _without_verdict(n: int) -> str:
+    answers, count = ("1 answer", "it counts") if n == 1 else (f"{n} answers", "they count")
+    return f"the judge gave {answers} no verdict; {count} as errored, and --retry-errors does not ask again"
 
 
 def _group_score(name: str, groups: GroupTally) -> GroupScore:

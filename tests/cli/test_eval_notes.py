@@ -12,6 +12,8 @@ from cot.cli.eval_output import EvalOutput
 from cot.engine import Candidate, Completion, ScriptedEngine, Usage
 from cot.evaluate import Options, summarise
 from cot.evaluate.asking import Asking
+from cot.evaluate.gate import fallen
+from cot.evaluate.judge import Judged
 from cot.planner.budget import Budget
 
 
@@ -47,6 +49,46 @@ def test_an_answer_that_was_there_when_a_budget_ran_out_is_not_told(notes):
     assert notes(results("cw", stop_reason="budget_steps")) == []
     assert notes(results("u", stop_reason="budget_steps", answer="a cat")) == []
     assert notes(results("e", stop_reason="budget_seconds"))[0].startswith("note: 1 sample errored")
+
+
+@pytest.mark.parametrize(
+    ("failed", "unsure", "said"),
+    [
+        (1, 0, ["note: 1 sample errored and is in no score; --retry-errors does it again"]),
+        (3, 0, ["note: 3 samples errored and are in no score; --retry-errors does them again"]),
+        (
+            1,
+            2,
+            [
+                "note: 3 samples errored and are in no score; --retry-errors does 1 of them again",
+                "note: mine direct: the judge gave 2 answers no verdict; they count as errored, and --retry-errors does"
+                " not ask again",
+            ],
+        ),
+        (
+            0,
+            1,
+            [
+                "note: 1 sample errored and is in no score",
+                "note: mine direct: the judge gave 1 answer no verdict; it counts as errored, and --retry-errors does"
+                " not ask again",
+            ],
+        ),
+    ],
+)
+def test_retrying_is_offered_only_for_what_is_done_again(notes, failed, unsure, said):
+    made = [*results("c" + "e" * failed), *results("e" * unsure, judge=Judged(status="unsure", verdict="unsure"))]
+    assert sum(one.failed for one in made) == failed
+    assert notes(made) == said
+
+
+def test_the_gate_offers_retrying_only_for_what_is_done_again():
+    def summed(made):
+        return summarise(made, lambda task: "judge", complete=True, model="tiny", tasks=())
+
+    unsure = [*results("c"), *results("e", judge=Judged(status="unsure", verdict="unsure"))]
+    (line,) = fallen(summed(results("cc")), summed(unsure))
+    assert line == "mine direct has a score of 1 samples; the baseline has one of 2: 1 errored"
 
 
 def test_a_run_tells_what_its_budget_stopped(tmp_path, monkeypatch, capfd):
