@@ -62,7 +62,8 @@ class EvalOutput(Watch):
         self._total, self._skipped = total, skipped
         self._begun = self._shown = time.monotonic()
         if skipped:
-            self.say(f"{self._control}skipped: {skipped} of {total} samples are there already")
+            are = "is" if skipped == 1 else "are"
+            self.say(f"{self._control}skipped: {skipped} of {counted(total, 'sample')} {are} there already")
         # One line of the terminal cannot be several processes'.
         if self._console.is_terminal and not self._quiet and not self._process:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -93,7 +94,8 @@ class EvalOutput(Watch):
         """Say what is done, and how to go on."""
         self.close()
         done = self._skipped + self._done
-        self._console.print(f"stopped: {done} of {self._total} samples are in {self._folder}; the same --out goes on")
+        of = f"{done} of {counted(self._total, 'sample')} {'is' if done == 1 else 'are'}"
+        self._console.print(f"stopped: {of} in {self._folder}; the same --out goes on")
 
     def share_done(self, folder: Path) -> None:
         """Say that this process is done, and that others are not."""

@@ -121,7 +121,7 @@ def test_interrupted_it_can_go_on(run, guide):
     arguments = ["photos/task.yaml", "--strategy", "direct", "--out", "a", "--concurrency", "1"]
     code, out, err = run(*arguments, script=script)
     assert (code, out) == (130, "")
-    assert "1 of 3 samples are in a; the same --out goes on" in err
+    assert "1 of 3 samples is in a; the same --out goes on" in err
     assert "Traceback" not in err
     code, out, err = run(*arguments)
     assert code == 0
@@ -149,12 +149,15 @@ def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
     code, out, err = run("photos/task.yaml", "--check", script=script)
     assert code == 1
     assert "questions.csv, line 2: image " in err
-    assert out.startswith("photos: 3 samples, 1 images cannot be opened; the first")
+    assert out.startswith("photos: 3 samples, 1 image cannot be opened; the first")
     (tmp_path / "photos" / "garden.png").unlink()
     code, out, err = run("photos/task.yaml", "--check", script=script)
     assert code == 1
     assert out == "photos: 2 rows are wrong\n"
     assert err.count("garden.png' does not exist") == 2
+    Image.new("RGB", (8, 6)).save(tmp_path / "photos" / "garden.png")
+    (tmp_path / "photos" / "street.png").unlink()
+    assert run("photos/task.yaml", "--check", script=script)[1] == "photos: 1 row is wrong\n"
 
 
 def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
