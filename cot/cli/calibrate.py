@@ -52,8 +52,9 @@ def calibrate(
 ) -> None:
     """Measure how sure a model should be, and when steps help it; confidences and `route` go by that from then on.
 
-    Half of the images are fitted to, the other half tells what it is worth. Without --task the samples are drawn by
-    this package's generators, which is right for the embedded model; for another one name a task of your own pictures.
+    Half of the images are fitted to, the other half tells what it is worth.
+    Without --task the samples are drawn by this package's generators, which is right for the embedded model.
+    For another one name a task of your own pictures.
     """
     from cot.config import load_settings
     from cot.evaluate.select import select

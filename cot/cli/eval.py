@@ -67,8 +67,8 @@ def evaluate_tasks(
 ) -> None:
     """Evaluate a model on tasks, with a score and its interval for each task and strategy, and for each category.
 
-    The same command with the same --out goes on where it was stopped. With several controls each is a run of its own
-    in a folder below --out, and one table has them all.
+    The same command with the same --out goes on where it was stopped.
+    Several controls are runs of their own below --out, and one table has them all.
     """
     from cot.cli.eval_output import EvalOutput
     from cot.cli.eval_run import make_options, new_folder, open_runs, run_selections

@@ -48,8 +48,8 @@ def compare(
 ) -> None:
     """Measure what B changes: the paired difference of the scores with its interval, and the samples that flipped.
 
-    Each stands in turn where the strategy asks with one of them. The strategy is the one that A's name begins with,
-    unless --strategy says otherwise.
+    Each stands in turn where the strategy asks with one of them.
+    The strategy is the one that A's name begins with, unless --strategy says otherwise.
     """
     from cot.cli.eval_tasks import loaders
     from cot.config import load_settings
