@@ -65,6 +65,15 @@ def test_every_command_of_the_guide_runs(run, guide, root):
     assert run(*guide[0])[1].strip() in (root / "docs" / "tasks.md").read_text()
 
 
+def test_the_group_score_of_the_guide_is_one_of_its_task(run, guide, root, tmp_path):
+    section = (root / "docs" / "tasks.md").read_text().split("### Scores of groups\n")[1].split("\n###")[0]
+    with (tmp_path / "photos" / "task.yaml").open("a") as file:
+        file.writelines(line[4:] + "\n" for line in section.splitlines() if line.startswith("    "))
+    code, out, _ = run("photos/task.yaml", "--strategy", "direct", "--out", "a")
+    assert code == 0
+    assert out.splitlines()[2].split()[:5] == ["photos:", "consistent", "direct", "2", "50.0%"]
+
+
 def test_the_table_and_the_object(run, guide, tmp_path):
     code, out, err = run("photos/task.yaml", "--strategy", "direct", "--out", "a")
     assert code == 0
