@@ -43,9 +43,7 @@ def test_no_help_is_broken_within_a_sentence(path):
 @pytest.mark.parametrize("path", PATHS)
 def test_every_command_says_in_one_line_that_it_lacks_an_option(refused, path):
     whole = f"cot {path}".strip()
-    assert refused(f"{path} --unheard-of".strip()) == (
-        f"{whole} has no option '--unheard-of'; see {whole} --help"
-    )
+    assert refused(f"{path} --unheard-of".strip()) == (f"{whole} has no option '--unheard-of'; see {whole} --help")
 
 
 @pytest.mark.parametrize("path", [path for path, has_others in PATHS.items() if has_others])
