@@ -104,7 +104,6 @@ def evaluate_tasks(
     with ExitStack() as stack:
         runs = open_runs(place, controls, options, shard, stack)
         selections = choose(suite, settings, wanted, shard=shard)
-        output.say(f"run: {place}")
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, controls[0].ablation)
         summaries = run_selections(runs, selections, settings, output, judge_model)

@@ -58,9 +58,10 @@ class EvalOutput(Watch):
         self._add(result)
 
     def started(self, total: int, skipped: int) -> None:
-        """Say what is there already, and begin to count time."""
+        """Say where the run is and what is there already, and begin to count time."""
         self._total, self._skipped = total, skipped
         self._begun = self._shown = time.monotonic()
+        self.say(f"run: {self._folder}")
         if skipped:
             are = "is" if skipped == 1 else "are"
             self.say(f"{self._control}skipped: {skipped} of {counted(total, 'sample')} {are} there already")

@@ -185,6 +185,19 @@ def test_a_name_that_is_a_folder_is_told_the_task_in_it(run, guide):
         assert f"unknown task '{name}', did you mean 'photos/task.yaml'?" in run(name)[2]
 
 
+def test_a_run_is_told_of_only_once_it_begins(run, guide, monkeypatch, capfd):
+    def refuse(settings):
+        raise EngineError("no such device")
+
+    command = ["photos/task.yaml", "--strategy", "direct", "--out", "a"]
+    assert run(*command)[2].startswith("run: a\n")
+    assert run(*command, "--judge-model", "embedded")[2].startswith("error: got --judge-model")
+    assert run(*command, "--seed", "1")[2].startswith("error: a holds another run")
+    monkeypatch.setattr(eval_run, "load_engine", refuse)
+    assert cot.cli.main(["eval", *command]) == 1
+    assert capfd.readouterr().err == "error: no such device\n"
+
+
 def test_nothing_is_said_of_a_run_that_cannot_begin(run, guide, tmp_path):
     (tmp_path / "photos" / "garden.png").unlink()
     code, out, err = run("photos/task.yaml", "--out", "a")
