@@ -119,7 +119,9 @@ class Http:
             return await self._try(request, read)
         except PassingError as trouble:
             line = f"{trouble} (tried {tries} times)" if tries > 1 else str(trouble)
-            raise (RefusedError(line, trouble.status, trouble.message) if trouble.status else EngineError(line)) from trouble
+            raise (
+                RefusedError(line, trouble.status, trouble.message) if trouble.status else EngineError(line)
+            ) from trouble
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:

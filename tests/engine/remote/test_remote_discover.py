@@ -124,7 +124,11 @@ async def test_which_model(serve: Serve, model: Any, quick: Quick) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "problem"),
     [
-        (500, "", r"list of models at \S+/v1/models could not be read \(HTTP 500\); .* name one behind a #, \S+/v1#NAME"),
+        (
+            500,
+            "",
+            r"list of models at \S+/v1/models could not be read \(HTTP 500\); .* behind a #, \S+/v1#NAME",
+        ),
         (503, '{"error": "loading"}', r"could not be read \(HTTP 503: loading\)"),
         (404, "", "expected a model it serves and a URL that ends in /v1"),
         (401, "", "expected a valid key; set COT_API_KEY"),
