@@ -156,11 +156,16 @@ def load_engine(settings: "Settings") -> "Engine":
     from cot.source import shown
 
     if is_server(settings.model):
-        if settings.quantize != "none":
-            raise UsageError(
-                f"got --quantize {settings.quantize} for the server {shown(settings.model)}, which loads its model "
-                "itself; leave it out, or set it to none"
-            )
+        for given, instead in (
+            (settings.quantize != "none" and f"--quantize {settings.quantize}", "none"),
+            (settings.kv_memory != "auto" and f"--kv-memory {settings.kv_memory}", "auto"),
+            (settings.compile and "--compile", "false"),
+        ):
+            if given:
+                raise UsageError(
+                    f"got {given} for the server {shown(settings.model)}, which loads its model itself; "
+                    f"leave it out, or set it to {instead}"
+                )
         from cot.engine.remote import RemoteEngine
 
         return asyncio.run(RemoteEngine.connect(settings.model))
@@ -179,6 +184,7 @@ def answered(outcome: "Outcome") -> bool:
 
 
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
+    from cot.cli.loading import said_if_slow
     from cot.planner.ask import ask
     from cot.prompt import own_folders
     from cot.trace.record import Recorder
@@ -196,7 +202,8 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
     # The trace is opened first: loading can take minutes, and a folder that cannot be written to is an error at once.
     with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
         begun = time.perf_counter()
-        engine = load_engine(settings)
+        with said_if_slow(settings.model, quiet=output.quiet):
+            engine = load_engine(settings)
         output.spent("model", time.perf_counter() - begun, engine.info.load_seconds)
         if engine.info.note:
             output.say(f"note: {engine.info.note}", "yellow")

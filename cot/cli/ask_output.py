@@ -31,7 +31,7 @@ class Output:
 
     def __init__(self, *, as_json: bool, quiet: bool, timings: bool) -> None:
         self._as_json = as_json
-        self._quiet = quiet
+        self.quiet = quiet
         self._timings = timings
         self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._spent: list[tuple[str, float]] = []
@@ -48,12 +48,12 @@ class Output:
 
     def step(self, step: Step) -> None:
         """A finished step."""
-        if not self._quiet and not isinstance(step, FinalAnswer):
+        if not self.quiet and not isinstance(step, FinalAnswer):
             self._branch("├─ ", step)
 
     def result(self, question: "Question", outcome: "Outcome", info: "EngineInfo", strategy: str, trace: Path) -> None:
         """The answer, its cost, and the trace."""
-        if not self._quiet:
+        if not self.quiet:
             self._branch("└─ ", outcome.answer)
             for note in outcome.notes if outcome.stop_reason == "answered" else outcome.notes[:-1]:
                 self.say(f"note: {note}", "yellow")

@@ -156,8 +156,8 @@ def _for_judge(settings: "Settings", model: str) -> "Settings":
     """The same for the model that judges; a server loads its own as it likes."""
     from cot.config import is_server
 
-    quantize = "none" if is_server(model) else settings.quantize
-    return settings.model_copy(update={"model": model, "quantize": quantize})
+    for_a_local_one = {"quantize": "none", "kv_memory": "auto", "compile": False} if is_server(model) else {}
+    return settings.model_copy(update={"model": model, **for_a_local_one})
 
 
 def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":

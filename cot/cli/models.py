@@ -74,11 +74,13 @@ def quantize(
     device: Annotated[str | None, typer.Option(help="auto, cpu, mps, cuda or cuda:1.")] = None,
 ) -> None:
     """Save a checkpoint whose decoder is quantised; ask it with --model OUT."""
+    from cot.cli.loading import said_if_slow
     from cot.config import load_settings
     from cot.engine.local.convert import save_quantized
 
     settings, _ = load_settings({"device": device})
-    done = save_quantized(_place(model), out, method=method, device=settings.device)
+    with said_if_slow(_place(model)):
+        done = save_quantized(model, out, method=method, device=settings.device)
     written = sum(path.stat().st_size for path in out.glob("*.safetensors"))
     typer.echo(f"wrote {out}: {done.quantization}, {size(written)} of weights", err=True)
 
@@ -99,5 +101,8 @@ def _place(model: str) -> str:
     from cot.source import shown
 
     if is_server(model):
-        raise UsageError(f"got the server {shown(model)}; expected embedded, a checkpoint folder or a Hugging Face id")
+        raise UsageError(
+            f"got the server {shown(model)}, whose weights are not here to describe or to quantise; expected embedded, "
+            "a checkpoint folder or a Hugging Face id; name the checkpoint that it serves"
+        )
     return model

@@ -207,7 +207,7 @@ class Chain:
 
     def _say_what_is_odd(self, call: Call, completion: Completion, found: list[Asked[T]]) -> None:
         if not completion.logprobs:
-            self.note("the engine gives no probabilities; confidences are shown as 0")
+            self.note("the engine gives no probabilities; confidences are not known, and 0 in the trace")
         for candidate, asked in zip(completion.candidates, found, strict=True):
             if asked.problem is None and candidate.finish_reason == "length":
                 self.note(f"{call.step}: the text was cut after {call.max_tokens} tokens")

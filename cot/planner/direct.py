@@ -49,7 +49,9 @@ async def ask_first(chain: Chain) -> Conclusion:
 def say_first(chain: Chain, first: Conclusion) -> None:
     """A step with the direct answer, where more is to follow."""
     answer = first.answer
-    chain.add(Reasoning(text=f"Asked directly, the model says {answer.text} ({percent(likely(chain, answer))})."))
+    # 0 is the confidence of an engine without probabilities.
+    sure = f" ({percent(likely(chain, answer))})" if answer.confidence else ""
+    chain.add(Reasoning(text=f"Asked directly, the model says {answer.text}{sure}."))
 
 
 def likely(chain: Chain, answer: FinalAnswer) -> float:

@@ -33,6 +33,11 @@ def percent(confidence: float) -> str:
     return f"{min(confidence * 100, 99.9):.1f}%" if 0.995 <= confidence < 1 else f"{confidence:.0%}"
 
 
+def _sure(confidence: float) -> str:
+    """How sure a step is, behind its text; nothing for 0, the confidence of an engine without probabilities."""
+    return f"  {percent(confidence)}" if confidence else ""
+
+
 def step_line(step: Step) -> Text:
     """A step on one line."""
     match step:
@@ -43,7 +48,7 @@ def step_line(step: Step) -> Text:
             return Text.assemble((f"#{step.to} ", NUMBER), ("unknown", PROBLEM), (f"  {why}", "dim"))
         case SubAnswer():
             shown = _line(show_value(step.value))
-            return Text.assemble((f"#{step.to} ", NUMBER), (shown, "bold"), (f"  {percent(step.confidence)}", "dim"))
+            return Text.assemble((f"#{step.to} ", NUMBER), (shown, "bold"), (_sure(step.confidence), "dim"))
         case Reasoning():
             return Text(_line(step.text))
         case ToolUse():
@@ -51,8 +56,7 @@ def step_line(step: Step) -> Text:
         case Summary():
             return Text.assemble("summary: ", _line("; ".join(step.text.splitlines())))
         case FinalAnswer():
-            sure = "" if step.value is None and not step.raw else f"  {percent(step.confidence)}"
-            return Text.assemble("answer: ", (_line(step.text), "bold"), (sure, "dim"))
+            return Text.assemble("answer: ", (_line(step.text), "bold"), (_sure(step.confidence), "dim"))
 
 
 def usage_line(usage: dict[str, int], seconds: float) -> str:

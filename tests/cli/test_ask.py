@@ -100,9 +100,17 @@ def test_compiling_reaches_the_engine(monkeypatch):
     asyncio.run(engine.close())
 
 
-def test_a_server_quantises_for_itself():
-    with pytest.raises(UsageError, match="got --quantize nf4 for the server 'http://127.0.0.1:9/v1'"):
-        load_engine(Settings(model="http://127.0.0.1:9/v1", quantize="nf4"))
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"quantize": "nf4"}, "got --quantize nf4 for the server 'http://127.0.0.1:9/v1'.*set it to none"),
+        ({"kv_memory": "1GiB"}, "got --kv-memory 1GiB for the server .*set it to auto"),
+        ({"compile": True}, "got --compile for the server .*set it to false"),
+    ],
+)
+def test_a_server_loads_its_model_for_itself(setting, told):
+    with pytest.raises(UsageError, match=told):
+        load_engine(Settings(model="http://127.0.0.1:9/v1", **setting))
 
 
 def test_json_is_one_object(cot_ask, image):

@@ -102,7 +102,12 @@ def test_info_of_the_embedded_model(models):
 
 
 def test_info_of_what_is_none(models, tmp_path):
-    assert "expected embedded, a checkpoint folder" in models("info", "http://localhost/v1")[2]
+    for verb in (["info"], ["quantize", tmp_path / "small"]):
+        code, _, err = models(verb[0], "http://localhost/v1", *verb[1:])
+        assert code == 2
+        assert "got the server 'http://localhost/v1', whose weights are not here" in err
+        assert "name the checkpoint that it serves" in err
+    assert not (tmp_path / "small").exists()
     assert "no model folder" in models("info", tmp_path / "none")[2]
     assert models("info", "")[2].startswith("error: the model's name is empty; expected ")
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
@@ -120,6 +125,8 @@ def test_quantize_then_load_again(models, wide, tmp_path, method):
     assert sorted(path.name for path in out.parent.iterdir()) == ["small"]
     for name in ("chat_template.jinja", "tokenizer.json", "generation_config.json"):
         assert (out / name).read_bytes() == (wide / name).read_bytes()
+    # Others may read the weights where they may read the rest.
+    assert len({(path.stat().st_mode & 0o777) for path in out.iterdir()}) == 1
     assert (out / "model.safetensors").stat().st_size < (wide / "model.safetensors").stat().st_size
     again, info = answer(out)
     assert info.quantization.startswith(method)

@@ -126,7 +126,7 @@ async def test_a_request_beyond_the_memory_says_so(checkpoint: Save, ask: Ask) -
         engine.complete(ask(max_tokens=200)), engine.complete(ask(max_tokens=5)), return_exceptions=True
     )
     assert isinstance(big, EngineError)
-    assert "the budget is 0.1 MiB: raise it" in str(big)
+    assert "the budget is 0.1 MiB: raise the setting kv_memory, or allow" in str(big)
     assert not isinstance(small, BaseException)
     await engine.close()
 

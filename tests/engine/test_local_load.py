@@ -44,6 +44,8 @@ def test_not_a_model(tmp_path: Path) -> None:
     assert len(refusal("a" * 5000)) < 500
     assert "hub id owner/name" in refusal("just-a-name")
     assert "no model folder" in refusal(Path("owner/name"))
+    for server in ("localhost:8000/v1", "localhost/v1", "gpu-box.lan:8000", "10.0.0.7:80/v1#some/model"):
+        assert f"begins with http://, did you mean 'http://{server}'?" in refusal(server)
     assert "has no config.json" in refusal(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")

@@ -48,6 +48,11 @@ async def test_an_unsure_answer_gives_way_to_the_steps(question, unsure):
     assert "Asked directly, the model says no (30%)." in reasons(outcome)
 
 
+async def test_a_direct_answer_without_probabilities_has_no_percentage(question):
+    outcome = await run("route", question(), ScriptedEngine(lambda request: "no"))
+    assert "Asked directly, the model says no." in reasons(outcome)
+
+
 async def test_steps_that_are_less_likely_right_are_not_taken(question, unsure):
     scripted = unsure(COMPARE, COUNTS, probability=0.85)
     outcome = await run("route", question(), scripted, tuning=Tuning(keep=0.9))

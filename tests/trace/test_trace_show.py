@@ -72,6 +72,9 @@ def test_what_is_shown_is_bounded():
         (Summary(text="A? 3\nB? 1"), "summary: A? 3; B? 1"),
         (FinalAnswer(text="yes", value=True, raw="yes", confidence=1.0), "answer: yes  100%"),
         (FinalAnswer(text="unknown", value=None, raw="", confidence=0.0), "answer: unknown"),
+        # An engine without probabilities: how sure it is is not known.
+        (SubAnswer(to=2, asked="How many?", value=3, raw="3", confidence=0.0), "#2 3"),
+        (FinalAnswer(text="3", value=3, raw="3", confidence=0.0), "answer: 3"),
     ],
 )
 def test_steps_are_one_line(step, line):

@@ -163,7 +163,7 @@ class Batch:
             RequestError(
                 f"the request may need {tokens} tokens of keys and values, "
                 f"{self._slots.capacity(1, tokens) * self._token_bytes / 2**20:.1f} MiB; "
-                f"the budget is {self._kv_bytes / 2**20:.1f} MiB: raise it, or allow fewer tokens"
+                f"the budget is {self._kv_bytes / 2**20:.1f} MiB: raise the setting kv_memory, or allow fewer tokens"
             )
         )
 

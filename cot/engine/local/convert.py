@@ -37,6 +37,9 @@ def save_quantized(model: str | Path, out: Path, *, method: str, device: str = "
         for path in {path for pattern in SMALL_FILES for path in source.folder.glob(pattern) if path.is_file()}:
             if path.name != "config.json" and not path.name.endswith(".safetensors.index.json"):
                 shutil.copyfile(path, folder / path.name)
+        # safetensors lets nobody else read what it writes, whatever the umask says.
+        for path in folder.glob("*.safetensors"):
+            shutil.copymode(folder / "config.json", path)
         try:
             folder.rename(out)
         except OSError as error:

@@ -15,6 +15,8 @@ from cot.errors import EngineError
 from cot.source import shown
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+LIKE_SERVER = re.compile(r"localhost(/v1)?/?(#.*)?|[\w.-]+:[0-9]{1,5}([/#].*)?", re.DOTALL)
+"""A server's address whose `http://` was forgotten: `localhost:8000/v1`."""
 HUB_TIMEOUT_SECONDS = 5.0
 SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
 WANTED_FILES = [*SMALL_FILES, "*.safetensors"]
@@ -68,6 +70,11 @@ def find_settings(model: str | Path) -> Path:
 
 
 def _checked_id(model: str | Path) -> str:
+    if isinstance(model, str) and LIKE_SERVER.fullmatch(model):
+        raise EngineError(
+            f"no model folder at {shown(model)}; expected a checkpoint folder or a hub id owner/name; "
+            f"a server's URL begins with http://, did you mean {shown(f'http://{model}')}?"
+        )
     if isinstance(model, Path) or not HUB_ID.fullmatch(model):
         raise EngineError(
             f"no model folder at {shown(str(model))}; expected an existing checkpoint folder or a hub id owner/name; "

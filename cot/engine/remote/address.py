@@ -50,8 +50,10 @@ def parse_address(url: str) -> Address:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise EngineError(f"server {shown} is not a URL; {_EXPECTED}") from error
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https"):
         raise EngineError(f"server {shown} is no http or https URL; {_EXPECTED}")
+    if not host:
+        raise EngineError(f"server {shown} has no host in its URL; {_EXPECTED}")
     if "@" in parts.netloc or parts.query:
         raise EngineError(
             f"server {shown} was given with a user name, a password or a query, which traces would show; "

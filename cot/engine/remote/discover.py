@@ -65,6 +65,12 @@ async def _cards(http: Http, *, named: bool) -> tuple[_Card, ...]:
         return _Cards.model_validate_json(data).data or ()
     except RefusedError as error:
         # Some servers have no list, and that of `transformers serve` needs a hub cache.
+        if not named and error.status >= 500:
+            raise EngineError(
+                f"the list of models at {http.address.base}/models could not be read (HTTP {error.status}"
+                f"{error.message and f': {error.message}'}); expected the models of the server; name one behind a #, "
+                f"{http.address.base}#NAME, which needs no list, or try again later"
+            ) from error
         if not named or (error.status not in (404, 405) and error.status < 500):
             raise
     except ValidationError as error:

@@ -119,7 +119,9 @@ class Http:
             return await self._try(request, read)
         except PassingError as trouble:
             line = f"{trouble} (tried {tries} times)" if tries > 1 else str(trouble)
-            raise (RefusedError(line, trouble.status, "") if trouble.status else EngineError(line)) from trouble
+            raise (
+                RefusedError(line, trouble.status, trouble.message) if trouble.status else EngineError(line)
+            ) from trouble
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
@@ -196,6 +198,7 @@ class Http:
                 f"server {self.address.base} is busy or broken ({said}); expected an answer; try again later",
                 status,
                 retry_after(response.headers.get("Retry-After")),
+                message,
             )
         return refusal(status, message, self.address, self.key, response.headers.get("Location", ""))
 

@@ -45,12 +45,14 @@ class PassingError(EngineError):
     """The same request may succeed later.
 
     status: HTTP, 0 if there was no whole reply. retry_after_seconds: what the server asked to wait.
+    message: as of `RefusedError`.
     """
 
-    def __init__(self, line: str, status: int = 0, retry_after_seconds: float | None = None):
+    def __init__(self, line: str, status: int = 0, retry_after_seconds: float | None = None, message: str = ""):
         super().__init__(line)
         self.status = status
         self.retry_after_seconds = retry_after_seconds
+        self.message = message
 
 
 def passes(status: int) -> bool:

@@ -34,7 +34,9 @@ def test_urls(url: str, base: str, root: str, model: str | None) -> None:
     [
         ("ftp://host/v1", "no http or https"),
         ("file:///etc/passwd", "no http or https"),
-        ("http:///v1", "no http or https"),
+        ("http:///v1", "has no host"),
+        ("http://", "has no host"),
+        ("https://#name", "has no host"),
         ("host:8000/v1", "no http or https"),
         ("", "no http or https"),
         ("http://host:99999/v1", "is not a URL"),
@@ -122,7 +124,12 @@ async def test_which_model(serve: Serve, model: Any, quick: Quick) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "problem"),
     [
-        (500, "", "is busy or broken \\(HTTP 500\\)"),
+        (
+            500,
+            "",
+            r"list of models at \S+/v1/models could not be read \(HTTP 500\); .* behind a #, \S+/v1#NAME",
+        ),
+        (503, '{"error": "loading"}', r"could not be read \(HTTP 503: loading\)"),
         (404, "", "expected a model it serves and a URL that ends in /v1"),
         (401, "", "expected a valid key; set COT_API_KEY"),
         (200, "<html>", "sent no list of models"),

@@ -6,6 +6,8 @@ from pathlib import Path
 from PIL import Image
 
 import cot.cli
+from cot.cli.eval_run import _for_judge as for_judge
+from cot.config import Settings
 
 TASK = """
 name: mine
@@ -41,3 +43,9 @@ def test_a_server_judges(serve, model, tmp_path, monkeypatch, capfd):
     assert '"correct", "incorrect", "unsure"' in json.dumps(body)
     definition = json.loads(Path("out/run.json").read_text())
     assert "judge" in definition["judge"]["model"]
+
+
+def test_settings_of_the_local_model_are_not_for_a_server_that_judges():
+    local = Settings(model="embedded", quantize="nf4", kv_memory="1GiB", compile=True, seed=3)
+    assert for_judge(local, "http://localhost:9/v1") == Settings(model="http://localhost:9/v1", seed=3)
+    assert for_judge(local, "some/judge") == local.model_copy(update={"model": "some/judge"})
