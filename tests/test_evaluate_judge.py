@@ -83,7 +83,9 @@ async def test_only_verdicts_are_scored(make):
     (part,) = (await run(make(), judge))[0].parts
     assert (part.metric, part.n, part.scored, part.score) == ("judge", 4, 2, 0.5)
     assert part.judged == {"judged": 2, "unparsed": 1, "unsure": 1}
-    assert part.note == "the judge gave 2 answers no verdict; they count as errored"
+    assert part.note == (
+        "the judge gave 2 answers no verdict; they count as errored, and --retry-errors does not ask again"
+    )
     found = results()
     assert [found[key]["status"] for key in "1234"] == ["correct", "wrong", "errored", "errored"]
     assert found["1"]["answer"] == "a small cat"

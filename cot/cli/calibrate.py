@@ -16,6 +16,7 @@ from cot.cli.ask import load_engine
 from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import loaders
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed
+from cot.cli.words import counted
 
 if TYPE_CHECKING:
     from cot.config import Settings
@@ -51,8 +52,9 @@ def calibrate(
 ) -> None:
     """Measure how sure a model should be, and when steps help it; confidences and `route` go by that from then on.
 
-    Half of the images are fitted to, the other half tells what it is worth. Without --task the samples are drawn by
-    this package's generators, which is right for the embedded model; for another one name a task of your own pictures.
+    Half of the images are fitted to, the other half tells what it is worth.
+    Without --task the samples are drawn by this package's generators, which is right for the embedded model.
+    For another one name a task of your own pictures.
     """
     from cot.config import load_settings
     from cot.evaluate.select import select
@@ -86,7 +88,7 @@ def _measure(
     class Progress(Watch):
         def asked(self, done: int, total: int) -> None:
             if not quiet and (done % 100 == 0 or done == total):
-                typer.echo(f"{done}/{total} samples", err=True)
+                typer.echo(f"{done}/{counted(total, 'sample')}", err=True)
 
     asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
     engine = load_engine(settings)
@@ -149,4 +151,5 @@ def _print(found: "Calibration", before: "Entry | None") -> None:
     if not changed:
         typer.echo("nothing changed")
     if found.left_out:
-        typer.echo(f"note: {found.left_out} samples failed, and are in no figure", err=True)
+        are = "is" if found.left_out == 1 else "are"
+        typer.echo(f"note: {counted(found.left_out, 'sample')} failed, and {are} in no figure", err=True)

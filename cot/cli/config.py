@@ -19,8 +19,8 @@ def show(
 ) -> None:
     """Print each setting, its value, and where the value came from.
 
-    The first of these that names a setting wins: the command line, COT_* environment
-    variables, cot.toml in the current folder, the user's config.toml, the default.
+    The first of these that names a setting wins:
+    the command line, COT_* environment variables, cot.toml in the current folder, the user's config.toml, the default.
     """
     from cot.config import load_settings
 

@@ -38,7 +38,7 @@ def evaluate_tasks(
     run_python: Annotated[
         bool, typer.Option("--run-python", help="Run the Python files that tasks with `loader: python` name.")
     ] = False,
-    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that errored.")] = False,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Do samples again that failed.")] = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Keep a trace of every sample.")] = False,
     redact: Redact = None,
     language: Language = None,
@@ -67,8 +67,8 @@ def evaluate_tasks(
 ) -> None:
     """Evaluate a model on tasks, with a score and its interval for each task and strategy, and for each category.
 
-    The same command with the same --out goes on where it was stopped. With several controls each is a run of its own
-    in a folder below --out, and one table has them all.
+    The same command with the same --out goes on where it was stopped.
+    Several controls are runs of their own below --out, and one table has them all.
     """
     from cot.cli.eval_output import EvalOutput
     from cot.cli.eval_run import make_options, new_folder, open_runs, run_selections
@@ -104,14 +104,13 @@ def evaluate_tasks(
     with ExitStack() as stack:
         runs = open_runs(place, controls, options, shard, stack)
         selections = choose(suite, settings, wanted, shard=shard)
-        output.say(f"run: {place}")
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, controls[0].ablation)
         summaries = run_selections(runs, selections, settings, output, judge_model)
     if not summaries:
         output.share_done(place)
         return
-    output.result([(summary, run.folder.path) for summary, run in zip(summaries, runs, strict=True)], place, names)
+    output.result([(summary, run.folder.path) for summary, run in zip(summaries, runs, strict=True)], place, options)
     below = fallen(baseline, summaries[0]) if baseline else []
     for line in below:
         output.fell(line)

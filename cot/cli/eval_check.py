@@ -7,6 +7,7 @@ import sys
 from typing import IO, Final
 
 from cot.cli.eval_tasks import Wanted, choose, load
+from cot.cli.words import counted
 from cot.config import Settings, tasks_folder
 from cot.errors import CotError, DataError, ImageError
 from cot.evaluate import Selection
@@ -26,7 +27,7 @@ def check_tasks(suite: Suite, settings: Settings, wanted: Wanted) -> int:
         try:
             task = load(name, wanted)
             if bad := _bad_rows(task):
-                _print(f"{task.task.name}: {bad} rows are wrong{_needed(task)}")
+                _print(f"{task.task.name}: {counted(bad, 'row')} {'is' if bad == 1 else 'are'} wrong{_needed(task)}")
                 codes.append(1)
                 continue
             alone = suite.model_copy(update={"tasks": {name: most}})
@@ -76,10 +77,10 @@ def _is_whole(selection: Selection, limits: ImageLimits) -> bool:
     n, published = selection.identity.n, selection.task.task.published_n
     whole = selection.limit is not None or published in (n, None)
     missing = "" if whole else f", and not the {published} that are published"
-    wrong = f", {bad} images cannot be opened" if bad else ""
-    shown = f", each behind {selection.identity.shots} examples" if selection.identity.shots else ""
+    wrong = f", {counted(bad, 'image')} cannot be opened" if bad else ""
+    shown = f", each behind {counted(selection.identity.shots, 'example')}" if selection.identity.shots else ""
     needed = _needed(selection.task) if bad or not whole else ""
-    _print(f"{selection.identity.name}: {n} samples{missing}{shown}{wrong}; {_shown(first)}{needed}")
+    _print(f"{selection.identity.name}: {counted(n, 'sample')}{missing}{shown}{wrong}; {_shown(first)}{needed}")
     return whole and not bad
 
 

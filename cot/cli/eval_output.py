@@ -14,10 +14,12 @@ from rich.live import Live
 from rich.text import Text
 
 from cot.cli.eval_table import category_table, interval_text, percent, score_table
-from cot.evaluate.options import Watch
+from cot.cli.words import counted
+from cot.evaluate.options import Options, Watch
 from cot.evaluate.result import SampleResult
 from cot.evaluate.running import Running
 from cot.evaluate.summary import Summary
+from cot.planner.budget import Budget
 from cot.trace.plain import plain
 
 SECONDS_BETWEEN_LINES: Final = 10.0
@@ -56,11 +58,13 @@ class EvalOutput(Watch):
         self._add(result)
 
     def started(self, total: int, skipped: int) -> None:
-        """Say what is there already, and begin to count time."""
+        """Say where the run is and what is there already, and begin to count time."""
         self._total, self._skipped = total, skipped
         self._begun = self._shown = time.monotonic()
+        self.say(f"run: {self._folder}")
         if skipped:
-            self.say(f"{self._control}skipped: {skipped} of {total} samples are there already")
+            are = "is" if skipped == 1 else "are"
+            self.say(f"{self._control}skipped: {skipped} of {counted(total, 'sample')} {are} there already")
         # One line of the terminal cannot be several processes'.
         if self._console.is_terminal and not self._quiet and not self._process:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -91,19 +95,21 @@ class EvalOutput(Watch):
         """Say what is done, and how to go on."""
         self.close()
         done = self._skipped + self._done
-        self._console.print(f"stopped: {done} of {self._total} samples are in {self._folder}; the same --out goes on")
+        of = f"{done} of {counted(self._total, 'sample')} {'is' if done == 1 else 'are'}"
+        self._console.print(f"stopped: {of} in {self._folder}; the same --out goes on")
 
     def share_done(self, folder: Path) -> None:
         """Say that this process is done, and that others are not."""
         self.say(f"done: this process's share is in {folder}; the last process to be done sums up")
 
-    def result(self, runs: Sequence[tuple[Summary, Path]], place: Path, strategies: Sequence[str]) -> None:
+    def result(self, runs: Sequence[tuple[Summary, Path]], place: Path, options: Options) -> None:
         """The tables, or one JSON object: the summary of a run, or of several `runs`.
 
-        runs: each with its folder, which is `place`, or below it. strategies: in the order of the columns.
+        runs: each with its folder, which is `place`, or below it. options: those of the command; columns are in the
+        order of its strategies.
         """
         for summary, _ in runs:
-            self._notes(summary)
+            self._notes(summary, options.asking.budget)
         self.say(f"results: {place}")
         if self._as_json:
             objects = [{**summary.model_dump(mode="json"), "out": str(folder)} for summary, folder in runs]
@@ -111,17 +117,26 @@ class EvalOutput(Watch):
             return
         summaries = [summary for summary, _ in runs]
         print(score_table(summaries))
-        if by_category := category_table(summaries, strategies):
+        if by_category := category_table(summaries, options.strategies):
             print(f"\n{by_category}")
 
     def fell(self, line: str) -> None:
         """Say, also to who wants no progress, that a score is below the gate."""
         self._console.print(Text(plain(f"gate: {line}", one_line=True), "red"))
 
-    def _notes(self, summary: Summary) -> None:
+    def _notes(self, summary: Summary, budget: Budget) -> None:
+        for name in ("max_seconds", "max_tokens", "max_steps"):
+            if n := sum(part.stopped.get(name.removeprefix("max_"), 0) for part in summary.parts):
+                option = f"--{name.replace('_', '-')} {getattr(budget, name):.15g}"
+                counts = "counts" if n == 1 else "count"
+                self.say(
+                    f"note: {counted(n, 'sample')} ran out of {option} without an answer and {counts} as 0; raise it,"
+                    " into another --out"
+                )
         errored = sum(part.counts["errored"] for part in summary.parts)
         if errored:
-            self.say(f"note: {errored} samples errored and are in no score; --retry-errors does them again")
+            are = "is" if errored == 1 else "are"
+            self.say(f"note: {counted(errored, 'sample')} errored and {are} in no score{_again(summary, errored)}")
         if summary.ablation:
             self.say(f"note: with --ablate {summary.ablation}, so these scores are controls")
         for part in summary.parts:
@@ -143,3 +158,12 @@ class EvalOutput(Watch):
             f"{self._control}{self._skipped + self._done}/{self._total}  {rate:.1f}/s  {minutes}:{seconds:02d} left"
             f"  {result.task} {result.strategy} {shown}"
         )
+
+
+def _again(summary: Summary, errored: int) -> str:
+    """How many of the errored samples `--retry-errors` does again; of the others a part's own note tells."""
+    failed = sum(part.failed for part in summary.parts)
+    if not failed:
+        return ""
+    which = f"{failed} of them" if failed < errored else "them" if errored > 1 else "it"
+    return f"; --retry-errors does {which} again"

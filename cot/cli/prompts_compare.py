@@ -15,6 +15,7 @@ import typer
 from cot.cli import prompts_run
 from cot.cli.ask import load_engine
 from cot.cli.options import Device, Model, Quantize, Seed, Strategy
+from cot.cli.words import counted
 from cot.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def compare(
 ) -> None:
     """Measure what B changes: the paired difference of the scores with its interval, and the samples that flipped.
 
-    Each stands in turn where the strategy asks with one of them. The strategy is the one that A's name begins with,
-    unless --strategy says otherwise.
+    Each stands in turn where the strategy asks with one of them.
+    The strategy is the one that A's name begins with, unless --strategy says otherwise.
     """
     from cot.cli.eval_tasks import loaders
     from cot.config import load_settings
@@ -124,7 +125,7 @@ async def _both(
             with replaced(name, template), RunFolder(place / side) as folder:
                 await evaluate(folder, [selection], engine, options)
                 sides.append(list(folder.results()))
-            typer.echo(f"{side.upper()}: {len(sides[-1])} samples", err=True)
+            typer.echo(f"{side.upper()}: {counted(len(sides[-1]), 'sample')}", err=True)
     finally:
         await engine.close()
     return sides
@@ -170,7 +171,7 @@ def _print(
         typer.echo(prompts_run.safe(f"{letter}  {sum(side) / len(side):.1%}  {name}"))
     typer.echo(
         f"B - A  {100 * found.mean:+.1f} points, 95% [{100 * found.low:+.1f}, {100 * found.high:+.1f}],"
-        f" {found.n} samples: {better} better, {len(flipped) - better} worse"
+        f" {counted(found.n, 'sample')}: {better} better, {len(flipped) - better} worse"
     )
     for flip in flipped[:MOST_SHOWN]:
         sign = "+" if flip["change"] > 0 else "-"

@@ -93,7 +93,9 @@ def _print(run: "StoredRun", found: "Detail") -> None:
     add_row(head, "started", definition.made_with.started_at)
     add_row(head, "model", f"{definition.model} ({definition.dtype}, {definition.quantization})")
     add_row(
-        head, "settings", ", ".join(f"{name} {value}" for name, value in _settings(definition.model_dump()).items())
+        head,
+        "settings",
+        ", ".join(f"{name} {_short(value)}" for name, value in _settings(definition.model_dump()).items()),
     )
     head.show_header = False
     out.print(head)
@@ -125,3 +127,8 @@ def _settings(definition: dict[str, Any]) -> dict[str, Any]:
     shots = max(task["shots"] for task in definition["tasks"])
     said = {**{name: definition.get(name) for name in names}, "shots": shots}
     return {**{name: value for name, value in said.items() if value}, **definition["settings"]}
+
+
+def _short(value: object) -> str:
+    """A number that was fitted has more places than anybody reads."""
+    return f"{round(value, 3):.15g}" if isinstance(value, float) else str(value)

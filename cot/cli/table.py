@@ -23,9 +23,9 @@ def console() -> "Console":
 
 def table(*headings: str) -> "Table":
     """An empty table without lines; long cells are wrapped within their column."""
-    from rich.table import Table
+    from cot.cli.trimmed import TrimmedTable
 
-    made = Table(box=None, pad_edge=False)
+    made = TrimmedTable(box=None, pad_edge=False)
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made

@@ -9,6 +9,7 @@ import typer
 
 from cot.cli.options import TraceDir, joined
 from cot.cli.trace_options import PATH, REDACT, age, bytes_of, opened, traces_folder, write
+from cot.cli.words import counted
 from cot.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def prune(
     removals = what_to_prune(folder, older_than=before, max_bytes=most)
     out = console()
     for removal in removals:
-        files = f"{len(removal.files)} file{'' if len(removal.files) == 1 else 's'}"
+        files = counted(len(removal.files), "file")
         line = f"{plain(removal.folder.name, one_line=True)}: {removal.why} ({files}, {size(removal.bytes)})"
         out.print(line)
     freed = sum(removal.bytes for removal in removals) if dry_run else delete(folder, removals)
@@ -136,8 +137,8 @@ def _traces(name: str, trace_dir: Path | None) -> "list[Trace]":
         except TraceError as error:
             damaged.append(str(error))
     if damaged:
-        what = "1 trace that cannot be read" if len(damaged) == 1 else f"{len(damaged)} traces that cannot be read"
-        typer.echo(f"left out {what}: {plain(damaged[0], one_line=True)}", err=True)
+        what = counted(len(damaged), "trace")
+        typer.echo(f"left out {what} that cannot be read: {plain(damaged[0], one_line=True)}", err=True)
     if not found:
         raise TraceError(f"there is no trace in {folder}; expected a run folder, or a folder of such")
     return found

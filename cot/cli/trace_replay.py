@@ -32,8 +32,8 @@ def replay(
 ) -> None:
     """Run the planner again over the recorded replies, and say where it comes to something else.
 
-    Exit code 0: all as recorded (with --live: there is an answer); 1: not. The model of a trace is never
-    loaded or asked because the trace names it: with --live it is that of the settings or of --model.
+    Exit code 0: all as recorded (with --live: there is an answer); 1: not.
+    No model is loaded or asked because a trace names it: with --live it is that of the settings or of --model.
     """
     trace = opened(path, trace_dir)
     overrides = {"model": model, "strategy": strategy, "templates": templates, "device": device, "quantize": quantize}

@@ -72,9 +72,10 @@ def fallen(baseline: Summary, summary: Summary) -> list[str]:
         found = now.get((part.task, part.strategy))
         score = found.score if found else None
         if found and score is not None and found.scored < part.scored:
+            again = f"; --retry-errors does {found.failed} again" if found.failed else ""
             lines.append(
                 f"{_name(part)} has a score of {found.scored} samples; the baseline has one of {part.scored}:"
-                f" {found.counts['errored']} errored; --retry-errors does them again"
+                f" {found.counts['errored']} errored{again}"
             )
         if part.interval is None or part.score is None or (score is not None and score >= part.interval[0]):
             continue

@@ -12,7 +12,7 @@ from cot.planner.names import check_strategy, strategy_names
 class Options:
     """How a run goes. concurrency: samples in flight, >= 1. trace: whether each sample leaves a trace in the folder.
 
-    retry_errors: samples that errored are done again. Raises UsageError.
+    retry_errors: samples that failed are done again. Raises UsageError.
     """
 
     strategies: tuple[str, ...]

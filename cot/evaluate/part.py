@@ -69,6 +69,8 @@ class Part(BaseModel):
     images: int
     counts: dict[str, int]
     """Samples by status: correct, partial, wrong, unparsed, errored."""
+    stopped: dict[str, int] = {}
+    """Of the unparsed ones, those that had no answer yet when a budget ran out, by budget: seconds, tokens, steps."""
     mean_confidence: float | None
     calibration_error: float | None = None
     """Expected calibration error of the confidence, in [0, 1], over the answers that were correct or wrong; None where
@@ -90,6 +92,12 @@ class Part(BaseModel):
     categories: tuple[CategoryScore, ...] = ()
     """By name; empty if the task has none, or one only."""
     note: str = ""
+
+    @property
+    def failed(self) -> int:
+        """Errored samples that `--retry-errors` does again: not those that the judge gave no verdict on."""
+        judged = self.judged or {}
+        return self.counts["errored"] - judged.get("unsure", 0) - judged.get("unparsed", 0)
 
     @property
     def tokens(self) -> int:

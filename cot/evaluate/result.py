@@ -77,6 +77,12 @@ class SampleResult(BaseModel):
         """Whether something failed that may go well another time; a judge without a verdict has not failed."""
         return self.status == "errored" and (self.judge is None or self.judge.status == "errored")
 
+    @property
+    def ran_out(self) -> str:
+        """The budget that ran out before there was an answer: seconds, tokens or steps; else empty."""
+        kind, _, budget = self.stop_reason.partition("_")
+        return budget if kind == "budget" and self.status == "unparsed" and self.answer is None else ""
+
     def item(self) -> Item:
         """As aggregates take it."""
         score = Score(self.score, self.status, self.answer or "", self.explanation)

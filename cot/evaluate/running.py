@@ -34,6 +34,7 @@ class Running:
         self._steps = StepTally()
         self._numbers: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
+        self._stopped: Counter[str] = Counter()
         self._judged: Counter[str] = Counter()
         self._usage: Counter[str] = Counter()
         self._seconds = self._confidence = self._sum = self._squares = 0.0
@@ -46,6 +47,8 @@ class Running:
             known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
             self._categories.setdefault(result.category if known else OTHER, Running("")).add(result)
         self._counts[result.status] += 1
+        if result.ran_out:
+            self._stopped[result.ran_out] += 1
         if result.judge:
             self._judged[result.judge.status] += 1
         self._usage.update(result.usage)
@@ -104,6 +107,7 @@ class Running:
             interval_method=method,
             images=len(self._numbers),
             counts={status: self._counts[status] for status in statuses},
+            stopped=dict(sorted(self._stopped.items())),
             mean_confidence=self._confidence / scored if scored else None,
             calibration_error=calibration_error(confidences, right) if sure else None,
             risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
@@ -138,11 +142,16 @@ class Running:
     def _figures(self) -> tuple[dict[str, Figures] | None, str]:
         if not self._items:
             without = sum(self._judged[status] for status in ("unsure", "unparsed"))
-            return None, f"the judge gave {without} answers no verdict; they count as errored" if without else ""
+            return None, _without_verdict(without) if without else ""
         try:
             return find_aggregate(self._metric)(self._items), ""
         except DataError as error:
             return None, f"no figures of {self._metric}: {error}"
+
+
+def _without_verdict(n: int) -> str:
+    answers, count = ("1 answer", "it counts") if n == 1 else (f"{n} answers", "they count")
+    return f"the judge gave {answers} no verdict; {count} as errored, and --retry-errors does not ask again"
 
 
 def _group_score(name: str, groups: GroupTally) -> GroupScore:

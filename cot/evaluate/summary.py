@@ -17,7 +17,8 @@ from cot.evaluate.running import Running
 
 SCORE_DEFINITION: Final = (
     "Mean of the metric over the samples that were asked. Unparsed samples were asked and count as 0. Errored ones"
-    " got no answer because something failed; they are left out, counted beside, and done again with --retry-errors."
+    " have no score because something failed, or because a judge gave no verdict; they are left out, and counted"
+    " beside. --retry-errors does those again that failed."
 )
 
 

@@ -65,6 +65,15 @@ def test_every_command_of_the_guide_runs(run, guide, root):
     assert run(*guide[0])[1].strip() in (root / "docs" / "tasks.md").read_text()
 
 
+def test_the_group_score_of_the_guide_is_one_of_its_task(run, guide, root, tmp_path):
+    section = (root / "docs" / "tasks.md").read_text().split("### Scores of groups\n")[1].split("\n###")[0]
+    with (tmp_path / "photos" / "task.yaml").open("a") as file:
+        file.writelines(line[4:] + "\n" for line in section.splitlines() if line.startswith("    "))
+    code, out, _ = run("photos/task.yaml", "--strategy", "direct", "--out", "a")
+    assert code == 0
+    assert out.splitlines()[2].split()[:5] == ["photos:", "consistent", "direct", "2", "50.0%"]
+
+
 def test_the_table_and_the_object(run, guide, tmp_path):
     code, out, err = run("photos/task.yaml", "--strategy", "direct", "--out", "a")
     assert code == 0
@@ -121,7 +130,7 @@ def test_interrupted_it_can_go_on(run, guide):
     arguments = ["photos/task.yaml", "--strategy", "direct", "--out", "a", "--concurrency", "1"]
     code, out, err = run(*arguments, script=script)
     assert (code, out) == (130, "")
-    assert "1 of 3 samples are in a; the same --out goes on" in err
+    assert "1 of 3 samples is in a; the same --out goes on" in err
     assert "Traceback" not in err
     code, out, err = run(*arguments)
     assert code == 0
@@ -149,12 +158,15 @@ def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
     code, out, err = run("photos/task.yaml", "--check", script=script)
     assert code == 1
     assert "questions.csv, line 2: image " in err
-    assert out.startswith("photos: 3 samples, 1 images cannot be opened; the first")
+    assert out.startswith("photos: 3 samples, 1 image cannot be opened; the first")
     (tmp_path / "photos" / "garden.png").unlink()
     code, out, err = run("photos/task.yaml", "--check", script=script)
     assert code == 1
     assert out == "photos: 2 rows are wrong\n"
     assert err.count("garden.png' does not exist") == 2
+    Image.new("RGB", (8, 6)).save(tmp_path / "photos" / "garden.png")
+    (tmp_path / "photos" / "street.png").unlink()
+    assert run("photos/task.yaml", "--check", script=script)[1] == "photos: 1 row is wrong\n"
 
 
 def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
@@ -171,6 +183,19 @@ def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
 def test_a_name_that_is_a_folder_is_told_the_task_in_it(run, guide):
     for name in ("photos", "photos/task"):
         assert f"unknown task '{name}', did you mean 'photos/task.yaml'?" in run(name)[2]
+
+
+def test_a_run_is_told_of_only_once_it_begins(run, guide, monkeypatch, capfd):
+    def refuse(settings):
+        raise EngineError("no such device")
+
+    command = ["photos/task.yaml", "--strategy", "direct", "--out", "a"]
+    assert run(*command)[2].startswith("run: a\n")
+    assert run(*command, "--judge-model", "embedded")[2].startswith("error: got --judge-model")
+    assert run(*command, "--seed", "1")[2].startswith("error: a holds another run")
+    monkeypatch.setattr(eval_run, "load_engine", refuse)
+    assert cot.cli.main(["eval", *command]) == 1
+    assert capfd.readouterr().err == "error: no such device\n"
 
 
 def test_nothing_is_said_of_a_run_that_cannot_begin(run, guide, tmp_path):

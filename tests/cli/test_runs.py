@@ -76,6 +76,15 @@ def test_two_runs_are_compared(run):
     assert len(found["tasks"][0]["better"]) == 1
 
 
+def test_lines_end_with_their_last_word_and_numbers_after_three_places(run, tmp_path):
+    settings = {"max_tokens": 64, "max_seconds": 1234567.5, "tuning: keep": 0.7197613187783665}
+    write_run(tmp_path / "c", [*results("cw"), result(2, "errored", explanation="long " * 90)], settings=settings)
+    for arguments in (["runs", "list", "."], ["runs", "show", "c"], ["compare", "c", "runs/b"]):
+        out = run(*arguments)[1]
+        assert [line for line in out.splitlines() if line != line.rstrip()] == []
+    assert "max_tokens 64, max_seconds 1234567.5, tuning: keep 0.72\n" in run("runs", "show", "c")[1]
+
+
 def test_hostile_text_is_shown_as_plain_text(run, tmp_path):
     for name, status in (("c", "correct"), ("d", "wrong")):
         made = [result(0, status, question=HOSTILE, answer=HOSTILE, category=HOSTILE, explanation=HOSTILE)]

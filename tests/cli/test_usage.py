@@ -6,14 +6,16 @@ import typer
 import cot.cli
 
 
-def _paths(command, path=()):
-    """Every command: the words that name it, and whether it has others below it."""
-    yield " ".join(path), hasattr(command, "commands")
+def _commands(command, path=()):
+    """Every command with the words that name it."""
+    yield " ".join(path), command
     for name, inner in getattr(command, "commands", {}).items():
-        yield from _paths(inner, (*path, name))
+        yield from _commands(inner, (*path, name))
 
 
-PATHS = dict(_paths(typer.main.get_command(cot.cli.app)))
+COMMANDS = dict(_commands(typer.main.get_command(cot.cli.app)))
+PATHS = {path: hasattr(command, "commands") for path, command in COMMANDS.items()}
+"""Whether each has others below it."""
 
 
 @pytest.fixture
@@ -32,11 +34,16 @@ def refused(capfd):
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_no_help_is_broken_within_a_sentence(path):
+    # Typer joins the lines of the first paragraph alone.
+    later = (COMMANDS[path].help or "").split("\n\n")[1:]
+    assert [line for text in later for line in text.splitlines()[:-1] if not line.rstrip().endswith((".", ":"))] == []
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_every_command_says_in_one_line_that_it_lacks_an_option(refused, path):
     whole = f"cot {path}".strip()
-    assert refused(f"{path} --no-such-option".strip()) == (
-        f"{whole} has no option '--no-such-option'; see {whole} --help"
-    )
+    assert refused(f"{path} --unheard-of".strip()) == (f"{whole} has no option '--unheard-of'; see {whole} --help")
 
 
 @pytest.mark.parametrize("path", [path for path, has_others in PATHS.items() if has_others])
