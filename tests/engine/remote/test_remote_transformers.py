@@ -1,6 +1,6 @@
 """Against a server that is not ours: `transformers serve` with the embedded model.
 
-Runs where `pip install 'transformers[serving]'` was done. That server takes neither constraints nor requests for
+That server takes neither constraints nor requests for
 log-probabilities, in silence; so the engine must find out both by itself.
 """
 
@@ -31,8 +31,6 @@ QUESTION = "What shape is in the image?\nAnswer briefly."
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running server; its models are those of an empty cache, and any folder."""
-    for needed in ("fastapi", "uvicorn", "openai"):
-        pytest.importorskip(needed, reason="pip install 'transformers[serving]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
