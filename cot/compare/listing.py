@@ -16,7 +16,7 @@ from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
 from cot.evaluate.folder import RUN_FILE
 from cot.evaluate.part import Part
-from cot.evaluate.summary import summarise
+from cot.evaluate.summary import Tally
 
 MAX_DEPTH: Final = 3
 """Folders below the given one that are looked into."""
@@ -109,8 +109,9 @@ def _parts(run: StoredRun) -> tuple[Part, ...]:
         return run.summary.parts
     if not run.done:
         return ()
-    made = run.definition
-    return summarise(run.results(), lambda _: "", complete=False, model=made.model, tasks=made.tasks).parts
+    tally = Tally(lambda _: "")
+    tally.take(run.results())
+    return tally.parts()
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:

@@ -10,9 +10,9 @@ from cot.evaluate.result import SampleResult
 from cot.evaluate.runner import evaluate
 from cot.evaluate.select import Selection, select
 from cot.evaluate.shard import Shard, find_shard
-from cot.evaluate.summary import Summary, summarise
+from cot.evaluate.summary import Summary, Tally
 
 __all__ = [
-    "Definition", "Options", "RunFolder", "SampleResult", "Selection", "Shard", "Summary", "Watch", "evaluate",
-    "find_shard", "select", "summarise",
+    "Definition", "Options", "RunFolder", "SampleResult", "Selection", "Shard", "Summary", "Tally", "Watch", "evaluate",
+    "find_shard", "select",
 ]  # fmt: skip

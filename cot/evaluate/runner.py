@@ -23,7 +23,7 @@ from cot.evaluate.options import Options, Watch
 from cot.evaluate.result import SampleResult, result_key
 from cot.evaluate.select import Selection
 from cot.evaluate.shots import check_strategies
-from cot.evaluate.summary import Summary, summarise
+from cot.evaluate.summary import Summary, Tally
 from cot.metric import Metric
 from cot.task import Sample
 
@@ -54,7 +54,8 @@ async def evaluate(
     asked = WatchedEngine(engine)
     judging = asked if judge is engine else WatchedEngine(judge) if judge else None
     health = Health(asked, *([judging] if judging else []))
-    done, skipped = _known(folder, selections, options, watch, health)
+    tally = _tally(selections)
+    done, skipped = _known(folder, selections, options, watch, health, tally)
     mine = len(options.strategies) * sum(selection.n for selection in selections)
     watch.started(mine, skipped)
     asking = replace(options.asking, traces=folder.path / TRACES_FOLDER if options.trace else None)
@@ -63,21 +64,44 @@ async def evaluate(
     async def work(job: _Job) -> None:
         result = await _do(job, asked, judging, asking, images)
         folder.append(result)
+        tally.add(result)
         watch.finished(result)
         health.check(result)
 
     # Where nothing is missing the samples are not gone through once more, which takes long where they are many.
     await run_bounded(_jobs(selections, options, done) if skipped < mine else iter(()), work, options.concurrency)
     total = len(options.strategies) * sum(selection.identity.n for selection in selections)
-    if folder.shard and not folder.gathered(total):
-        return None
-    return _sum_up(folder, selections, engine, asking)
+    if folder.shard:
+        if not folder.gathered(total):
+            return None
+        # Others have done their shares meanwhile.
+        tally = _tally(selections)
+        tally.take(folder.results())
+    summary = Summary(
+        complete=True,
+        model=engine.info.model,
+        tasks=tuple(selection.identity for selection in selections),
+        ablation=asking.ablation,
+        parts=tally.parts(),
+    )
+    folder.write(SUMMARY_FILE, summary)
+    return summary
+
+
+def _tally(selections: Sequence[Selection]) -> Tally:
+    metrics = {selection.identity.name: selection.task.task.metric.name for selection in selections}
+    return Tally(metrics.__getitem__)
 
 
 def _known(
-    folder: RunFolder, selections: Sequence[Selection], options: Options, watch: Watch, health: Health
+    folder: RunFolder,
+    selections: Sequence[Selection],
+    options: Options,
+    watch: Watch,
+    health: Health,
+    tally: Tally,
 ) -> tuple[set[bytes], int]:
-    """The keys of what is there, and how many of these are this process's."""
+    """The keys of what is there, and how many of these are this process's. The tally takes them all."""
     shares = {selection.identity.name: selection.share for selection in selections}
     mine = 0
 
@@ -89,26 +113,13 @@ def _known(
                 " name another --out"
             )
         health.known(result)
+        tally.add(result)
         share = shares[result.task]
         if share is None or result.group in share:
             mine += 1
             watch.known(result)
 
     return folder.open_samples(known, retry_errors=options.retry_errors), mine
-
-
-def _sum_up(folder: RunFolder, selections: Sequence[Selection], engine: Engine, asking: Asking) -> Summary:
-    metrics = {selection.identity.name: selection.task.task.metric.name for selection in selections}
-    summary = summarise(
-        folder.results(),
-        metrics.__getitem__,
-        complete=True,
-        model=engine.info.model,
-        tasks=tuple(selection.identity for selection in selections),
-        ablation=asking.ablation,
-    )
-    folder.write(SUMMARY_FILE, summary)
-    return summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,23 +37,27 @@ class Summary(BaseModel):
     parts: tuple[Part, ...]
 
 
-def summarise(
-    results: Iterable[SampleResult],
-    metric_of: Callable[[str], str],
-    *,
-    complete: bool,
-    model: str,
-    tasks: tuple[TaskIdentity, ...],
-    ablation: Ablation | None = None,
-) -> Summary:
-    """Sum up a run. metric_of: name of a task -> name of its metric. Raises DataError if there is no result."""
-    running: dict[tuple[str, str], Running] = {}
-    for result in results:
+class Tally:
+    """Takes results one after another. metric_of: name of a task -> name of its metric."""
+
+    def __init__(self, metric_of: Callable[[str], str]) -> None:
+        self._metric_of = metric_of
+        self._running: dict[tuple[str, str], Running] = {}
+
+    def add(self, result: SampleResult) -> None:
+        """Take one result."""
         key = (result.task, result.strategy)
-        if key not in running:
-            running[key] = Running(metric_of(result.task), by_category=True)
-        running[key].add(result)
-    if not running:
-        raise DataError("there is no result to sum up; expected at least one sample, since nothing has no score")
-    parts = tuple(part.part(*key) for key, part in sorted(running.items()))
-    return Summary(complete=complete, model=model, tasks=tasks, ablation=ablation, parts=parts)
+        if key not in self._running:
+            self._running[key] = Running(self._metric_of(result.task), by_category=True)
+        self._running[key].add(result)
+
+    def take(self, results: Iterable[SampleResult]) -> None:
+        """Take many."""
+        for result in results:
+            self.add(result)
+
+    def parts(self) -> tuple[Part, ...]:
+        """What it came to. Raises DataError if there was no result."""
+        if not self._running:
+            raise DataError("there is no result to sum up; expected at least one sample, since nothing has no score")
+        return tuple(running.part(*key) for key, running in sorted(self._running.items()))

@@ -10,11 +10,17 @@ import cot.cli
 from cot.cli import eval_run
 from cot.cli.eval_output import EvalOutput
 from cot.engine import Candidate, Completion, ScriptedEngine, Usage
-from cot.evaluate import Options, summarise
+from cot.evaluate import Options, Summary, Tally
 from cot.evaluate.asking import Asking
 from cot.evaluate.gate import fallen
 from cot.evaluate.judge import Judged
 from cot.planner.budget import Budget
+
+
+def summary_of(results, metric):
+    tally = Tally(lambda task: metric)
+    tally.take(results)
+    return Summary(complete=True, model="tiny", tasks=(), parts=tally.parts())
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def notes(tmp_path, capfd):
     """Prints the end of a run of these results; gives the notes of stderr."""
 
     def noted(made, **budget):
-        summary = summarise(made, lambda task: "exact", complete=True, model="tiny", tasks=())
+        summary = summary_of(made, "exact")
         options = Options(("direct",), Asking(Budget(**budget)))
         EvalOutput(as_json=True, quiet=False).result([(summary, tmp_path)], tmp_path, options)
         return [line for line in capfd.readouterr().err.splitlines() if line.startswith("note: ")]
@@ -84,7 +90,7 @@ def test_retrying_is_offered_only_for_what_is_done_again(notes, failed, unsure, 
 
 def test_the_gate_offers_retrying_only_for_what_is_done_again():
     def summed(made):
-        return summarise(made, lambda task: "judge", complete=True, model="tiny", tasks=())
+        return summary_of(made, "judge")
 
     unsure = [*results("c"), *results("e", judge=Judged(status="unsure", verdict="unsure"))]
     (line,) = fallen(summed(results("cc")), summed(unsure))

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cot.evaluate import Definition, SampleResult, summarise
+from cot.evaluate import Definition, SampleResult, Summary, Tally
 from cot.evaluate.definition import MadeWith, TaskIdentity
 
 DIGEST = "0" * 64
@@ -69,6 +69,8 @@ def write_run(
     (folder / "run.json").write_text(json.dumps(definition.model_dump(mode="json")))
     (folder / "samples.jsonl").write_bytes(b"".join(one.line() for one in made))
     if finished:
-        summary = summarise(made, lambda _: "exact", complete=True, model=definition.model, tasks=definition.tasks)
+        tally = Tally(lambda _: "exact")
+        tally.take(made)
+        summary = Summary(complete=True, model=definition.model, tasks=definition.tasks, parts=tally.parts())
         (folder / "summary.json").write_text(json.dumps(summary.model_dump(mode="json")))
     return folder
