@@ -45,7 +45,10 @@ class Running:
         """Take one result."""
         if self._categories is not None:
             known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
-            self._categories.setdefault(result.category if known else OTHER, Running("")).add(result)
+            category = result.category if known else OTHER
+            if category not in self._categories:
+                self._categories[category] = Running("")
+            self._categories[category].add(result)
         self._counts[result.status] += 1
         if result.ran_out:
             self._stopped[result.ran_out] += 1

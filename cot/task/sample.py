@@ -90,7 +90,7 @@ def text_of(value: Any, field: str) -> str:
         raise DataError(f"{field} is empty; expected some text")
     if len(text) > MAX_TEXT_CHARACTERS:
         raise DataError(f"{field} has {len(text)} characters; expected at most {MAX_TEXT_CHARACTERS}")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise DataError(f"{field} is not UTF-8: {text[:60]!r}; write it in UTF-8")
     return text
 
