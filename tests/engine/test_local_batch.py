@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tiny_models
-from chats import processed
+from chats import reference, tokens
 
 from cot.engine import Choices, Message, Regex, Request, Sampling
 from cot.engine.local import LocalEngine
@@ -19,20 +19,6 @@ from cot.image import LoadedImage
 Ask = Callable[..., Request]
 Picture = Callable[..., LoadedImage]
 Save = Callable[[str], Path]
-
-
-def reference(engine: LocalEngine, request: Request) -> list[str]:
-    """Tokens of one plain `generate` call."""
-    loaded = engine._runner._loaded
-    inputs = processed(loaded.processor, request)
-    ids = loaded.model.generate(
-        **inputs, max_new_tokens=request.max_tokens, do_sample=False, eos_token_id=list(loaded.eos_ids), pad_token_id=0
-    )[0]
-    return [loaded.tokenizer.decode([int(token)]) for token in ids[inputs["input_ids"].shape[1] :]]
-
-
-def tokens(answer: Any) -> list[str]:
-    return [item.token for item in answer.logprobs]
 
 
 def questions(picture: Picture) -> list[Request]:

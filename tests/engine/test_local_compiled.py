@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from chats import processed
+from chats import reference, tokens
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from cot.engine import Choices, Completion, Message, Request
@@ -31,20 +31,6 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr("cot.engine.local.compiled.LEAST_WIDTH", 128)
     yield counter
     torch._dynamo.reset()
-
-
-def reference(engine: LocalEngine, request: Request) -> list[str]:
-    """Tokens of one plain `generate` call."""
-    loaded = engine._runner._loaded
-    inputs = processed(loaded.processor, request)
-    ids = loaded.model.generate(
-        **inputs, max_new_tokens=request.max_tokens, do_sample=False, eos_token_id=list(loaded.eos_ids), pad_token_id=0
-    )[0]
-    return [loaded.tokenizer.decode([int(token)]) for token in ids[inputs["input_ids"].shape[1] :]]
-
-
-def tokens(answer: Completion) -> list[str]:
-    return [item.token for item in answer.logprobs]
 
 
 def questions(picture: Picture) -> list[Request]:
