@@ -36,6 +36,8 @@ class Tuning(BaseModel):
     """Both are drawn with it."""
     rounds: Annotated[int, Field(ge=1, le=4)] = 2
     """Rounds of sub-questions, the plan's own among them; later ones ask for what is still unknown."""
+    look_again: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A count of less confidence is looked at again, see `cot.planner.looks`; 0 never does."""
     direct_slope: Slope = 1.0
     """What the log-odds of a direct answer's confidence are multiplied by; 1 leaves them."""
     direct_shift: Shift = 0.0
