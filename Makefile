@@ -20,7 +20,7 @@ demo: $(VENV)/core
 
 # To be made again whenever the weights are: other weights do not use it.
 calibration: $(VENV)/all
-	$(BIN)/cot calibrate embedded --limit 600 --no-votes --out cot/weights/calibration.json
+	$(BIN)/cot calibrate embedded --limit 1200 --no-votes --out cot/weights/calibration.json
 	rm -f cot/weights/calibration.json.before
 
 # What `cot eval SUITE --gate` holds scores to; to be made again whenever the weights are.

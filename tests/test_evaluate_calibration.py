@@ -6,18 +6,17 @@ from dataclasses import replace
 import pytest
 
 from cot.errors import DataError
-from cot.evaluate.calibration import LOOK_AGAIN, Answer, Asked, fit
+from cot.evaluate.calibration import Answer, Asked, fit
 from cot.planner.tuning import Tuning
 
 
-def asked(number, *, fitted=None, direct=None, steps=None, looked=None, votes=None):
+def asked(number, *, fitted=None, direct=None, steps=None, votes=None):
     """A sample whose direct answer is as sure as it should be, and whose plan is the question itself."""
     rng = random.Random(number)
     sure = rng.random()
     direct = direct or Answer("direct", sure, rng.random() < sure, 100)
     steps = steps or Answer("direct", direct.confidence, direct.right, 300)
-    fitted = number % 2 == 0 if fitted is None else fitted
-    return Asked(fitted, direct, steps, looked or steps, votes or {}, image=number // 8)
+    return Asked(number % 2 == 0 if fitted is None else fitted, direct, steps, votes or {}, image=number // 8)
 
 
 def test_a_model_without_faults_is_left_alone():
@@ -89,26 +88,6 @@ def test_steps_that_help_are_taken_and_what_they_cost_is_told():
     assert (found.route.accuracy, found.route.direct_accuracy, found.route.cost) == (1.0, 0.5, pytest.approx(3.0))
     assert 0.4 < found.tuning.keep <= 0.95
     assert fit([helped(number) for number in range(160)], Tuning()).route.accuracy == 0.5
-
-
-def looking(number, *, right):
-    """A sample whose steps are never right, and are looked at again."""
-    before, after = Answer("steps", 0.6, False, 400), Answer("steps", 0.7, right, 700)
-    return asked(number, direct=Answer("direct", 0.5, False, 100), steps=before, looked=after)
-
-
-def test_looking_again_is_taken_where_it_helps_and_its_worth_is_told_on_the_other_half():
-    found = fit([looking(number, right=number % 8 < 5) for number in range(160)], Tuning(), max_cost=9)
-    assert found.tuning.look_again == LOOK_AGAIN
-    # Of the other half, 1 and 3 of 1, 3, 5 and 7 are right; and what routes counts what looking costs.
-    assert (found.steps, found.looked) == (0.0, 0.5)
-    assert (found.route.accuracy, found.route.cost) == (0.5, pytest.approx(8.0))
-
-
-def test_looking_again_that_helps_only_what_is_not_fitted_to_is_not_taken():
-    found = fit([looking(number, right=number % 2 == 1) for number in range(160)], Tuning())
-    assert (found.tuning.look_again, found.steps, found.looked) == (0.0, 0.0, 1.0)
-    assert found.route.accuracy == 0.0
 
 
 def test_with_too_few_answers_of_a_source_its_confidences_stay():

@@ -107,10 +107,8 @@ def _measure(
 def _entry(found: "Calibration", info: "EngineInfo") -> "Entry":
     from cot.planner.calibration_file import Entry
 
-    measured = {
-        "samples": float(found.n), "steps": found.steps, "steps looked at again": found.looked,
-        "route": found.route.accuracy, "direct": found.route.direct_accuracy, "cost": found.route.cost,
-    }  # fmt: skip
+    measured = {"samples": float(found.n), "route": found.route.accuracy, "direct": found.route.direct_accuracy,
+                "cost": found.route.cost}  # fmt: skip
     for one in found.honesty:
         measured |= {f"{one.source} error before": one.before, f"{one.source} error after": one.after}
     rounded = {name: round(value, 4) for name, value in measured.items()}
@@ -141,11 +139,7 @@ def _print(found: "Calibration", before: "Entry | None") -> None:
     for one in found.honesty:
         if one.kept:
             typer.echo(f"{one.source}: confidences stay as they are: {one.kept}")
-    route, taken = found.route, "is" if found.tuning.look_again else "is not"
-    typer.echo(
-        f"looking again at unsure counts, on what was not fitted to: {found.looked:.1%} right by steps, without it"
-        f" {found.steps:.1%}; it {taken} done"
-    )
+    route = found.route
     typer.echo(
         f"route, on what was not fitted to: {route.accuracy:.1%} right at {route.cost:.2f} times the tokens of direct,"
         f" which has {route.direct_accuracy:.1%}"

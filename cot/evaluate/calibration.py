@@ -1,7 +1,7 @@
 """Fits strategies and confidences to a model, on samples that nothing else is measured on.
 
 In: chosen samples and an engine. Out: a `Calibration`: the tuning that was fitted to half of the images, and what it
-does on the other half. Every sample is asked directly, by steps, by steps that look again, and by votes.
+does on the other half. Every sample is asked directly, by steps and by votes.
 """
 
 import asyncio
@@ -16,18 +16,14 @@ from cot.evaluate.images import Images, image_opener
 from cot.evaluate.select import Selection
 from cot.metric import Metric
 from cot.planner.calibrate import MAX_COST, Pair, Routed, fit_keep, routed
-from cot.planner.looks import is_unsure
 from cot.planner.run import Outcome, run
 from cot.planner.scale import MIN_ANSWERS, UNCHANGED, fit_scale, likeliest_scale
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Question
 from cot.stats import calibration_error
-from cot.step import Source, SubAnswer, SubQuestion
+from cot.step import Source
 from cot.task import Sample
-
-LOOK_AGAIN: Final = 0.9
-"""The `look_again` that is tried: below it lie most of the embedded model's wrong counts, and a fifth of all."""
 
 TEMPERATURES: Final = (0.7, 1.0)
 """Of the votes, that are tried; the first of those that are right most often is taken."""
@@ -47,14 +43,12 @@ class Answer:
 class Asked:
     """One sample, asked in every way. votes: by temperature. fitted: whether it is of the half that is fitted to.
 
-    looked: by steps, with unsure facts looked at again; the same as `steps` where none was unsure.
     image: a number for each image; by it that half is halved again, so that one part can tell what fits the other.
     """
 
     fitted: bool
     direct: Answer
     steps: Answer
-    looked: Answer
     votes: dict[float, Answer]
     image: int = 0
 
@@ -76,15 +70,10 @@ class Honesty:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found. left_out: samples that failed, in no figure.
-
-    route, and the shares of right answers by steps and by steps that look again: on the half that was not fitted to.
-    """
+    """What was found. route: on the half that was not fitted to. left_out: samples that failed, in no figure."""
 
     tuning: Tuning
     honesty: tuple[Honesty, ...]
-    steps: float
-    looked: float
     route: Routed
     n: int
     left_out: int
@@ -109,8 +98,7 @@ async def calibrate(
 ) -> Calibration:
     """Ask all samples, fit, and check. Images are fitted to and checked on in turn, so that no image is in both halves.
 
-    asking: its tuning has what is not fitted, and no scales; `look_again` is.
-    votes: whether to fit `vote` too, which takes the longest.
+    asking: its tuning has what is not fitted, and no scales. votes: whether to fit `vote` too, which takes the longest.
     max_cost: tokens of `route` over those of `direct` at most.
     Raises DataError for too few samples, and EngineError if all of them failed.
     """
@@ -150,10 +138,6 @@ def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, l
             f"got {len(half)} samples to fit to and {len(others)} to check on; expected at least {MIN_ANSWERS} of each,"
             " with half of the images in each; raise --limit, or name more data"
         )
-    steps, looked = ([getattr(one, way).right for one in others] for way in ("steps", "looked"))
-    if sum(one.looked.right for one in half) > sum(one.steps.right for one in half):
-        tuning = tuning.model_copy(update={"look_again": LOOK_AGAIN})
-        half, others = ([replace(one, steps=one.looked) for one in part] for part in (half, others))
     if half[0].votes:
         right = {t: sum(one.votes[t].right for one in half) for t in half[0].votes}
         tuning = tuning.model_copy(update={"temperature": max(right, key=lambda t: right[t])})
@@ -173,9 +157,7 @@ def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, l
     if not honesty:
         raise DataError("the engine gives no probabilities; expected them, since there is nothing else to calibrate")
     tuning = fit_keep([_pair(one) for one in half], tuning, max_cost=max_cost)
-    route = routed([_pair(one) for one in others], tuning)
-    shares = sum(steps) / len(others), sum(looked) / len(others)
-    return Calibration(tuning, tuple(honesty), *shares, route, len(asked), left_out)
+    return Calibration(tuning, tuple(honesty), routed([_pair(one) for one in others], tuning), len(asked), left_out)
 
 
 def _scale(half: Sequence[Asked], source: Source, tuning: Tuning) -> tuple[tuple[float, float], str]:
@@ -244,26 +226,17 @@ class _Asker:
         loaded = [await asyncio.to_thread(self.images, source) for source in sample.images]
         question = Question(sample.question, tuple(loaded), sample.target.choices)
 
-        async def ask(strategy: str, **numbers: float) -> Outcome:
-            tuning = (self.asking.tuning or Tuning()).model_copy(update={"look_again": 0.0, **numbers})
-            return await run(
+        async def ask(strategy: str, tuning: Tuning) -> Answer:
+            outcome = await run(
                 strategy, question, self.engine, self.asking.budget, seed=self.asking.seed,
                 wording=Wording(self.asking.language), tuning=tuning,
             )  # fmt: skip
-
-        def scored(outcome: Outcome) -> Answer:
             return _scored(outcome, metric, sample)
 
-        direct, steps = await ask("direct"), await ask("decompose")
-        looked = await ask("decompose", look_again=LOOK_AGAIN) if _has_unsure(steps) else steps
-        votes = {t: scored(await ask("vote", temperature=t)) for t in self.temperatures}
-        return Asked(image % 2 == 0, scored(direct), scored(steps), scored(looked), votes, image)
-
-
-def _has_unsure(outcome: Outcome) -> bool:
-    """Whether it has a fact that would be looked at again."""
-    asked = {step.id: step for step in outcome.steps if isinstance(step, SubQuestion)}
-    return any(is_unsure(asked[step.to], step, LOOK_AGAIN) for step in outcome.steps if isinstance(step, SubAnswer))
+        tuning = self.asking.tuning or Tuning()
+        direct, steps = await ask("direct", tuning), await ask("decompose", tuning)
+        votes = {t: await ask("vote", tuning.model_copy(update={"temperature": t})) for t in self.temperatures}
+        return Asked(image % 2 == 0, direct, steps, votes, image)
 
 
 def _scored(outcome: Outcome, metric: Metric, sample: Sample) -> Answer:

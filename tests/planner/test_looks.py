@@ -17,6 +17,7 @@ from cot.trace.read import read_trace
 from cot.trace.record import Recorder
 
 LOOKING = Tuning(look_again=0.9)
+NEVER = Tuning(look_again=0)
 TWO = "1. [count] How many apples are there?\n2. [count] How many cars are there?\nanswer: #1 + #2"
 CHAINED = "1. [count] How many apples are there?\n2. [phrase] Where are the #1 apples?\nanswer: #2"
 
@@ -87,7 +88,7 @@ async def test_what_depends_on_a_count_is_asked_with_what_the_looks_say(question
 
 async def test_without_looking_again_nothing_is_different(question, looking):
     engine = looking(TWO, How_many_apples=[("3", 0.5)], How_many_cars=[("1", 0.5)])
-    outcome = await run("decompose", question(), engine)
+    outcome = await run("decompose", question(), engine, tuning=NEVER)
     assert outcome.usage.calls == 3
 
 
@@ -117,6 +118,11 @@ async def test_looks_are_replayed_in_their_order(question, looking, tmp_path):
     shuffled = dataclasses.replace(trace, events=_calls_last_first(trace.events))
     assert shuffled.events != trace.events
     assert (await replay(shuffled)).differences == ()
+
+
+def test_a_trace_that_does_not_speak_of_looking_again_was_made_without():
+    assert Tuning.recorded({"tuning: keep": 0.4}) == Tuning(keep=0.4, look_again=0)
+    assert Tuning.recorded(LOOKING.recordable) == LOOKING
 
 
 def test_ties_go_to_the_first_look_and_looks_without_an_answer_count_against_it():
