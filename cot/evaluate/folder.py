@@ -102,11 +102,12 @@ class RunFolder:
         for result in self.results():
             if retry_errors and result.failed:
                 continue
-            if result.key in keys:
+            key = result.key
+            if key in keys:
                 if self.shard:
                     continue
                 raise DataError(f"{file} has {result.task} {result.strategy} {result.id!r} twice; name another --out")
-            keys.add(result.key)
+            keys.add(key)
             known(result)
         self._samples = file.open("ab")
         return keys
