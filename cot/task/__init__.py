@@ -4,7 +4,8 @@ In: a task file. Out: its samples, checked. It asks no model, and opens no image
 """
 
 from cot.task.file import MAX_GROUP_SCORES, Task, find_task, read_task, suite_names, task_names
-from cot.task.loaded import LoadedTask, Survey, load_task
+from cot.task.load import load_task
+from cot.task.loaded import LoadedTask, Survey
 from cot.task.sample import Fact, ImageSource, Sample
 from cot.task.suite import Suite, find_suite
 
