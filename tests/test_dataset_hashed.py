@@ -48,3 +48,11 @@ def test_there_is_none_of_a_file_that_is_missing_or_a_folder(tmp_path, loader):
     assert hashed(tmp_path, loader, path=".") is None
     (tmp_path / "a").write_bytes(b"one")
     assert hashed(tmp_path, loader, path="a", annotations="gone") is None
+
+
+def test_there_is_none_of_more_bytes_than_are_to_be_hashed(tmp_path):
+    for name in ("questions", "answers"):
+        (tmp_path / name).write_bytes(b"12345")
+    spec = DataSpec(loader="vqav2", path="questions", annotations="answers")
+    assert files_sha256(spec, tmp_path, LOADERS["vqav2"], max_bytes=9) is None
+    assert files_sha256(spec, tmp_path, LOADERS["vqav2"], max_bytes=10) is not None

@@ -201,6 +201,17 @@ async def test_a_run_that_knows_no_hash_looks_at_everything(folder, made):
     assert len(made) == N
 
 
+async def test_a_few_first_rows_of_a_large_file_are_looked_at_again(folder, made, monkeypatch):
+    monkeypatch.setitem(select.__globals__, "MAX_HASHED_BYTES", 10)
+    whole, _ = await run(folder, limit=3)
+    made.clear()
+    assert await run(folder, limit=3) == (whole, 0)
+    assert made == ["rows-0", "rows-1", "rows-2"]
+    task = load_task(str(folder / "task.yaml"))
+    # These are looked at as far as the file goes.
+    assert select(task).place.files_sha256 == select(task, limit=3, shuffle=True).place.files_sha256 is not None
+
+
 async def test_rows_of_another_source_are_looked_at_again(folder, made):
     loaders = {**LOADERS, "jsonl": lambda spec, place: jsonl(spec, place)}
     whole, _ = await run(folder, loaders=loaders)

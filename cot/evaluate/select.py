@@ -25,6 +25,9 @@ WINDOW: Final = 256
 """Samples among which those of one image are brought together."""
 
 
+MAX_HASHED_BYTES: Final = 256 * 2**20
+"""Of larger files a few first rows are looked at sooner than all bytes are hashed."""
+
 T = TypeVar("T")
 
 
@@ -86,7 +89,7 @@ def select(
     if shuffle and limit is None:
         raise UsageError("got --shuffle without --limit; it draws the samples at random, so say how many")
     # Hashed before the rows are read: a file that changes in between is then looked at again.
-    files_sha256 = task.files_sha256()
+    files_sha256 = task.files_sha256(max_bytes=None if limit is None or shuffle else MAX_HASHED_BYTES)
     known = None if shard else _known(before, task, files_sha256, limit, seed if shuffle else None, shots)
     draw = known.place.draw if known else Draw(seed=seed, n=task.survey().n) if shuffle else None
     numbers = frozenset(random.Random(seed).sample(range(draw.n), min(limit or draw.n, draw.n))) if draw else None

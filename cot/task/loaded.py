@@ -85,9 +85,9 @@ class LoadedTask:
         metric = self.task.metric
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
-    def files_sha256(self) -> str | None:
-        """Of the bytes that the rows are read from; None where these are more than a few files."""
-        return files_sha256(self.task.data, self.folder, self.loaders[self.task.data.loader])
+    def files_sha256(self, *, max_bytes: int | None = None) -> str | None:
+        """Of the bytes that the rows are read from; None where these are more than files, or more than `max_bytes`."""
+        return files_sha256(self.task.data, self.folder, self.loaders[self.task.data.loader], max_bytes=max_bytes)
 
     def rows(self, bad: Callable[[DataError], None] | None = None) -> Iterator[NamedRow]:
         """The rows that are samples, in the order of the data, read as they are asked for.
