@@ -1,9 +1,10 @@
 """Evaluating very many samples: `python -m benchmarks.evaluation`.
 
 A scripted engine, which costs nothing, is asked everything of a made task, four questions an image. Then the same
-command resumes the finished run, runs are listed, the run is shown, and it is compared with a copy in which every tenth
-answer is another. Each in a process of its own: how much memory it took at most above what it had with all modules and
-the engine loaded, and its processor time, which on a busy machine says more than the clock.
+command resumes the finished run, and again after a hundred results were taken out of it, runs are listed, the run is
+shown, and it is compared with a copy in which every tenth answer is another. Each in a process of its own: how much
+memory it took at most above what it had with all modules and the engine loaded, and its processor time, which on a busy
+machine says more than the clock.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from cot.task import load_task
 MIB: Final = 1 << 20
 QUESTIONS_AN_IMAGE: Final = 4
 IMAGES: Final = 50
+MISSING: Final = 100
+"""Results that a run lacks which was stopped."""
 TASK: Final = """
 name: many
 version: 1
@@ -73,7 +76,16 @@ def run(folder: Path) -> None:
     """Ask what is missing."""
     engine, task = Forgetful(lambda request: "yes"), load_task(str(folder / "task.yaml"))
     with RunFolder(folder / "runs" / "a") as out:
-        asyncio.run(evaluate(out, [select(task)], engine, Options(("direct",), concurrency=32)))
+        selection = select(task, before=out.definition())
+        asyncio.run(evaluate(out, [selection], engine, Options(("direct",), concurrency=32)))
+
+
+def take_out(folder: Path) -> None:
+    """Take results out of the run, from all over it."""
+    file = folder / "runs" / "a" / "samples.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    step = max(1, len(lines) // MISSING)
+    file.write_bytes(b"".join(line for number, line in enumerate(lines) if number % step or number >= step * MISSING))
 
 
 def copy_changed(folder: Path) -> None:
@@ -98,11 +110,15 @@ def compare_both(folder: Path) -> None:
 PARTS: Final[dict[str, Callable[[Path], object]]] = {
     "run": run,
     "resume": run,
+    "take_out": take_out,
+    "resume_stopped": run,
     "list": lambda folder: [found.look() for found in find_runs(folder / "runs")],
     "show": lambda folder: detail(open_run(folder / "runs" / "a")),
     "copy": copy_changed,
     "compare": compare_both,
 }
+UNMEASURED: Final = ("take_out", "copy")
+"""What only makes ready for other parts."""
 
 
 def measure_part(name: str, folder: Path) -> None:
@@ -123,7 +139,7 @@ def measure(samples: int) -> dict[str, float]:
             command = [sys.executable, "-m", "benchmarks.evaluation", "--part", part, name]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             memory, seconds = json.loads(done.stdout)
-            if part != "copy":
+            if part not in UNMEASURED:
                 figures |= {f"{part}_mib": memory, f"{part}_cpu_seconds": seconds}
     return figures
 

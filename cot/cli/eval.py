@@ -71,7 +71,7 @@ def evaluate_tasks(
     Several controls are runs of their own below --out, and one table has them all.
     """
     from cot.cli.eval_output import EvalOutput
-    from cot.cli.eval_run import make_options, new_folder, open_runs, run_selections
+    from cot.cli.eval_run import definition_of, make_options, new_folder, open_runs, run_selections
     from cot.cli.eval_tasks import Wanted, choose, strategies_for
     from cot.config import load_settings
     from cot.evaluate import find_shard
@@ -103,7 +103,7 @@ def evaluate_tasks(
     place = out or new_folder(shard)
     with ExitStack() as stack:
         runs = open_runs(place, controls, options, shard, stack)
-        selections = choose(suite, settings, wanted, shard=shard)
+        selections = choose(suite, settings, wanted, shard=shard, before=definition_of(runs))
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, controls[0].ablation)
         summaries = run_selections(runs, selections, settings, output, judge_model)

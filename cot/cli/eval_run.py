@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cot.cli.eval_output import EvalOutput
     from cot.config import Settings
     from cot.engine.base import Engine
-    from cot.evaluate import Options, RunFolder, Selection, Shard, Summary
+    from cot.evaluate import Definition, Options, RunFolder, Selection, Shard, Summary
     from cot.evaluate.ablation import Control
 
 
@@ -81,6 +81,15 @@ def open_runs(
         folder = stack.enter_context(RunFolder(path, shard))
         runs.append(Run(control, replace(options, strategies=control.strategies, asking=asking), folder))
     return runs
+
+
+def definition_of(runs: list[Run]) -> "Definition | None":
+    """That of runs that go on; None if one of them begins now, before which all samples are to be looked at.
+
+    Raises DataError.
+    """
+    found = [run.folder.definition() for run in runs]
+    return found[0] if all(found) else None
 
 
 def run_selections(

@@ -10,7 +10,7 @@ from cot.errors import UsageError
 if TYPE_CHECKING:
     from cot.config import Settings
     from cot.dataset import DataSpec, Loader, Row
-    from cot.evaluate import Selection, Shard
+    from cot.evaluate import Definition, Selection, Shard
     from cot.task import LoadedTask, Suite
 
 
@@ -46,8 +46,16 @@ def strategies_for(suite: "Suite", said: str | None, settings: "Settings") -> tu
     return own.pop() if own else _split(settings.strategy)
 
 
-def choose(suite: "Suite", settings: "Settings", wanted: Wanted, *, shard: "Shard | None" = None) -> "list[Selection]":
-    """The samples of a suite's tasks, and their examples. shard: of which of several processes.
+def choose(
+    suite: "Suite",
+    settings: "Settings",
+    wanted: Wanted,
+    *,
+    shard: "Shard | None" = None,
+    before: "Definition | None" = None,
+) -> "list[Selection]":
+    """The samples of a suite's tasks, and their examples. shard: of which of several processes. before: the run that
+    goes on.
 
     Raises TaskError, DataError and UsageError.
     """
@@ -63,7 +71,7 @@ def choose(suite: "Suite", settings: "Settings", wanted: Wanted, *, shard: "Shar
     return [
         select(
             task, limit=min(limits[name], default=None), shuffle=wanted.shuffle, seed=seed, shard=shard,
-            shots=examples[name],
+            shots=examples[name], before=before,
         )
         for name, task in loaded.items()
     ]  # fmt: skip

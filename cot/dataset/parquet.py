@@ -30,12 +30,16 @@ def parquet(spec: DataSpec, folder: Path) -> Iterator[Row]:
     image, so that a task says `images: image.bytes`. Raises DataError for a file that is none or is cut short.
     """
     library = load_pyarrow().parquet
-    path = data_path(spec, folder)
+    for file in parquet_files(data_path(spec, folder)):
+        yield from _rows(library, file)
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """A file, or the `*.parquet` of a folder by name. Raises DataError if there is none."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise DataError(f"{path} holds no files *.parquet; expected one at least; check the path in the task")
-    for file in files:
-        yield from _rows(library, file)
+    return files
 
 
 def _rows(library: Any, file: Path) -> Iterator[Row]:

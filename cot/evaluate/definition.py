@@ -50,13 +50,26 @@ class JudgeIdentity(_Frozen):
     """Name -> SHA-256."""
 
 
+class Draw(_Frozen):
+    """How samples were drawn."""
+
+    seed: int
+    n: Annotated[int, Field(ge=1)]
+    """Samples that there were to draw from."""
+
+
 class TaskPlace(_Frozen):
-    """Where a task was found, so that a report finds its images again."""
+    """Where a task was found, so that a report finds its images again; and of which bytes all rows were looked at."""
 
     task: str
     """Path of its file, or the name of one that ships."""
     folder: str
     """What the paths of its data are relative to."""
+    files_sha256: str | None = None
+    """Of the bytes of its data's files: over the same ones a run goes on without a look at all rows. None where the
+    data is more than files."""
+    draw: Draw | None = None
+    """None where samples were not drawn."""
 
 
 class MadeWith(_Frozen):

@@ -76,14 +76,21 @@ class RunFolder:
                 return False
         except OSError as error:
             raise self._full(error) from error
+        if before := self.definition():
+            before.check_same(definition, str(self.path))
+        return True
+
+    def definition(self) -> Definition | None:
+        """What `run.json` says; None where no run was begun. Raises DataError if it says something else."""
+        file = self.path / RUN_FILE
         try:
-            before = Definition.model_validate_json(file.read_bytes())
+            return Definition.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return None
         except ValidationError as error:
             raise DataError(
                 f"{file} is not what this version writes: {first_problem(error)}; name another --out"
             ) from error
-        before.check_same(definition, str(self.path))
-        return True
 
     def open_samples(self, known: Callable[[SampleResult], None], *, retry_errors: bool) -> set[bytes]:
         """Read what is there, drop a line that was cut short, and be ready to append; the keys of what is there.
@@ -102,11 +109,12 @@ class RunFolder:
         for result in self.results():
             if retry_errors and result.failed:
                 continue
-            if result.key in keys:
+            key = result.key
+            if key in keys:
                 if self.shard:
                     continue
                 raise DataError(f"{file} has {result.task} {result.strategy} {result.id!r} twice; name another --out")
-            keys.add(result.key)
+            keys.add(key)
             known(result)
         self._samples = file.open("ab")
         return keys

@@ -5,8 +5,9 @@ before its place is given to another sample; what is there already is not asked 
 its share, and the last one sums up.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from cot.engine.base import Engine
@@ -132,18 +133,24 @@ class _Job:
 def _jobs(selections: Sequence[Selection], options: Options, done: set[bytes]) -> Iterator[_Job]:
     """What is missing. All strategies of a sample follow each other, while its image is remembered."""
     for selection in selections:
-        for sample in _shown(selection, options.asking):
+        missing = partial(_missing, selection.identity.name, options.strategies, done)
+        for sample in _shown(selection, options.asking, missing):
             if selection.share is not None and sample.group not in selection.share:
                 continue
-            for strategy in options.strategies:
-                if result_key(selection.identity.name, strategy, sample.id) not in done:
-                    yield _Job(selection, sample, strategy)
+            for strategy in missing(sample.id):
+                yield _Job(selection, sample, strategy)
 
 
-def _shown(selection: Selection, asking: Asking) -> Iterator[Sample]:
+def _missing(task: str, strategies: Sequence[str], done: set[bytes], sample: str) -> list[str]:
+    """The strategies that a sample has no result of."""
+    return [strategy for strategy in strategies if result_key(task, strategy, sample) not in done]
+
+
+def _shown(selection: Selection, asking: Asking, wanted: Callable[[str], object]) -> Iterator[Sample]:
+    """The samples as an ablation shows them. wanted: by id; others may be left out."""
     if asking.ablation == "wrong-image":
         return with_other_images(selection.samples, asking.seed, everything=selection.task.samples)
-    return selection.samples()
+    return selection.samples(wanted)
 
 
 async def _do(

@@ -20,96 +20,135 @@ MAX_CATEGORIES: Final = 100
 OTHER: Final = "other categories"
 
 
+class Scores:
+    """Adds up how many samples came to what, and their scores.
+
+    values: the scores, of samples that did not error; clusters: the number of the image group of each. tokens: of
+    prompts and answers.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Final[Counter[str]] = Counter()
+        self.values: Final = array("d")
+        self.clusters: Final = array("q")
+        self.sum = 0.0
+        self.tokens = 0
+        self._numbers: dict[str, int] = {}
+
+    def add(self, result: SampleResult) -> None:
+        """Take one result."""
+        self.counts[result.status] += 1
+        usage = result.usage
+        self.tokens += usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+        cluster = self._numbers.setdefault(result.group, len(self._numbers))
+        if result.status == "errored":
+            return
+        value = result.score or 0.0
+        self.values.append(value)
+        self.clusters.append(cluster)
+        self.sum += value
+
+    @property
+    def images(self) -> int:
+        """Image groups."""
+        return len(self._numbers)
+
+    @property
+    def score(self) -> float | None:
+        """In [0, 1]; None if nothing was scored."""
+        return self.sum / len(self.values) if self.values else None
+
+    def interval(self) -> tuple[tuple[float, float] | None, IntervalMethod | None]:
+        """Of the score, 95%, and by which method."""
+        if not self.values:
+            return None, None
+        if not self.counts["partial"]:
+            return wilson(self.counts["correct"], len(self.values)), "wilson"
+        return clustered_bootstrap(self.values, self.clusters), "clustered_bootstrap"
+
+
 class Running:
     """Adds up the results of a part. Of each sample a few bytes are kept."""
 
     def __init__(self, metric: str, *, by_category: bool = False) -> None:
-        """metric: its name, empty to leave its own figures out. by_category: also add each category up."""
+        """metric: its name, empty to leave its own figures out. by_category: also add categories and groups up."""
         self._metric = metric
-        self._categories: dict[str, Running] | None = {} if by_category else None
-        self._values = array("d")
-        self._clusters = array("q")
+        self._all = Scores()
+        self._categories: dict[str, Scores] | None = {} if by_category else None
         self._confidences = array("d")
         self._right = array("b")
         self._steps = StepTally()
-        self._numbers: dict[str, int] = {}
-        self._counts: Counter[str] = Counter()
         self._stopped: Counter[str] = Counter()
         self._judged: Counter[str] = Counter()
-        self._usage: Counter[str] = Counter()
-        self._seconds = self._confidence = self._sum = self._squares = 0.0
+        self._usage: dict[str, int] = {}
+        self._seconds = self._confidence = self._squares = 0.0
         self._items: list[Item] = []
         self._groups: dict[str, GroupTally] = {}
 
     def add(self, result: SampleResult) -> None:
         """Take one result."""
+        self._all.add(result)
         if self._categories is not None:
             known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
             category = result.category if known else OTHER
             if category not in self._categories:
-                self._categories[category] = Running("")
+                self._categories[category] = Scores()
             self._categories[category].add(result)
-        self._counts[result.status] += 1
+            for name, group in result.in_groups.items():
+                self._groups.setdefault(name, GroupTally()).add(group, result.status, result.group)
         if result.ran_out:
             self._stopped[result.ran_out] += 1
         if result.judge:
             self._judged[result.judge.status] += 1
-        self._usage.update(result.usage)
+        for kind, amount in result.usage.items():
+            self._usage[kind] = self._usage.get(kind, 0) + amount
         self._steps.add(result.steps)
         self._seconds += result.seconds
-        cluster = self._numbers.setdefault(result.group, len(self._numbers))
         if self._metric in AGGREGATES:
             self._items.append(result.item())
-        if self._categories is not None:
-            for name, group in result.in_groups.items():
-                self._groups.setdefault(name, GroupTally()).add(group, result.status, result.group)
         if result.status == "errored":
             return
         if result.status in ("correct", "wrong"):
             self._confidences.append(result.confidence)
             self._right.append(result.status == "correct")
-        value = result.score or 0.0
-        self._values.append(value)
-        self._clusters.append(cluster)
         self._confidence += result.confidence
-        self._sum += value
-        self._squares += value * value
+        self._squares += (result.score or 0.0) ** 2
 
     @property
     def score(self) -> float | None:
         """The score so far, in [0, 1]; None if nothing was scored."""
-        return self._sum / len(self._values) if self._values else None
+        return self._all.score
 
     def rough_interval(self) -> tuple[float, float] | None:
         """A 95% interval that costs no time, for a progress line: it takes samples to be independent."""
-        n = len(self._values)
+        n, counts = len(self._all.values), self._all.counts
         if not n:
             return None
-        if not self._counts["partial"]:
-            return wilson(self._counts["correct"], n)
-        mean = self._sum / n
+        if not counts["partial"]:
+            return wilson(counts["correct"], n)
+        mean = self._all.sum / n
         half = 1.96 * math.sqrt(max(0.0, self._squares / n - mean * mean) / n)
         return max(0.0, mean - half), min(1.0, mean + half)
 
     def part(self, task: str, strategy: str) -> Part:
         """What it came to."""
-        n, scored = self._counts.total(), len(self._values)
+        counts, scored = self._all.counts, len(self._all.values)
         figures, note = self._figures()
-        interval, method = self._interval()
+        interval, method = self._all.interval()
         confidences, right = self._confidences, [bool(one) for one in self._right]
-        sure = any(confidences) and not self._counts["partial"]
+        sure = any(confidences) and not counts["partial"]
         statuses: tuple[Status, ...] = ("correct", "partial", "wrong", "unparsed", "errored")
         return Part(
             task=task,
             strategy=strategy,
             metric=self._metric,
-            n=n,
+            n=counts.total(),
             scored=scored,
             score=self.score,
             interval=interval,
             interval_method=method,
-            images=len(self._numbers),
-            counts={status: self._counts[status] for status in statuses},
+            images=self._all.images,
+            counts={status: counts[status] for status in statuses},
             stopped=dict(sorted(self._stopped.items())),
             mean_confidence=self._confidence / scored if scored else None,
             calibration_error=calibration_error(confidences, right) if sure else None,
@@ -127,20 +166,7 @@ class Running:
     def _by_category(self) -> tuple[CategoryScore, ...]:
         if self._categories is None or len(self._categories) < 2:
             return ()
-        parts = ((name, running.part("", "")) for name, running in sorted(self._categories.items()))
-        return tuple(
-            CategoryScore(
-                category=name, n=one.n, scored=one.scored, score=one.score, interval=one.interval, tokens=one.tokens
-            )
-            for name, one in parts
-        )
-
-    def _interval(self) -> tuple[tuple[float, float] | None, IntervalMethod | None]:
-        if not self._values:
-            return None, None
-        if not self._counts["partial"]:
-            return wilson(self._counts["correct"], len(self._values)), "wilson"
-        return clustered_bootstrap(self._values, self._clusters), "clustered_bootstrap"
+        return tuple(_category(name, scores) for name, scores in sorted(self._categories.items()))
 
     def _figures(self) -> tuple[dict[str, Figures] | None, str]:
         if not self._items:
@@ -155,6 +181,12 @@ class Running:
 def _without_verdict(n: int) -> str:
     answers, count = ("1 answer", "it counts") if n == 1 else (f"{n} answers", "they count")
     return f"the judge gave {answers} no verdict; {count} as errored, and --retry-errors does not ask again"
+
+
+def _category(name: str, scores: Scores) -> CategoryScore:
+    interval, _ = scores.interval()
+    n, scored = scores.counts.total(), len(scores.values)
+    return CategoryScore(category=name, n=n, scored=scored, score=scores.score, interval=interval, tokens=scores.tokens)
 
 
 def _group_score(name: str, groups: GroupTally) -> GroupScore:

@@ -15,6 +15,10 @@ Status = Literal["correct", "partial", "wrong", "unparsed", "errored"]
 
 AnswerType = Literal["text", "integer", "float", "list"]
 
+# Looked up for every sample, and `get_args` takes its time.
+_STATUSES: Final = get_args(Status)
+_ANSWER_TYPES: Final = get_args(AnswerType)
+
 MAX_ANSWER_CHARACTERS: Final = 10_000
 """Longest ground truth or option: comparing costs time, and an answer is short."""
 
@@ -42,7 +46,7 @@ class Score:
         elif self.status == "partial":
             fits = self.value is not None and 0 < self.value < 1
         else:
-            fits = self.status in get_args(Status) and self.value == (self.status == "correct")
+            fits = self.status in _STATUSES and self.value == (self.status == "correct")
         if not fits:
             raise DataError(
                 f"got a score of {self.value} for an answer that is {self.status}; expected 1 for correct, 0 for wrong,"
@@ -75,8 +79,8 @@ class Target:
             raise DataError(f"got an answer of {longest} characters; expected at most {MAX_ANSWER_CHARACTERS}")
         if len(self.choices) > MAX_CHOICES or any(not choice.strip() for choice in self.choices):
             raise DataError(f"got {len(self.choices)} choices; expected at most {MAX_CHOICES}, none of them empty")
-        if self.answer_type not in get_args(AnswerType):
-            raise DataError(f"unknown answer type {self.answer_type!r}; known: {', '.join(get_args(AnswerType))}")
+        if self.answer_type not in _ANSWER_TYPES:
+            raise DataError(f"unknown answer type {self.answer_type!r}; known: {', '.join(_ANSWER_TYPES)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,25 @@
-"""A task, ready to give its samples: expressions compiled, the metric found, every row checked."""
+"""A task, ready to give its samples, every row checked.
+
+How one is made of a task file is for `cot.task.load` to know.
+"""
 
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import jinja2
 
-from cot.dataset import LOADERS, Loader, Row, load_rows
+from cot.dataset import Loader, Row, files_sha256, load_rows
 from cot.dataset.spec import images_folder
-from cot.errors import CotError, DataError, TaskError, reason
-from cot.metric import JUDGE, METRICS, VERDICT_TEMPLATE, Metric, Target, find_metric
-from cot.prompt.sandbox import compile_expression
-from cot.task.file import ShotSource, Task, find_task, read_task
+from cot.errors import CotError, DataError, reason
+from cot.metric import JUDGE, VERDICT_TEMPLATE, Metric, Target
+from cot.task.file import Task
 from cot.task.sample import (
     Fact,
     ImageRules,
@@ -30,12 +33,23 @@ from cot.task.sample import (
     texts_of,
 )
 
-EXPRESSIONS: Final = (
-    "only", "question", "answers", "images", "choices", "id", "group", "category", "facts", "answer_type", "precision",
-)  # fmt: skip
+_NAMING: Final = ("only", "id")
+"""Those that tell whether a row is a sample, and which; they are worked out before the others."""
+
 # `dataclasses.astuple` copies each value in depth, a tenth of a look at all samples.
 _in_target = attrgetter(*(field.name for field in dataclasses.fields(Target)))
 _in_fact = attrgetter(*(field.name for field in dataclasses.fields(Fact)))
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRow:
+    """A row that is a sample, of which no more than the id was made yet. values: as expressions see them."""
+
+    id: str
+    row: Row
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -71,24 +85,46 @@ class LoadedTask:
         metric = self.task.metric
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
-    def samples(self, bad: Callable[[DataError], None] | None = None) -> Iterator[Sample]:
-        """The samples in the order of the data, read as they are asked for.
+    def files_sha256(self, *, max_bytes: int | None = None) -> str | None:
+        """Of the bytes that the rows are read from; None where these are more than files, or more than `max_bytes`."""
+        return files_sha256(self.task.data, self.folder, self.loaders[self.task.data.loader], max_bytes=max_bytes)
 
-        bad: told of each row that makes no sample, with its file and line; without it the first one is raised.
+    def rows(self, bad: Callable[[DataError], None] | None = None) -> Iterator[NamedRow]:
+        """The rows that are samples, in the order of the data, read as they are asked for.
+
+        bad: told of each row without an id, with its file and line; without it the first one is raised.
         Raises DataError for a file that cannot be read further, and if there is no row.
         """
-        folder = images_folder(self.task.data, self.folder)
-        rules = ImageRules(folder, self.task.image_format, self.task.allow_urls)
         for number, row in enumerate(load_rows(self.task.data, self.folder, self.loaders), 1):
             try:
-                sample = self._told_sample(row, number, rules)
+                named = _told(row, partial(self._named, row, number))
             except DataError as error:
                 if bad is None:
                     raise
                 bad(error)
                 continue
-            if sample is not None:
-                yield sample
+            if named is not None:
+                yield named
+
+    def sample(self, named: NamedRow) -> Sample:
+        """The sample of a row. Raises DataError, which says where the row is."""
+        rules = self._rules
+        return _told(named.row, partial(self._sample, named, rules))
+
+    def samples(self, bad: Callable[[DataError], None] | None = None) -> Iterator[Sample]:
+        """The samples of all `rows`. bad: told of each row that makes none; without it the first one is raised.
+
+        Raises DataError as `rows` does.
+        """
+        for named in self.rows(bad):
+            try:
+                sample = self.sample(named)
+            except DataError as error:
+                if bad is None:
+                    raise
+                bad(error)
+                continue
+            yield sample
 
     def survey(self, chosen: Callable[[Iterator[Sample]], Iterator[Sample]] = lambda samples: samples) -> Survey:
         """Look at all chosen samples once, before anything is asked. Raises DataError as `samples` does, for an id
@@ -113,22 +149,23 @@ class LoadedTask:
             )
         return Survey(len(seen), digest.hexdigest())
 
-    def _told_sample(self, row: Row, number: int, rules: ImageRules) -> Sample | None:
-        """The sample of a row, None if it is left out. Raises DataError, which says where the row is."""
-        try:
-            return self._sample(row, number, rules)
-        except CotError as error:
-            raise DataError(f"{row.where}: {error}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            fields = ", ".join(map(str, row.values))[:200]
-            raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error
+    @cached_property
+    def _rules(self) -> ImageRules:
+        folder = images_folder(self.task.data, self.folder)
+        return ImageRules(folder, self.task.image_format, self.task.allow_urls)
 
-    def _sample(self, row: Row, number: int, rules: ImageRules) -> Sample | None:
+    def _named(self, row: Row, number: int) -> NamedRow | None:
+        """None for a row that is left out."""
         # A field whose name is no identifier is reached as row["its name"].
         values = {**row.values, "row": row.values}
         if "only" in self.expressions and not self.expressions["only"](values):
             return None
-        found = {name: compiled(values) for name, compiled in self.expressions.items()}
+        expression = self.expressions.get("id")
+        return NamedRow(text_of(expression(values), "id") if expression else str(number), row, values)
+
+    def _sample(self, named: NamedRow, rules: ImageRules) -> Sample:
+        values = named.values
+        found = {name: compiled(values) for name, compiled in self.expressions.items() if name not in _NAMING}
         images = images_of(found["images"], rules)
         choices = texts_of(found["choices"], "choices", drop_empty_end=True) if "choices" in found else ()
         if len(set(choices)) != len(choices):
@@ -138,12 +175,12 @@ class LoadedTask:
         target = Target(answers, choices, kind, precision_of(found.get("precision")))
         self._check(target)
         return Sample(
-            id=text_of(found["id"], "id") if "id" in found else str(number),
+            id=named.id,
             group=text_of(found["group"], "group") if "group" in found else group_of(images, rules.folder),
             question=text_of(found["question"], "question"),
             images=images,
             target=target,
-            where=row.where,
+            where=named.row.where,
             category=text_of(found["category"], "category") if "category" in found else "",
             facts=facts_of(found["facts"]) if "facts" in found else (),
             in_groups=tuple(self._in_groups(values)),
@@ -170,59 +207,12 @@ class LoadedTask:
             )
 
 
-def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str, Loader] = LOADERS) -> LoadedTask:
-    """Load a task by the path of its file or the name of a shipped one.
-
-    data: the folder that its data is in, in place of the task file's own; a folder in it that has the task's name is
-    taken instead. loaders: by name.
-    Raises TaskError for a file that is wrong, or names a metric, an option or a loader that there is not.
-    """
-    path = find_task(reference)
-    task, sha256 = read_task(path)
-    folder = data or path.resolve().parent
-    if data and (data / task.name).is_dir():
-        folder = data / task.name
-    loaded = _loaded(task, path, sha256, folder, loaders)
-    if (examples := _task_of_examples(task, path)) is None:
-        return loaded
-    shown = dataclasses.replace(_loaded(examples, path, sha256, folder, loaders), scored=False)
-    return dataclasses.replace(loaded, shots=shown)
-
-
-def _loaded(task: Task, path: Path, sha256: str, folder: Path, loaders: Mapping[str, Loader]) -> LoadedTask:
-    if task.data.loader not in loaders:
-        raise TaskError(f"unknown loader {task.data.loader!r} in {path}; known: {', '.join(loaders)}")
-    if task.metric.name not in METRICS:
-        raise TaskError(f"unknown metric {task.metric.name!r} in {path}; known: {', '.join(METRICS)}")
+def _told(row: Row, make: Callable[[], T]) -> T:
+    """What is made of a row. Raises DataError, which says where the row is."""
     try:
-        metric = find_metric(task.metric.name, task.metric.options)
+        return make()
     except CotError as error:
-        raise TaskError(f"{path}: {error}") from error
-    expressions = {name: _compiled(name, text, path) for name in EXPRESSIONS if (text := getattr(task, name))}
-    groups = {name: _compiled(f"group_scores {name}", text, path) for name, text in task.group_scores.items()}
-    return LoadedTask(task, path, sha256, folder, metric, expressions, groups, loaders)
-
-
-def _task_of_examples(task: Task, path: Path) -> Task | None:
-    """The task over the rows that examples come from; None if it names none. Raises TaskError for its own rows."""
-    source = task.shots
-    if source is None:
-        return None
-    said = {name: value for name in ShotSource.model_fields if (value := getattr(source, name)) is not None}
-    examples = task.model_copy(update={"shots": None, "category": None, "facts": None, "group_scores": {}, **said})
-    if (examples.data, examples.only) == (task.data, task.only):
-        raise TaskError(
-            f"{path}: shots are the rows that are asked; expected others: a split or a file under `data`, or another"
-            " `only`"
-        )
-    return examples
-
-
-def _compiled(name: str, text: str, path: Path) -> Callable[[Mapping[str, Any]], Any]:
-    try:
-        return compile_expression(text)
-    except jinja2.TemplateError as error:
-        raise TaskError(
-            f"{path}: {name}: {text!r} is no expression: {reason(error)}; expected the name of a field, or for"
-            " example [answer]; fixed text stands in quotes: \"'What is this?'\""
-        ) from error
+        raise DataError(f"{row.where}: {error}") from error
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        fields = ", ".join(map(str, row.values))[:200]
+        raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error

@@ -111,6 +111,17 @@ def test_several_controls_share_one_table_and_each_is_a_run(run, tmp_path):
     ]  # fmt: skip
 
 
+def test_samples_are_looked_at_again_only_where_a_control_begins(run, tmp_path):
+    assert run("--ablate", "none,blank")[0] == 0
+    (tmp_path / "blue.png").unlink()
+    code, out, err = run("--ablate", "none,blank")
+    assert code == 0, err
+    code, out, err = run("--ablate", "none,random-crop")
+    assert (code, out) == (1, "")
+    assert f"rows.jsonl, line 3: the image '{tmp_path / 'blue.png'}' does not exist" in err
+    assert not (tmp_path / "out" / "random-crop").exists()
+
+
 def test_one_control_is_the_run_itself(run, tmp_path):
     code, out, err = run("--ablate", "blank")
     assert code == 0
