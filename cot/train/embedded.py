@@ -1,7 +1,8 @@
 """Trains the embedded model: the vision tower on dense patch labels, the decoder on finding names, all on questions.
 
 In: a folder for checkpoints, minutes to spend. Out: a checkpoint folder that transformers loads.
-Runs on CPU (bfloat16 autocast) or CUDA; stops and resumes at any time, from its last checkpoint.
+Runs on CPU or CUDA, in bfloat16 where the device is fast at it (autocast), in float32 elsewhere. Stops and resumes at
+any time, from its last checkpoint, on either kind of machine.
 """
 
 import itertools
@@ -103,8 +104,10 @@ class Trainer:
             ) from error
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
-        decay = self.recipe.weight_decay
-        return new_optimizers(self.state["part"], self.model, self.heads, self.names, weight_decay=decay)
+        return new_optimizers(
+            self.state["part"], self.model, self.heads, self.names,
+            weight_decay=self.recipe.weight_decay, bfloat16=self.objective.bfloat16,
+        )  # fmt: skip
 
     def _resume(self, saved: dict[str, Any]) -> None:
         """Go on from what `checkpoint` wrote. Raises DataError if it does not fit."""
