@@ -103,6 +103,60 @@ def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: 
         Trainer(Recipe(size="embedded", workers=0), tmp_path / "other", "cpu", tmp_path / "out")
 
 
+def test_read_outs_learn_first_and_alone_and_once(trainer: Trainer, tmp_path: Path) -> None:
+    trainer.export(tmp_path / "out")
+    recipe = Recipe(
+        size="tiny", minutes=0.001, vision_minutes=0, look_up_minutes=0, read_out_steps=15, batch=4, workers=0
+    )
+    further = Trainer(recipe, tmp_path / "work", "cpu", tmp_path / "out")
+    model = {name: tensor.clone() for name, tensor in further.model.state_dict().items()}
+    batch = next(further._batches("questions"))
+
+    def losses() -> tuple[float, dict[str, float]]:
+        with torch.no_grad():
+            loss, figures = further.objective.loss(batch, "questions")
+        return loss.item(), figures
+
+    before, said = losses()
+    further._read_out()
+    after, said_then = losses()
+    assert after < 0.95 * before
+    assert said_then["answer_loss"] == said["answer_loss"]
+    for name, tensor in further.model.state_dict().items():
+        assert torch.equal(tensor, model[name]), name
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in further.model.parameters())
+
+    again = Trainer(recipe, tmp_path / "work", "cpu")
+    for name, tensor in further.heads.state_dict().items():
+        assert torch.equal(tensor, again.heads.state_dict()[name]), name
+    again.run()
+    assert again.state["steps"] > again.state["steps_before"] == 15
+    assert again.state["images"] == 4 * again.state["steps"]
+    assert [entry["part"] for entry in again.state["history"]].count("read-outs") == 1
+
+
+@pytest.mark.parametrize(("started", "minutes"), [(False, 0.001), (True, 0.0)])
+def test_read_outs_learn_alone_only_where_a_finished_checkpoint_is_trained(
+    trainer: Trainer, tmp_path: Path, started: bool, minutes: float
+) -> None:
+    trainer.export(tmp_path / "out")
+    recipe = Recipe(
+        size="tiny", minutes=minutes, vision_minutes=0, look_up_minutes=0, read_out_steps=3, batch=2, workers=0
+    )
+    run = Trainer(recipe, tmp_path / "work", "cpu", tmp_path / "out" if started else None)
+    run.run()
+    assert run.state["part"] == "questions"
+    assert (run.state["steps"] > 0) == (minutes > 0)
+    assert run.state["history"] == []
+
+
+def test_a_part_of_no_minutes_takes_no_step(tmp_path: Path) -> None:
+    recipe = Recipe(size="tiny", minutes=0.001, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+    run = Trainer(recipe, tmp_path, "cpu")
+    run.run()
+    assert run.state["steps_before"] == 0 < run.state["steps"]
+
+
 def test_losses_are_the_same_in_every_number_format(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     maker = BatchMaker("questions", trainer.tokenizer, batch=4, seed=7, prefix_tokens=PREFIX_TOKENS, max_tokens=160)
     batch = next(feed(maker, workers=0, ahead=False))
