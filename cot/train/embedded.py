@@ -1,7 +1,8 @@
 """Trains the embedded model: the vision tower on dense patch labels, the decoder on finding names, all on questions.
 
 In: a folder for checkpoints, minutes to spend. Out: a checkpoint folder that transformers loads.
-Runs on CPU (bfloat16 autocast) or CUDA; stops and resumes at any time, from its last checkpoint.
+Runs on CPU or CUDA, in bfloat16 where the device is fast at it (autocast), in float32 elsewhere. Stops and resumes at
+any time, from its last checkpoint, on either kind of machine.
 """
 
 import itertools
@@ -17,7 +18,7 @@ import torch
 
 from cot.engine.local.load import pick_device
 from cot.errors import DataError, UsageError, reason
-from cot.train.data import BatchMaker, feed
+from cot.train.data import BatchMaker, Part, feed
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers
@@ -26,6 +27,7 @@ from cot.train.start import finished_weights, load_tokenizer, make_folder, read_
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
 WARM_UP_STEPS: Final = 50
+READ_OUT_RATE: Final = 3e-3
 VISION_BATCHES: Final = 4
 """A step on patch labels takes that many batches: it is cheap, and Muon costs the same for any batch."""
 
@@ -37,6 +39,7 @@ class Recipe:
     vision_minutes, look_up_minutes and minutes: time to spend on patch labels, then, with the vision tower held still,
     on finding what a name refers to, and then on questions and patch labels together.
     learning_rate: peak; cosine decay, but for the look-up.
+    read_out_steps: in a run that starts from a finished checkpoint, steps in which nothing but the read-outs learns.
     compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     Raises UsageError for an unknown size, and for a time or rate that is negative or not finite.
     """
@@ -45,6 +48,7 @@ class Recipe:
     minutes: float = 90.0
     vision_minutes: float = 150.0
     look_up_minutes: float = 4.0
+    read_out_steps: int = 150
     batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -103,8 +107,10 @@ class Trainer:
             ) from error
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
-        decay = self.recipe.weight_decay
-        return new_optimizers(self.state["part"], self.model, self.heads, self.names, weight_decay=decay)
+        return new_optimizers(
+            self.state["part"], self.model, self.heads, self.names,
+            weight_decay=self.recipe.weight_decay, bfloat16=self.objective.bfloat16,
+        )  # fmt: skip
 
     def _resume(self, saved: dict[str, Any]) -> None:
         """Go on from what `checkpoint` wrote. Raises DataError if it does not fit."""
@@ -139,8 +145,8 @@ class Trainer:
         torch.save(whole, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
 
-    def _batches(self) -> Iterator[dict[str, torch.Tensor]]:
-        recipe, part = self.recipe, self.state["part"]
+    def _batches(self, part: Part) -> Iterator[dict[str, torch.Tensor]]:
+        recipe = self.recipe
         maker = BatchMaker(
             part, self.tokenizer, batch=recipe.batch * (VISION_BATCHES if part == "vision" else 1),
             # A resumed run must not see the same samples again.
@@ -156,20 +162,46 @@ class Trainer:
         minutes = {"vision": recipe.vision_minutes, "look-up": recipe.look_up_minutes, "questions": recipe.minutes}
         for part, following in itertools.pairwise([*minutes, None]):
             if self.state["part"] == part and part:
-                self._run_part(minutes[part])
+                if self.state["seconds"] < 60 * minutes[part]:
+                    self._run_part(minutes[part])
                 if following:
                     self.state |= {"part": following, "seconds": 0.0, "steps_before": self.state["steps"]}
                     self.optimizers = self._new_optimizers()
                 self.checkpoint()
 
+    def _read_out(self) -> None:
+        """Let the read-outs learn what the model knows, and nothing else.
+
+        A finished checkpoint brings none, and while they are random their gradients would take that away (docs/log.md).
+        All of them learn from questions, whichever part comes next.
+        """
+        steps = self.recipe.read_out_steps
+        reads = [*self.heads.parameters(), *self.names.parameters()]
+        optimizer = torch.optim.AdamW(reads, betas=(0.9, 0.98), fused=True)
+        for step, batch in zip(range(steps), self._batches("questions"), strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = READ_OUT_RATE * (1 - step / steps)
+            loss, figures = self.objective.loss(batch, "questions")
+            loss.backward(inputs=reads)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            self.state["steps"] += 1
+            self.state["images"] += len(batch["pixels"])
+            if (step + 1) % 50 == 0 or step + 1 == steps:
+                self._log({"part": "read-outs", "loss": loss.item(), **figures})
+        self.state["steps_before"] = self.state["steps"]
+        self.checkpoint()
+
     def _run_part(self, minutes: float) -> None:
         self.model.train()
+        if self.init and not self.state["steps"]:
+            self._read_out()
         if self.recipe.compile:
             self._warm_up()
         logged = saved = last = time.monotonic()
         sums: dict[str, float] = {}
         images = count = 0
-        for batch in self._batches():
+        for batch in self._batches(self.state["part"]):
             progress = self.state["seconds"] / max(minutes * 60, 1e-9)
             if progress >= 1:
                 break
@@ -191,10 +223,10 @@ class Trainer:
 
     def _warm_up(self) -> None:
         """Compile outside the time that is counted; the gradients are thrown away."""
-        loss, _ = self.objective.loss(next(self._batches()), self.state["part"])
+        loss, _ = self.objective.loss(next(self._batches(self.state["part"])), self.state["part"])
         loss.backward()
 
-    def _log(self, figures: dict[str, float]) -> None:
+    def _log(self, figures: dict[str, Any]) -> None:
         entry = {
             "part": self.state["part"],
             "minutes": round(self.state["seconds"] / 60, 2),

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
+from cot.engine.local.quantize import compute_dtype
 from cot.train.data import IGNORE, Part
 from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits, ground_tokens
 from cot.train.labels import FACETS
@@ -55,10 +56,12 @@ class Objective:
         self.class_tokens = class_tokens(tokenizer).to(device)
         self.digit_tokens = digit_tokens(tokenizer).to(device)
         self.ground_tokens = ground_tokens(tokenizer).to(device)
+        # float16 would need its losses scaled; where bfloat16 is slow, all is left in float32.
+        self.bfloat16 = compute_dtype(device) == torch.bfloat16
 
     def loss(self, batch: dict[str, torch.Tensor], part: Part) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss and figures of a batch (see `BatchMaker`) in a part of the training."""
-        with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
+        with torch.autocast(batch["pixels"].device.type, torch.bfloat16, enabled=self.bfloat16):
             # What a name refers to is learned with the vision tower held still.
             with torch.set_grad_enabled(torch.is_grad_enabled() and part != "look-up"):
                 features = self.features(batch)
@@ -99,6 +102,8 @@ class Objective:
         embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=features.device).expand(len(features), -1)
         mask = packed_mask(batch["segments"], PREFIX_TOKENS)
+        if not self.bfloat16:  # fused attention wants the format of what it is added to
+            mask = mask.float()
         positions = torch.cat([prefix, batch["positions"]], dim=1)
         said = inner.language_model(
             inputs_embeds=embeds,

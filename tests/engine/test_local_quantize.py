@@ -16,7 +16,7 @@ from cot.engine.local import LocalEngine
 from cot.engine.local.anatomy import build, dissect, read_config
 from cot.engine.local.convert import save_quantized
 from cot.engine.local.load import Loaded, load
-from cot.engine.local.quantize import METHODS, settings, verify
+from cot.engine.local.quantize import METHODS, compute_dtype, settings, verify
 from cot.errors import EngineError
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
@@ -97,6 +97,17 @@ async def test_names_of_what_was_done(wide_folder: Path) -> None:
     for method, text in expected.items():
         info = load(wide_folder, device="cpu", quantize=method).info
         assert (info.quantization, info.dtype, info.note) == (text, "float32", "")
+
+
+def test_16_bits_are_multiplied_only_where_that_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    for supported, expected in ((1, torch.bfloat16), (0, torch.float32)):
+        monkeypatch.setattr(bitsandbytes.functional, "has_avx512bf16", lambda supported=supported: supported)
+        assert compute_dtype("cpu") == compute_dtype("cpu:0") == expected
+    for supported, expected in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation, found=supported: found)
+        assert compute_dtype("cuda:1") == expected
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    assert compute_dtype("cpu") == torch.float32
 
 
 @pytest.mark.parametrize("family", FAMILIES)

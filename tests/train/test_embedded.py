@@ -4,6 +4,7 @@ import json
 import math
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from cot.engine.base import Message, Request
 from cot.engine.local import LocalEngine
 from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
+from cot.train import objective
 from cot.train.data import IGNORE, BatchMaker, draw, feed, pack, turns
 from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer
 from cot.train.model import PREFIX_TOKENS, build_processor
+from cot.train.muon import Float32Muon
 from cot.train.objective import packed_mask, pixels_to_input
 
 
@@ -82,11 +85,9 @@ def test_a_run_resumes_where_it_was(trainer: Trainer) -> None:
     assert again.state["steps"] == trainer.state["steps"] > 0
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name]), name
-    longer = Trainer(
-        Recipe(size="tiny", minutes=0.05, vision_minutes=0.02, look_up_minutes=0.01, batch=4, workers=0),
-        trainer.folder,
-        "cpu",
-    )
+    # A busy machine may have taken much longer for its last step than the minutes that it had.
+    minutes = trainer.state["seconds"] / 60 + 0.02
+    longer = Trainer(replace(trainer.recipe, minutes=minutes), trainer.folder, "cpu")
     longer.run()
     assert longer.state["steps"] > trainer.state["steps"]
 
@@ -95,10 +96,91 @@ def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: 
     trainer.export(tmp_path / "out")
     recipe = Recipe(size="tiny", workers=0)
     further = Trainer(recipe, tmp_path / "work", "cpu", tmp_path / "out")
+    assert not further.state["steps"]
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor.bfloat16().float(), further.model.state_dict()[name]), name
     with pytest.raises(DataError, match="--size"):
         Trainer(Recipe(size="embedded", workers=0), tmp_path / "other", "cpu", tmp_path / "out")
+
+
+def test_read_outs_learn_first_and_alone_and_once(trainer: Trainer, tmp_path: Path) -> None:
+    trainer.export(tmp_path / "out")
+    recipe = Recipe(
+        size="tiny", minutes=0.001, vision_minutes=0, look_up_minutes=0, read_out_steps=15, batch=4, workers=0
+    )
+    further = Trainer(recipe, tmp_path / "work", "cpu", tmp_path / "out")
+    model = {name: tensor.clone() for name, tensor in further.model.state_dict().items()}
+    batch = next(further._batches("questions"))
+
+    def losses() -> tuple[float, dict[str, float]]:
+        with torch.no_grad():
+            loss, figures = further.objective.loss(batch, "questions")
+        return loss.item(), figures
+
+    before, said = losses()
+    further._read_out()
+    after, said_then = losses()
+    assert after < 0.95 * before
+    assert said_then["answer_loss"] == said["answer_loss"]
+    for name, tensor in further.model.state_dict().items():
+        assert torch.equal(tensor, model[name]), name
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in further.model.parameters())
+
+    again = Trainer(recipe, tmp_path / "work", "cpu")
+    for name, tensor in further.heads.state_dict().items():
+        assert torch.equal(tensor, again.heads.state_dict()[name]), name
+    again.run()
+    assert again.state["steps"] > again.state["steps_before"] == 15
+    assert again.state["images"] == 4 * again.state["steps"]
+    assert [entry["part"] for entry in again.state["history"]].count("read-outs") == 1
+
+
+@pytest.mark.parametrize(("started", "minutes"), [(False, 0.001), (True, 0.0)])
+def test_read_outs_learn_alone_only_where_a_finished_checkpoint_is_trained(
+    trainer: Trainer, tmp_path: Path, started: bool, minutes: float
+) -> None:
+    trainer.export(tmp_path / "out")
+    recipe = Recipe(
+        size="tiny", minutes=minutes, vision_minutes=0, look_up_minutes=0, read_out_steps=3, batch=2, workers=0
+    )
+    run = Trainer(recipe, tmp_path / "work", "cpu", tmp_path / "out" if started else None)
+    run.run()
+    assert run.state["part"] == "questions"
+    assert (run.state["steps"] > 0) == (minutes > 0)
+    assert run.state["history"] == []
+
+
+def test_a_part_of_no_minutes_takes_no_step(tmp_path: Path) -> None:
+    recipe = Recipe(size="tiny", minutes=0.001, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+    run = Trainer(recipe, tmp_path, "cpu")
+    run.run()
+    assert run.state["steps_before"] == 0 < run.state["steps"]
+
+
+def test_losses_are_the_same_in_every_number_format(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = BatchMaker("questions", trainer.tokenizer, batch=4, seed=7, prefix_tokens=PREFIX_TOKENS, max_tokens=160)
+    batch = next(feed(maker, workers=0, ahead=False))
+    losses = []
+    for bfloat16, attention in ((False, "eager"), (False, "sdpa"), (True, "eager")):
+        monkeypatch.setattr(trainer.objective, "bfloat16", bfloat16)
+        trainer.model.set_attn_implementation(attention)
+        with torch.no_grad():
+            losses.append(trainer.objective.loss(batch, "questions")[0].item())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[2] == pytest.approx(losses[0], rel=0.02)
+    assert losses[2] != losses[0]
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_muon_and_autocast_multiply_in_bfloat16_only_where_that_is_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool
+) -> None:
+    monkeypatch.setattr(objective, "compute_dtype", lambda device: torch.bfloat16 if bfloat16 else torch.float16)
+    made = Trainer(Recipe(size="tiny", workers=0), tmp_path, "cpu")
+    assert made.objective.bfloat16 == bfloat16
+    adamw, muon = made.optimizers
+    assert type(adamw) is torch.optim.AdamW
+    assert type(muon) is (torch.optim.Muon if bfloat16 else Float32Muon)
 
 
 def test_steps_lower_the_loss(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:

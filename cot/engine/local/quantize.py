@@ -76,7 +76,7 @@ def settings(method: str, anatomy: Anatomy, device: str) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type=method,
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=_compute_dtype(device),
+        bnb_4bit_compute_dtype=compute_dtype(device),
         llm_int8_skip_modules=kept,
     )
 
@@ -158,16 +158,21 @@ def _quantized(model: Any) -> Iterator[tuple[str, Any]]:
     return ((name, module) for name, module in model.named_modules() if isinstance(module, kinds))
 
 
-def _compute_dtype(device: str) -> Any:
-    """What 4-bit weights are multiplied in: 16 bits where that is fast."""
+def compute_dtype(device: str) -> Any:
+    """What to multiply in on a device where 32 bits are not needed: 16 of them, if that is fast.
+
+    On a CPU without AVX512-BF16, products of bfloat16 take a hundred times as long as those of float32.
+    """
     import torch
 
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device == "cpu":
-        from bitsandbytes.functional import has_avx512bf16
-
-        return torch.bfloat16 if has_avx512bf16() else torch.float32
+    if device.startswith("cpu"):
+        try:
+            library = import_bitsandbytes("cpu")
+        except EngineError:  # there is none for every system
+            return torch.float32
+        return torch.bfloat16 if library.functional.has_avx512bf16() else torch.float32
     return torch.float16
 
 
