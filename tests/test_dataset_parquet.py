@@ -57,6 +57,15 @@ def test_shards_with_images_make_samples(write, tmp_path):
     assert samples[1].where.endswith("test-00001-of-00002.parquet, row 1")
 
 
+def test_a_gap_in_a_column_of_numbers_is_no_ground_truth(write, tmp_path):
+    image = {"bytes": b"unread", "path": None}
+    rows = [{"image": image, "question": "How many?", "answer": answer} for answer in (2.0, float("nan"))]
+    write(tmp_path / "data" / "a.parquet", rows)
+    (tmp_path / "task.yaml").write_text(TASK)
+    with pytest.raises(DataError, match=r"a\.parquet, row 2: answers is nan, which stands for a missing value"):
+        list(load_task(str(tmp_path / "task.yaml")).samples())
+
+
 @pytest.mark.parametrize("damage", ["cut", "no parquet", "data"])
 def test_a_damaged_file_is_one_line_with_its_place(write, tmp_path, damage):
     path = write(tmp_path / "a.parquet", [{"text": f"{number:0500}"} for number in range(9)], compression="zstd")

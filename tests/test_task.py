@@ -77,12 +77,25 @@ def test_a_wrong_task_is_one_line_that_names_the_file(write, old, new, message):
         (ROW.replace("red.png", "/etc/hostname"), "line 1: .*leads out of the folder"),
         (ROW.replace("red.png", "https://example.org/a.png"), "is a URL; expected a file"),
         (ROW.replace('"yes"', "null"), "answers is a NoneType"),
+        (ROW.replace('"yes"', "NaN"), "line 1: answers is nan, which stands for a missing value; expected text or a "),
+        (ROW.replace('"yes"', "-Infinity"), "answers is -inf, which stands for a missing value"),
+        (ROW.replace('"Is there a cat?"', "NaN"), "question is nan, which stands for a missing value"),
         (ROW.replace("Is there a cat?", " "), "question is empty"),
     ],
 )
 def test_a_bad_row_is_one_line_with_its_place(write, rows, message):
     with pytest.raises(DataError, match=message):
         list(write(rows=rows).samples())
+
+
+def test_a_missing_value_may_stand_where_none_is_needed(write):
+    task = TASK + "choices: '[answer, b, c]'\nprecision: places\ngroup_scores: {pairs: pair}\n"
+    for nothing in ("null", "NaN"):
+        more = f'"b": "no", "c": {nothing}, "places": {nothing}, "pair": {nothing}'
+        (sample,) = write(task, ROW.replace("{", "{" + more + ", ")).samples()
+        assert (sample.target.choices, sample.target.precision, sample.in_groups) == (("yes", "no"), None, ())
+    with pytest.raises(DataError, match="choices is nan, which stands for a missing value"):
+        list(write(task, ROW.replace("{", '{"b": NaN, "c": "no", "places": 1, "pair": 1, ')).samples())
 
 
 def test_rows_can_be_left_out(write):

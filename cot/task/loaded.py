@@ -28,6 +28,7 @@ from cot.task.sample import (
     facts_of,
     group_of,
     images_of,
+    is_missing,
     precision_of,
     text_of,
     texts_of,
@@ -188,7 +189,7 @@ class LoadedTask:
 
     def _in_groups(self, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for name, compiled in self.groups.items():
-            if (group := compiled(values)) not in (None, ""):
+            if not is_missing(group := compiled(values)):
                 yield name, text_of(group, f"group_scores {name}")
 
     def _check(self, target: Target) -> None:

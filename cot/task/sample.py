@@ -6,6 +6,7 @@ Images are named or held here, never opened.
 import base64
 import binascii
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,13 +79,24 @@ class ImageRules:
     allow_urls: bool
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a cell stands for no value: null, no text, or NaN, which tables of numbers have in its place."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
 def text_of(value: Any, field: str) -> str:
-    """Text, a number or a path as text. Raises DataError for anything else, for nothing, and for too much."""
+    """Text, a finite number or a path as text. Raises DataError for anything else, for nothing, and for too much."""
     if isinstance(value, jinja2.Undefined):
         # Only its own error names what is missing.
         str(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
         raise DataError(f"{field} is a {type(value).__name__}; expected text or a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        # As text it would be a ground truth that nobody gave, and every answer wrong.
+        raise DataError(
+            f"{field} is {value}, which stands for a missing value; expected text or a finite number; fill it in, or"
+            " leave the row out with `only`"
+        )
     text = str(value).strip()
     if not text:
         raise DataError(f"{field} is empty; expected some text")
@@ -98,7 +110,7 @@ def text_of(value: Any, field: str) -> str:
 def texts_of(value: Any, field: str, *, drop_empty_end: bool = False) -> tuple[str, ...]:
     """One text, or a list of them. Raises DataError."""
     values = list(value) if isinstance(value, list | tuple) else [value]
-    while drop_empty_end and values and (values[-1] is None or values[-1] == ""):
+    while drop_empty_end and values and is_missing(values[-1]):
         values.pop()
     return tuple(text_of(one, field) for one in values)
 
@@ -124,7 +136,8 @@ def answer_type_of(value: Any) -> AnswerType:
 
 def precision_of(value: Any) -> int | None:
     """Decimal places, or null. Raises DataError."""
-    if value is None:
+    # A column of whole numbers with a gap is one of floats.
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise DataError(f"precision is {value!r:.60}; expected a whole number of decimal places")
