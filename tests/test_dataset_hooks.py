@@ -186,6 +186,9 @@ def test_python_runs_where_it_is_allowed(run, tmp_path):
         ("def rows(folder): yield {}", "rows.py, row 1: 'image' is undefined"),
         ("def rows(folder): 1 / 0", "rows.py, after row 0: ZeroDivisionError: division by zero"),
         ("def rows(", "SyntaxError"),
+        ("import sys\ndef rows(folder): sys.exit(0)", "rows.py, after row 0: SystemExit: 0"),
+        (f"{ROWS}    raise SystemExit", "rows.py, after row 2: SystemExit"),
+        ("raise SystemExit(0)", "rows.py, after row 0: SystemExit: 0"),
         ("def rows(folder): return []", "rows.py has no rows"),
     ],
 )

@@ -30,7 +30,8 @@ def python_rows(spec: DataSpec, folder: Path) -> Iterator[Row]:
             yield Row(values, f"{path}, row {number}")
     except DataError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A hook that exits would end the whole evaluation, and with the code of one that went well.
         raise DataError(f"{path}, after row {number}: {type(error).__name__}: {reason(error)}") from error
 
 
