@@ -12,7 +12,8 @@ import typer
 from cot.cli import trace_files, trace_replay
 from cot.cli.options import TraceDir
 from cot.cli.table import columns, console
-from cot.cli.trace_options import PATH, moment, opened, traces_folder, write
+from cot.cli.trace_options import PATH, moment, opened, traces_folder
+from cot.cli.whole_file import write
 from cot.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cot.cli.options import TraceDir, joined
-from cot.cli.trace_options import PATH, REDACT, age, bytes_of, opened, traces_folder, write
+from cot.cli.trace_options import PATH, REDACT, age, bytes_of, opened, traces_folder
+from cot.cli.whole_file import write
 from cot.cli.words import counted
 from cot.errors import TraceError, UsageError
 

@@ -4,7 +4,6 @@ In: words of the command line. Out: opened traces, times, bytes. It prints nothi
 """
 
 import re
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -69,19 +68,3 @@ def bytes_of(text: str, option: str) -> int:
             f"{option}: got {text[:60]!r}; expected a whole number and B, KiB, MiB, GiB or TiB, as in 1GiB"
         )
     return int(match[1]) << 10 * ("B", "KiB", "MiB", "GiB", "TiB").index(match[2])
-
-
-def write(text: str, out: Path | None) -> None:
-    """Write a file, or to stdout if there is none or it is `-`. Raises TraceError if it cannot be written."""
-    from cot.errors import TraceError
-
-    if out is None or str(out) == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        out.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise TraceError(
-            f"cannot write {out}: {error.strerror or error}; expected a file in a folder that can be written to"
-        ) from error
-    typer.echo(f"wrote {out}", err=True)

@@ -3,10 +3,23 @@
 import contextlib
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+
 from cot.errors import DataError, reason
+
+
+def write(text: str, out: Path | None) -> None:
+    """Write a file and say so, or write to stdout if there is none or it is `-`. Raises DataError if it cannot be."""
+    if out is None or str(out) == "-":
+        sys.stdout.write(text)
+        return
+    with whole_file(out) as path:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    typer.echo(f"wrote {out}", err=True)
 
 
 @contextlib.contextmanager

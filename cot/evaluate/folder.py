@@ -36,6 +36,8 @@ SUMMARY_FILE: Final = "summary.json"
 TRACES_FOLDER: Final = "traces"
 LOCK_FILE: Final = ".lock"
 
+_OWN_NAMES: Final = (RUN_FILE, SUMMARY_FILE, SAMPLES_FILE, LOCK_FILE, SHARES_FOLDER, TRACES_FOLDER)
+
 PATIENCE_SECONDS: Final = 30.0
 """How long a process of several waits while another one puts results together."""
 
@@ -201,6 +203,15 @@ class RunFolder:
             f"cannot write to {self.path}: {reason(error)}; what was finished is not lost: free some space, and give"
             " the same command again"
         )
+
+
+def run_of_file(path: Path) -> Path | None:
+    """The run folder that keeps a file of its own at a resolved path; None where no run does."""
+    for folder in path.parents:
+        name = path.relative_to(folder).parts[0].removesuffix(".tmp")
+        if name in _OWN_NAMES and (folder / RUN_FILE).is_file():
+            return folder
+    return None
 
 
 def _other_files(path: Path) -> list[str]:

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from eval_runs import DIGEST, result, results, write_run
@@ -129,6 +132,8 @@ def test_each_file_can_be_had_alone(tmp_path, monkeypatch, capfd, option, words)
         ([], 2, "got nothing to write; expected --html FILE"),
         (["--html", "none/r.html"], 1, "cannot write none/r.html"),
         (["--csv", "none/r.csv"], 1, "cannot write none/r.csv"),
+        (["--html", "x", "--md", "./x"], 2, "got x for --html and for --md; expected a file of its own for each"),
+        (["--md", "-", "--csv", "-"], 2, "got - for --md and for --csv"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(tmp_path, monkeypatch, capfd, options, code, message):
@@ -138,3 +143,48 @@ def test_a_wrong_command_line_is_one_line(tmp_path, monkeypatch, capfd, options,
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("option", ["--html", "--md", "--lm-eval", "--csv", "--parquet"])
+@pytest.mark.parametrize("name", ["samples.jsonl", "run.json", "summary.json", ".lock", "traces/x/trace.jsonl", "link"])
+def test_a_file_of_a_run_is_not_written_over(tmp_path, monkeypatch, capfd, option, name):
+    monkeypatch.chdir(tmp_path)
+    for run in "ab":
+        write_run(tmp_path / run, results("ccw"))
+    (tmp_path / "b" / "link").symlink_to("samples.jsonl")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    # Also of a run that is not reported.
+    assert cot.cli.main(["report", "a", option, f"b/{name}", "--md" if option != "--md" else "--csv", "other"]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"error: got {option} b/{name}, which is a file of the run {tmp_path / 'b'}; expected one")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_report_may_lie_beside_the_files_of_its_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "a", results("ccw"))
+    assert cot.cli.main(["report", "a", "--md", "a/report.md"]) == 0
+    assert "66.7%" in (tmp_path / "a" / "report.md").read_text()
+
+
+FULL = """
+import resource, sys
+import cot.cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+sys.exit(sum(cot.cli.main(["report", "a", option, "kept"]) for option in sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_on_a_full_disk_the_file_before_stays(tmp_path, root):
+    write_run(tmp_path / "a", results("ccw"))
+    (tmp_path / "kept").write_text("before")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, "--html", "--md", "--lm-eval", "--csv"], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 4)
+    assert done.stderr.count("error: cannot write kept: File too large; expected a file in a folder") == 4
+    assert (tmp_path / "kept").read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "kept"]
