@@ -27,11 +27,13 @@ _FEW_KINDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A mean difference of paired scores, after minus before, with its 95% interval; n is the number of pairs."""
+    """A mean difference of paired scores, after minus before; n is the number of pairs.
+
+    interval: 95% of it; None where all pairs are of one cluster.
+    """
 
     mean: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     n: int
 
 
@@ -63,18 +65,21 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 
 def clustered_bootstrap(
     values: Sequence[float], clusters: Sequence[Hashable], *, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """95% percentile interval of the mean, resampling whole clusters (Efron and Tibshirani 1993, ch. 13).
 
     values: one number a sample, for example a paired difference. clusters: what each sample shares
-    with others (its image), same length. The order of the samples does not matter; memory grows with their number,
-    not with that of the resamples. Raises DataError if there is nothing to resample.
+    with others (its image), same length. None where all are of one cluster: nothing is known of how clusters differ,
+    and every resample would be the same. The order of the samples does not matter; memory grows with their number, not
+    with that of the resamples. Raises DataError if there is nothing to resample.
     """
     if not values or len(values) != len(clusters):
         raise DataError(f"need as many values as clusters and at least one, got {len(values)} and {len(clusters)}")
     grouped: dict[Hashable, list[float]] = defaultdict(list)
     for value, cluster in zip(values, clusters, strict=True):
         grouped[cluster].append(value)
+    if len(grouped) < 2:
+        return None
     # Each cluster's sum and size; sorted, so that the order of the samples does not matter.
     totals = np.array(sorted((math.fsum(group), len(group)) for group in grouped.values()), dtype=float)
     drawn = _resampled(totals, resamples, np.random.default_rng(seed))
@@ -99,8 +104,8 @@ def paired_difference(
     if len(before) != len(after):
         raise DataError(f"a paired difference needs the same samples twice, got {len(before)} and {len(after)}")
     differences = [b - a for a, b in zip(before, after, strict=True)]
-    low, high = clustered_bootstrap(differences, clusters, resamples=resamples, seed=seed)
-    return Difference(math.fsum(differences) / len(differences), low, high, len(differences))
+    interval = clustered_bootstrap(differences, clusters, resamples=resamples, seed=seed)
+    return Difference(math.fsum(differences) / len(differences), interval, len(differences))
 
 
 def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> float:

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cot.cli.eval_table import interval_text
+
 
 def _share(row: dict[str, Any] | None) -> str:
     if row is None:
@@ -58,10 +60,8 @@ def gains(figures: dict[str, Any]) -> str:
     lines = ["| part | questions | n | gain of steps, points |", "|---|---|---|---|"]
     for part, row in figures.items():
         for family, gain in row.get("gain_of_steps", {}).items():
-            low, high = (100 * bound for bound in gain["interval"])
-            lines.append(
-                f"| {part} | {family} | {gain['n']} | {100 * gain['difference']:+.1f} [{low:+.1f}, {high:+.1f}] |"
-            )
+            interval = interval_text(gain["interval"], signed=True)
+            lines.append(f"| {part} | {family} | {gain['n']} | {100 * gain['difference']:+.1f} {interval} |")
     return "\n".join(lines)
 
 

@@ -100,5 +100,5 @@ def gain(before: list[Result], after: list[Result]) -> dict[str, Any]:
     return {
         "n": found.n,
         "difference": round(found.mean, 4),
-        "interval": [round(found.low, 4), round(found.high, 4)],
+        "interval": [round(bound, 4) for bound in found.interval] if found.interval else None,
     }

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from cot.cli.eval_table import interval_text
 from cot.errors import CotError, DataError
 from cot.evaluate.result import SampleResult
 from cot.evaluate.samples import read_run
@@ -78,7 +79,7 @@ def gains(asked: list[Answers]) -> str:
         # One call answers directly, a second one plans, and more of them follow the plan.
         followed = sum(result.usage["calls"] > 2 for result in results["route"]) / len(group)
         cells = [name, str(len(group)), *(f"{_percent(results[strategy]):.1f}" for strategy in PAIRED)]
-        cells.append(f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
+        cells.append(f"{100 * gain.mean:+.1f} {interval_text(gain.interval, signed=True)}")
         cells += [f"{_tokens(results['route']) / _tokens(results['direct']):.2f}", f"{followed:.0%}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ import os
 import pytest
 from eval_runs import result, results, write_run
 
+import cot.cli
 from cot.compare import choose, compare, detail, find_runs
 from cot.compare.stored import open_run
 from cot.errors import DataError, UsageError
@@ -35,7 +36,7 @@ def test_the_difference_is_that_of_the_paired_samples(made):
     assert task.overall.n == task.pairs == 64
     assert (task.overall.a, task.overall.b) == (sum(a) / 64, sum(b) / 64)
     assert task.overall.difference == pytest.approx(expected.mean)
-    assert task.overall.interval == pytest.approx((expected.low, expected.high))
+    assert task.overall.interval == pytest.approx(expected.interval)
     assert task.mcnemar_p == mcnemar([x == 1 for x in a], [x == 1 for x in b])
     assert task.overall.better == sum(y > x for x, y in zip(a, b, strict=True))
     assert task.overall.worse == sum(y < x for x, y in zip(a, b, strict=True))
@@ -69,6 +70,27 @@ def test_partial_scores_have_no_mcnemar(made):
     assert task.mcnemar_p is None
     assert (task.overall.better, task.overall.worse) == (1, 1)
     assert task.overall.difference == 0
+
+
+def test_one_image_has_no_interval(made, tmp_path, capfd):
+    (task,) = made(results("wwww"), results("cccc")).tasks
+    assert (task.overall.difference, task.overall.interval, task.mcnemar_p) == (1, None, 0.125)
+    assert [one.interval for one in task.categories] == [None, None]
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    assert cot.cli.main(["compare", a, b]) == 0
+    lines = [line.split() for line in capfd.readouterr().out.splitlines() if line.startswith("mine")]
+    assert [line[line.index("+100.0") + 1] for line in lines] == ["-", "-", "-"]
+    assert cot.cli.main(["compare", a, b, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["tasks"][0]["overall"]["interval"] is None
+    # One image more, and there is one.
+    (task,) = made(write_run(tmp_path / "c", results("wwwww")), write_run(tmp_path / "d", results("ccccw"))).tasks
+    assert task.overall.interval == (0.0, 1.0)
+    assert [one.interval for one in task.categories] == [(0.0, 1.0), None]
+
+
+def test_partial_scores_of_one_image_have_no_interval(tmp_path):
+    (found,) = detail(open_run(write_run(tmp_path / "a", results("ppcw")))).parts
+    assert (found.part.score, found.part.interval, found.part.interval_method) == (0.5, None, None)
 
 
 def test_categories_and_costs(made):

@@ -31,6 +31,7 @@ def test_bootstrap_by_cluster_is_wider_than_by_sample() -> None:
     values = [float(index // 10 % 2) for index in range(200)]
     by_cluster = clustered_bootstrap(values, [index // 10 for index in range(200)])
     by_sample = clustered_bootstrap(values, range(200))
+    assert by_cluster and by_sample
     assert by_cluster[0] < by_sample[0] < 0.5 < by_sample[1] < by_cluster[1]
     assert clustered_bootstrap(values, range(200)) == by_sample
 
@@ -40,11 +41,11 @@ def test_bootstrap_of_many_clusters_has_the_width_of_the_normal_interval_and_lit
     n = 10_000
     values = [(index % 10 < 3) + (index / n / 1000 if distinct else 0.0) for index in range(n)]
     tracemalloc.start()
-    low, high = clustered_bootstrap(values, range(n))
+    interval = clustered_bootstrap(values, range(n))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     half = 1.96 * math.sqrt(0.3 * 0.7 / n)
-    assert (low, high) == pytest.approx((0.3 - half, 0.3 + half), abs=half * 0.1 + 0.0006 * distinct)
+    assert interval == pytest.approx((0.3 - half, 0.3 + half), abs=half * 0.1 + 0.0006 * distinct)
     assert peak < 50 * 2**20
     some = values[:2_000]
     assert clustered_bootstrap(some, range(2_000)) == clustered_bootstrap(some[::-1], range(2_000))
@@ -55,15 +56,21 @@ def test_bootstrap_needs_values() -> None:
         clustered_bootstrap([], [])
 
 
+@pytest.mark.parametrize("values", [[1.0], [0.0, 1.0, 1.0]])
+def test_one_cluster_has_no_interval(values):
+    assert clustered_bootstrap(values, ["image"] * len(values)) is None
+    found = paired_difference([0.0] * len(values), values, ["image"] * len(values))
+    assert (found.mean, found.interval, found.n) == (pytest.approx(sum(values) / len(values)), None, len(values))
+    assert clustered_bootstrap([*values, 1.0], [*["image"] * len(values), "another"]) is not None
+
+
 def test_paired_difference_knows_its_pairs():
     before, after = [0, 1, 0, 0] * 25, [1, 1, 0, 1] * 25
     found = paired_difference(before, after, [i // 4 for i in range(100)])
-    assert (found.mean, found.low, found.high, found.n) == (0.5, 0.5, 0.5, 100)
+    assert (found.mean, found.interval, found.n) == (0.5, (0.5, 0.5), 100)
     by_sample = paired_difference(before, after, range(100))
-    assert by_sample.low < 0.5 < by_sample.high
-    assert (by_sample.low, by_sample.high) == clustered_bootstrap(
-        [b - a for a, b in zip(before, after, strict=True)], range(100)
-    )
+    assert by_sample.interval[0] < 0.5 < by_sample.interval[1]
+    assert by_sample.interval == clustered_bootstrap([b - a for a, b in zip(before, after, strict=True)], range(100))
     with pytest.raises(DataError, match="same samples twice, got 1 and 2"):
         paired_difference([1], [1, 0], [0])
 

@@ -24,7 +24,8 @@ def compare_runs(
 ) -> None:
     """Compare two runs on the samples that both have: paired difference, flips, categories and cost.
 
-    B - A is positive where RUN_B is better. An interval that excludes 0 is a difference beyond chance.
+    B - A is positive where RUN_B is better. An interval that excludes 0 is a difference beyond chance; samples of one
+    image alone have none.
     """
     from cot.compare import choose, compare
 
@@ -81,10 +82,11 @@ def _scores(found: "Comparison") -> "Table":
 
 
 def _paired(score: "PairedScore") -> tuple[object, ...]:
-    low, high = score.interval
+    from cot.cli.eval_table import interval_text
+
     return (
         score.n, f"{100 * score.a:.1f}%", f"{100 * score.b:.1f}%", f"{100 * score.difference:+.1f}",
-        f"[{100 * low:+.1f}, {100 * high:+.1f}]", score.better, score.worse,
+        interval_text(score.interval, signed=True), score.better, score.worse,
     )  # fmt: skip
 
 

@@ -70,9 +70,12 @@ def percent(score: float | None) -> str:
     return "-" if score is None else f"{100 * score:.1f}%"
 
 
-def interval_text(interval: tuple[float, float] | None) -> str:
-    """`[85.1, 89.6]`, in percent."""
-    return "-" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+def interval_text(interval: tuple[float, float] | None, *, signed: bool = False) -> str:
+    """`[85.1, 89.6]`, in percent; `-` for none. signed: of a difference, `[-3.3, +13.3]`."""
+    if interval is None:
+        return "-"
+    low, high = (f"{100 * bound:{'+' if signed else ''}.1f}" for bound in interval)
+    return f"[{low}, {high}]"
 
 
 def _figures(part: Part) -> list[str]:
@@ -116,8 +119,10 @@ def _n(part: Part, label: str, is_category: bool) -> str:
 
 
 def _score(score: float | None, interval: tuple[float, float] | None) -> str:
-    if score is None or interval is None:
+    if score is None:
         return "-"
+    if interval is None:
+        return f"{100 * score:.0f}"
     return f"{100 * score:.0f} [{100 * interval[0]:.0f}, {100 * interval[1]:.0f}]"
 
 

@@ -166,11 +166,13 @@ def _flip(one: "SampleResult", other: "SampleResult") -> dict[str, Any]:
 def _print(
     found: "Difference", names: tuple[str, str], scores: list[list[float]], flipped: list[dict[str, Any]]
 ) -> None:
+    from cot.cli.eval_table import interval_text
+
     better = sum(flip["change"] > 0 for flip in flipped)
     for letter, name, side in zip("AB", names, scores, strict=True):
         typer.echo(prompts_run.safe(f"{letter}  {sum(side) / len(side):.1%}  {name}"))
     typer.echo(
-        f"B - A  {100 * found.mean:+.1f} points, 95% [{100 * found.low:+.1f}, {100 * found.high:+.1f}],"
+        f"B - A  {100 * found.mean:+.1f} points, 95% {interval_text(found.interval, signed=True)},"
         f" {counted(found.n, 'sample')}: {better} better, {len(flipped) - better} worse"
     )
     for flip in flipped[:MOST_SHOWN]:

@@ -34,8 +34,8 @@ class PairedScore(_Frozen):
     b: float
     difference: float
     """b - a."""
-    interval: tuple[float, float]
-    """95% of the difference: a bootstrap that draws whole images."""
+    interval: tuple[float, float] | None
+    """95% of the difference: a bootstrap that draws whole images; None where all samples are of one."""
     better: int
     """Samples with a higher score in the second run."""
     worse: int
@@ -192,7 +192,7 @@ def _paired(pairs: TaskPairs, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]
         "a": float(before.mean()),
         "b": float(after.mean()),
         "difference": found.mean,
-        "interval": (found.low, found.high),
+        "interval": found.interval,
         "better": int((after > before).sum()),
         "worse": int((after < before).sum()),
     }
@@ -221,7 +221,7 @@ def _groups(name: str, a: GroupTally, b: GroupTally) -> GroupPaired | None:
                      for sides in ((after, before), (before, after)))  # fmt: skip
     return GroupPaired(
         name=name, n=found.n, a=sum(before) / found.n, b=sum(after) / found.n, difference=found.mean,
-        interval=(found.low, found.high), better=better, worse=worse,
+        interval=found.interval, better=better, worse=worse,
     )  # fmt: skip
 
 

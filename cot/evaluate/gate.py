@@ -31,7 +31,9 @@ def read_baseline(path: Path) -> Summary:
         raise DataError(f"{path} is no summary.json of `cot eval`; expected one, kept from an earlier run") from error
     unscored = [_name(part) for part in baseline.parts if part.interval is None or part.score is None]
     if unscored or not baseline.parts or not baseline.complete:
-        raise DataError(f"{path} has no score for {', '.join(unscored) or 'anything'}; expected a complete run")
+        raise DataError(
+            f"{path} has no score with an interval for {', '.join(unscored) or 'anything'}; expected a complete run"
+        )
     return baseline
 
 

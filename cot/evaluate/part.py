@@ -24,7 +24,7 @@ class CategoryScore(BaseModel):
     score: float | None
     """In [0, 1]; None if nothing was scored."""
     interval: tuple[float, float] | None
-    """95%."""
+    """95%; None if nothing was scored, or a bootstrap had but one image to draw."""
     tokens: int = 0
     """Of prompts and answers, over all `n`."""
 
@@ -44,7 +44,7 @@ class GroupScore(BaseModel):
     score: Annotated[float, Field(ge=0, le=1)] | None
     """right / scored, in [0, 1]; None if nothing was scored."""
     interval: tuple[float, float] | None
-    """95%."""
+    """95%; None if nothing was scored, or a bootstrap had but one image to draw."""
     interval_method: IntervalMethod | None
     """`wilson` where no two groups share an image, else `clustered_bootstrap`, with groups that do as clusters."""
 
@@ -63,7 +63,7 @@ class Part(BaseModel):
     score: Annotated[float, Field(ge=0, le=1)] | None
     """In [0, 1]; None if nothing was scored."""
     interval: tuple[float, float] | None
-    """95%."""
+    """95%; None if nothing was scored, or a bootstrap had but one image to draw."""
     interval_method: IntervalMethod | None
     """`wilson` where each score is 0 or 1, else `clustered_bootstrap`, with images as clusters."""
     images: int

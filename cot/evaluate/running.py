@@ -64,7 +64,8 @@ class Scores:
             return None, None
         if not self.counts["partial"]:
             return wilson(self.counts["correct"], len(self.values)), "wilson"
-        return clustered_bootstrap(self.values, self.clusters), "clustered_bootstrap"
+        found = clustered_bootstrap(self.values, self.clusters)
+        return found, "clustered_bootstrap" if found else None
 
 
 class Running:
@@ -197,8 +198,9 @@ def _group_score(name: str, groups: GroupTally) -> GroupScore:
     interval: tuple[float, float] | None = None
     method: IntervalMethod | None = None
     if values:
-        method = "wilson" if len(set(clusters)) == scored else "clustered_bootstrap"
-        interval = wilson(right, scored) if method == "wilson" else clustered_bootstrap(values, clusters)
+        alone = len(set(clusters)) == scored
+        interval = wilson(right, scored) if alone else clustered_bootstrap(values, clusters)
+        method = ("wilson" if alone else "clustered_bootstrap") if interval else None
     score = right / scored if scored else None
     return GroupScore(
         name=name, n=len(groups.right), scored=scored, right=right, score=score, interval=interval,

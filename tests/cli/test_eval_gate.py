@@ -138,7 +138,9 @@ def test_a_baseline_that_is_none(run, tmp_path, root):
         assert "summary.json" in err
 
 
-@pytest.mark.parametrize(("score", "said"), [(None, "has no score for"), (float("nan"), "is no summary.json")])
+@pytest.mark.parametrize(
+    ("score", "said"), [(None, "has no score with an interval for"), (float("nan"), "is no summary.json")]
+)
 def test_a_baseline_with_a_score_that_is_none_lets_nothing_pass(run, baseline, tmp_path, score, said):
     kept = json.loads((tmp_path / baseline).read_text())
     kept["parts"][0]["score"] = score

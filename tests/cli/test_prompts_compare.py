@@ -86,7 +86,7 @@ def test_a_template_of_another_name_takes_the_place_of_the_first(compare):
     assert code == 0
     assert (found["a"], found["b"]) == (0.4, 0.7)
     assert found["difference"]["n"] == 10
-    assert found["difference"]["low"] <= found["difference"]["mean"] == pytest.approx(0.3)
+    assert found["difference"]["interval"][0] <= found["difference"]["mean"] == pytest.approx(0.3)
     assert sum(flip["change"] for flip in found["flipped"]) == 3
     asked = [request.messages[-1].content[-1] for request in engine.requests]
     assert sum(text.endswith("One word:") for text in asked) == 10
