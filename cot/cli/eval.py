@@ -89,6 +89,10 @@ def evaluate_tasks(
     suite = find_suite(tasks)
     wanted = Wanted(data, limit, shuffle, shots, run_python)
     if check:
+        # Neither would be looked at.
+        if unread := [name for name, given in (("--gate", gate), ("--json", as_json)) if given]:
+            said = " and ".join(unread)
+            raise UsageError(f"got --check with {said}; expected --check without: it asks nothing, and tells in words")
         from cot.cli.eval_check import check_tasks
 
         raise typer.Exit(check_tasks(suite, settings, wanted))

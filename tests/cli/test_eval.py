@@ -169,6 +169,16 @@ def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
     assert run("photos/task.yaml", "--check", script=script)[1] == "photos: 1 row is wrong\n"
 
 
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [(["--gate", "gone.json"], "--gate"), (["--json"], "--json"), (["--gate", "x", "--json"], "--gate and --json")],
+)
+def test_check_refuses_what_it_does_not_look_at(run, guide, more, named):
+    code, out, err = run("photos/task.yaml", "--check", *more)
+    assert (code, out) == (2, "")
+    assert err == f"error: got --check with {named}; expected --check without: it asks nothing, and tells in words\n"
+
+
 def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
     with (tmp_path / "photos" / "task.yaml").open("a") as file:
         file.write("published_n: 4\n")
