@@ -31,7 +31,8 @@ def test_bootstrap_by_cluster_is_wider_than_by_sample() -> None:
     values = [float(index // 10 % 2) for index in range(200)]
     by_cluster = clustered_bootstrap(values, [index // 10 for index in range(200)])
     by_sample = clustered_bootstrap(values, range(200))
-    assert by_cluster and by_sample
+    assert by_cluster
+    assert by_sample
     assert by_cluster[0] < by_sample[0] < 0.5 < by_sample[1] < by_cluster[1]
     assert clustered_bootstrap(values, range(200)) == by_sample
 

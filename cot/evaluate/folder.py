@@ -14,7 +14,7 @@ from typing import IO, BinaryIO, Final, Self
 
 from pydantic import BaseModel, ValidationError
 
-from cot.errors import DataError, reason
+from cot.errors import CotError, DataError, TraceError, reason
 from cot.evaluate.definition import Definition
 from cot.evaluate.lock import take_lock
 from cot.evaluate.result import SampleResult
@@ -98,15 +98,20 @@ class RunFolder:
         """Read what is there, drop a line that was cut short, and be ready to append; the keys of what is there.
 
         known: called with every result. retry_errors: results that failed are dropped, so that they are done again.
-        Raises DataError for a line that is no result, or a result that is there twice.
+        Raises DataError for a line that is no result, a result that is there twice, and where it cannot be written.
         """
-        if self.shard is None:
-            # Several processes may have begun what one goes on with.
-            gather(self.path)
         file = share_file(self.path, self.shard.rank) if self.shard else self.path / SAMPLES_FILE
-        drop_torn_line(file)
-        if retry_errors:
-            drop_samples(file, lambda result: result.failed)
+        try:
+            if self.shard is None:
+                # Several processes may have begun what one goes on with.
+                gather(self.path)
+            drop_torn_line(file)
+            if retry_errors:
+                drop_samples(file, lambda result: result.failed)
+            samples = file.open("ab")
+        except OSError as error:
+            raise self._full(error) from error
+        self._samples = samples
         keys: set[bytes] = set()
         for result in self.results():
             if retry_errors and result.failed:
@@ -118,7 +123,6 @@ class RunFolder:
                 raise DataError(f"{file} has {result.task} {result.strategy} {result.id!r} twice; name another --out")
             keys.add(key)
             known(result)
-        self._samples = file.open("ab")
         return keys
 
     def append(self, result: SampleResult) -> None:
@@ -146,7 +150,10 @@ class RunFolder:
         self._locks.append(lock)
         if not (self.path / SHARES_FOLDER).is_dir():
             return False
-        gather(self.path)
+        try:
+            gather(self.path)
+        except OSError as error:
+            raise self._full(error) from error
         return True
 
     def results(self) -> Iterator[SampleResult]:
@@ -159,6 +166,10 @@ class RunFolder:
             replace_whole(self.path / name, content, writer=self._writer)
         except OSError as error:
             raise self._full(error) from error
+
+    def without_trace(self, error: TraceError) -> CotError:
+        """What to raise where a trace cannot be written: traces are a part of the run, which goes on."""
+        return self._full(error.__cause__, TRACES_FOLDER) if isinstance(error.__cause__, OSError) else error
 
     def close(self) -> None:
         """Close the files and let others write. A run that was never defined leaves no folder behind."""
@@ -198,10 +209,10 @@ class RunFolder:
             file.close()
         self._locks.clear()
 
-    def _full(self, error: OSError) -> DataError:
+    def _full(self, error: OSError, name: str = "") -> DataError:
         return DataError(
-            f"cannot write to {self.path}: {reason(error)}; what was finished is not lost: free some space, and give"
-            " the same command again"
+            f"cannot write to {self.path / name}: {reason(error)}; what was finished is not lost: free some space, and"
+            " give the same command again"
         )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from cot.engine.base import Engine
-from cot.errors import DataError, UsageError
+from cot.errors import DataError, TraceError, UsageError
 from cot.evaluate.ablation import with_other_images
 from cot.evaluate.asking import Asking, ask_sample
 from cot.evaluate.bounded import run_bounded
@@ -63,7 +63,10 @@ async def evaluate(
     images = image_opener(asking.image_limits, asking.ablation, asking.seed)
 
     async def work(job: _Job) -> None:
-        result = await _do(job, asked, judging, asking, images)
+        try:
+            result = await _do(job, asked, judging, asking, images)
+        except TraceError as error:
+            raise folder.without_trace(error) from error
         folder.append(result)
         tally.add(result)
         watch.finished(result)

@@ -98,13 +98,18 @@ def gather(folder: Path) -> None:
 
 
 def write_samples(file: Path, results: Iterator[SampleResult]) -> None:
-    """Write a file of results whole, or leave it as it was."""
+    """Write a file of results whole, or leave it as it was. Raises OSError."""
     temporary = file.with_name(f"{file.name}.tmp")
-    with temporary.open("wb") as stream:
-        stream.writelines(result.line() for result in results)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, file)
+    try:
+        with temporary.open("wb") as stream:
+            stream.writelines(result.line() for result in results)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file)
+    except BaseException:
+        # On a disk that is full it would take the space that going on needs.
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def drop_samples(file: Path, unwanted: Callable[[SampleResult], bool]) -> None:
