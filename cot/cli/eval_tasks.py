@@ -93,7 +93,7 @@ def loaders(*, run_python: bool = False) -> "dict[str, Loader]":
 
 
 def _drawn(spec: "DataSpec", folder: Path) -> "Iterator[Row]":
-    # They need what only the extra `train` installs, so they are imported when a task asks for them.
+    # `easy-vqa` needs what only the extra `train` installs, and drawing takes long to import: only where a task asks.
     from cot.train.held_out import LOADERS
 
     return LOADERS[spec.loader](spec, folder)
