@@ -16,7 +16,7 @@ from cot.compare import choose
 from cot.compare.stored import choose_all
 from cot.errors import UsageError
 from cot.evaluate.definition import TaskIdentity
-from cot.report import collect, lm_eval_results, markdown, write_csv
+from cot.report import collect, lm_eval_results, markdown, report_page, write_csv
 
 
 def report_of(*names, **options):
@@ -31,6 +31,15 @@ def test_markdown_has_scores_pairs_and_categories(tmp_path):
     assert rows[2][3:5] == ["6", "40.0%"]
     assert [row[5] for row in rows if row[2] == "5"] == ["+20.0"]
     assert ["exist", "3", "50.0%"] in [row[2:5] for row in rows]
+
+
+def test_what_has_no_interval_has_a_dash(tmp_path):
+    report = report_of(
+        *(write_run(tmp_path / name, results(letters)) for name, letters in (("a", "pwww"), ("b", "cccc")))
+    )
+    (pair,) = [line for line in markdown(report).splitlines() if "| +87.5 |" in line]
+    assert "| +87.5 | – | 4 | 0 |" in pair
+    assert "<b>+87.5</b><td>–<td>4" in report_page(report)
 
 
 def test_a_control_is_called_one(tmp_path):
