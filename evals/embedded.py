@@ -73,10 +73,8 @@ def _answer(job: Job) -> list[Result]:
     """Answer the cases of a job in this process."""
     import torch
 
-    from cot.config import CALIBRATION_FILE, Settings, model_folder
     from cot.engine.local import LocalEngine
     from cot.image import from_pixels
-    from cot.planner.calibration_file import tuning_for
     from cot.planner.run import run
     from cot.question import Question
 
@@ -85,16 +83,12 @@ def _answer(job: Job) -> list[Result]:
 
     async def answer_all() -> list[Result]:
         engine = LocalEngine.load(job.model.name, quantize=job.model.quantize)
-        # As it comes, whatever the settings of this machine say.
-        folder = model_folder(job.model.name) or Path(job.model.name)
-        settings = Settings(model=job.model.name, calibration=folder / CALIBRATION_FILE)
-        tuning, _ = tuning_for(settings, engine.info)
         places = asyncio.Semaphore(IN_FLIGHT)
 
         async def answer(case: Case) -> Result:
             async with places:
                 question = Question(case.qa.question, (from_pixels(case.image, source=case.image_id),))
-                return score(case, await run(job.strategy, question, engine, tuning=tuning), job.strategy)
+                return score(case, await run(job.strategy, question, engine), job.strategy)
 
         results = await asyncio.gather(*map(answer, cases))
         await engine.close()

@@ -29,15 +29,6 @@ async def test_the_right_plan_and_a_wrong_part():
     assert (scores.valid, scores.planned, scores.right, scores.known, scores.faithful) == (True, True, 1, 2, True)
 
 
-async def test_what_was_looked_at_again_is_scored_by_what_is_drawn_on():
-    def said(text, probability):
-        return Completion((Candidate(text, "stop", (TokenLogprob(text, math.log(probability)),)),), Usage())
-
-    apples = [said("4", 0.4), *[said("3", 0.9)] * 3]
-    scores = await scored([said(PLAN, 0.9), apples[0], said("2", 0.99), *apples[1:]])
-    assert (scores.right, scores.known, scores.faithful) == (2, 2, True)
-
-
 async def test_a_plan_that_is_none():
     scores = await scored(["no plan", "no plan", "5"])
     assert (scores.valid, scores.planned, scores.known, scores.faithful) == (False, False, 0, None)

@@ -99,9 +99,7 @@ def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[
     if not (asked or fell_back or invalid):
         return None
     truth = {normalise(fact.asked): normalise(fact.answer) for fact in facts}
-    # What was looked at again has two answers, and the later one is drawn on.
-    last = {(step.to, step.asked): step for step in outcome.steps if isinstance(step, SubAnswer)}
-    answers = [step for step in last.values() if normalise(step.asked) in truth]
+    answers = [step for step in outcome.steps if isinstance(step, SubAnswer) and normalise(step.asked) in truth]
     return StepScores(
         valid=not invalid,
         planned=_planned(facts, set(asked.values()), is_open=any(OPEN in text for text in said)),

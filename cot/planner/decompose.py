@@ -8,9 +8,8 @@ way (no valid plan, an unknown part, a wrong type) is said, and the question is 
 from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion, unknown
 from cot.planner.direct import Otherwise, ask_directly, ask_whole, short_of_steps
-from cot.planner.facts import as_choice, as_shown, ask_plan, compute, find, find_more, summarise
+from cot.planner.facts import Found, as_choice, as_shown, ask_plan, compute, find, find_more, summarise
 from cot.planner.plan import DECIDE, NOT_VALID, OPEN, Plan
-from cot.planner.sub_answer import Found
 from cot.step import Reasoning
 
 

@@ -8,23 +8,24 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cot.answer import match_choice, show_value
+from cot.answer import constraint_for, match_choice, parse_answer, show_answer, show_value
 from cot.engine.base import Regex, Sampling
 from cot.errors import PlanError
 from cot.expression import Ref, Sum
+from cot.image import LoadedImage
 from cot.planner.asked import Asked
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import product
-from cot.planner.looks import look_again
-from cot.planner.plan import PLAN_PATTERN, Plan, levels, parse_plan, parse_reworded, reworded_pattern
-from cot.planner.sub_answer import Found, ask_one, shown_answer
+from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, levels, parse_plan, parse_reworded, reworded_pattern
 from cot.step import FinalAnswer, Source, SubAnswer, SubQuestion, Summary, Value
 from cot.tools.calculate import calculate
 
 EXCHANGED: Final = "shuffle-steps"
 """Name of the ablation that draws the answer from exchanged sub-answers (`as_shown`)."""
 
+Found = dict[int, SubAnswer]
+MAX_FILLED_IN_CHARACTERS: Final = 80
 MAX_SHOWN_CHARACTERS: Final = 1000
 """Of one sub-answer in a summary."""
 
@@ -70,9 +71,6 @@ async def find(chain: Chain, plan: Plan, found: Found | None = None) -> Found:
             if isinstance(answer, BaseException):
                 raise answer
             found[answer.to] = answer
-        later = sum(q.id not in found for q in plan.sub_questions)
-        # One more step is for the decision.
-        found |= await look_again(chain, wanted, found, spare_steps=later + 1)
     return found
 
 
@@ -105,6 +103,32 @@ async def find_more(chain: Chain, plan: Plan, found: Found) -> Found:
     for question in asked.value:
         chain.add(question)
     return await find(chain, _with(plan, asked.value), found)
+
+
+async def ask_one(
+    chain: Chain, question: SubQuestion, found: Found, *, step: str, images: Sequence[LoadedImage] = ()
+) -> SubAnswer:
+    """Ask a sub-question whose references are all known. images: in place of the question's."""
+    shown = {number: shown_answer(found[number])[:MAX_FILLED_IN_CHARACTERS] for number in question.depends_on}
+    text = fill_in(question.text, shown)
+    try:
+        asked: Asked[Value] = await chain.ask(
+            "decompose/sub_answer",
+            lambda raw: parse_answer(raw, question.wants),
+            step=step,
+            constraint=constraint_for(question.wants),
+            images=images,
+            question=text,
+            wants=question.wants,
+        )
+    except ChainStopped as stopped:
+        return SubAnswer(to=question.id, asked=text, value=None, raw="", confidence=0.0, problem=str(stopped))
+    problem = asked.problem
+    if asked.value is None and problem is None:
+        problem = "the model does not know"
+    return SubAnswer(
+        to=question.id, asked=text, value=asked.value, raw=asked.raw, confidence=asked.confidence, problem=problem
+    )
 
 
 def as_shown(chain: Chain, plan: Plan, found: Found) -> Found:
@@ -170,6 +194,11 @@ def summarise(chain: Chain, found: Found) -> str:
     text = chain.render("decompose/summary", known=known, missing=missing).text
     chain.add(Summary(text=text))
     return text
+
+
+def shown_answer(answer: SubAnswer) -> str:
+    """An answer on one line."""
+    return " ".join(show_answer(answer.value, answer.raw).split())
 
 
 async def _answer(chain: Chain, question: SubQuestion, found: Found) -> SubAnswer:

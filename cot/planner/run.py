@@ -112,7 +112,7 @@ async def run(
         exchange_answers=exchange_answers,
     )
     if recorder:
-        how = {**chain.wording.recordable, **vars(budget), **chain.tuning.recordable}
+        how = {**chain.wording.recordable, **vars(budget), **(tuning.recordable if tuning else {})}
         said = {"earlier": storable(question.earlier.as_text())} if question.earlier else {}
         said |= {"examples": as_text(question.examples)} if question.examples else {}
         hashes = template_hashes(strategy, chain.wording, own=own, follow_up=bool(question.earlier))

@@ -36,8 +36,6 @@ class Tuning(BaseModel):
     """Both are drawn with it."""
     rounds: Annotated[int, Field(ge=1, le=4)] = 2
     """Rounds of sub-questions, the plan's own among them; later ones ask for what is still unknown."""
-    look_again: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """A count of less confidence is looked at again, see `cot.planner.looks`; 0 never does."""
     direct_slope: Slope = 1.0
     """What the log-odds of a direct answer's confidence are multiplied by; 1 leaves them."""
     direct_shift: Shift = 0.0
@@ -64,13 +62,13 @@ class Tuning(BaseModel):
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any]) -> "Tuning":
-        """The tuning among the settings of a trace, as `recordable` has it; what is not there has its default, but a
-        trace that does not speak of looking again is older than that.
+        """The tuning among the settings of a trace, as `recordable` has it; what is not there has its default.
 
         Raises ValueError for an unknown name, or a number out of range.
         """
-        said = {key.removeprefix(_RECORDED): value for key, value in settings.items() if key.startswith(_RECORDED)}
-        return cls.model_validate({"look_again": 0.0, **said})
+        return cls.model_validate(
+            {key.removeprefix(_RECORDED): value for key, value in settings.items() if key.startswith(_RECORDED)}
+        )
 
     @property
     def recordable(self) -> dict[str, float | int]:

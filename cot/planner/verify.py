@@ -11,9 +11,8 @@ from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import announce
 from cot.planner.direct import ask_first, let_stand, say_first
-from cot.planner.facts import as_choice, as_shown, ask_plan, compute, find
+from cot.planner.facts import Found, as_choice, as_shown, ask_one, ask_plan, compute, find
 from cot.planner.plan import NOT_VALID, Plan
-from cot.planner.sub_answer import Found, ask_one
 from cot.region import Box, parse_box
 from cot.step import FinalAnswer, Reasoning, SubQuestion
 from cot.tools.zoom import zoom_step

@@ -44,7 +44,7 @@ class RecordedEngine:
         self._info = info
         self._clock_ran_out = clock_ran_out
         self._waiting: dict[str, list[Call]] = {}
-        for call in sorted(calls, key=lambda call: [int(n) for n in _NUMBER.findall(call.step)]):
+        for call in sorted(calls, key=lambda call: [int(n) for n in _NUMBER.findall(call.step)[:1]]):
             self._waiting.setdefault(call.prompt_sha256, []).append(call)
 
     @property

@@ -24,7 +24,7 @@ EDGES: Final = ("left", "top", "right", "bottom")
 MAX_EDGE: Final = 1e6
 """No image has as many pixels a side."""
 
-_SUB_QUESTION: Final = re.compile("sub_question ([0-9]{1,9})(?: look ([0-9]{1,9}))?")
+_SUB_QUESTION: Final = re.compile("sub_question ([0-9]{1,9})")
 
 
 @dataclass
@@ -65,8 +65,6 @@ def nodes(trace: Trace) -> tuple[Node, ...]:
                     node = Node("call", event.step)
                     found.append(node)
                 node.calls.append(event)
-                # Looks are asked together, and finished in any order.
-                node.calls.sort(key=_look)
             case StepTaken():
                 node = _step(found, by_number, event.step)
             case Note():
@@ -76,11 +74,6 @@ def nodes(trace: Trace) -> tuple[Node, ...]:
                 continue
         node.at_seconds = event.measured.at_seconds
     return tuple(found)
-
-
-def _look(call: Call) -> int:
-    match = _SUB_QUESTION.fullmatch(call.step)
-    return int(match[2] or 0) if match else 0
 
 
 def call_start_seconds(call: Call) -> float:

@@ -43,7 +43,7 @@ async def test_the_trace_alone_tells_why(question, engine, tmp_path):
     started, finished = trace.started, trace.finished
     assert (started.question, started.strategy, started.seed) == (question().text, "decompose", 3)
     budget = {"max_steps": 9, "max_tokens": 2048, "max_seconds": 300.0}
-    assert started.settings == {"model": "embedded", "language": "en", **budget, **Tuning().recordable}
+    assert started.settings == {"model": "embedded", "language": "en", **budget}
     assert started.engine["model"] == "scripted"
     assert set(started.versions) >= {"cot", "python"}
     assert started.images[0].sha256 == question().images[0].sha256

@@ -40,7 +40,7 @@ def test_a_trace_holds_all_of_it():
     tuning = Tuning(keep=0.9, samples=3, vote_shift=-0.5)
     assert tuning.recordable["tuning: keep"] == 0.9
     assert Tuning.recorded({"model": "embedded", **tuning.recordable}) == tuning
-    assert Tuning.recorded({"model": "embedded"}) == Tuning(look_again=0)
+    assert Tuning.recorded({"model": "embedded"}) == Tuning()
     with pytest.raises(ValueError, match="keep"):
         Tuning.recorded({"tuning: keep": 7})
 
