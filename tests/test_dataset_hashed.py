@@ -1,5 +1,7 @@
 """The hash of the files that rows are read from."""
 
+import os
+
 import pytest
 
 from cot.dataset import LOADERS, DataSpec, files_sha256
@@ -56,3 +58,10 @@ def test_there_is_none_of_more_bytes_than_are_to_be_hashed(tmp_path):
     spec = DataSpec(loader="vqav2", path="questions", annotations="answers")
     assert files_sha256(spec, tmp_path, LOADERS["vqav2"], max_bytes=9) is None
     assert files_sha256(spec, tmp_path, LOADERS["vqav2"], max_bytes=10) is not None
+
+
+def test_there_is_none_of_what_may_have_no_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    assert hashed(tmp_path, "jsonl", path="pipe") is None
+    assert hashed(tmp_path, "jsonl", path="link") is None

@@ -12,6 +12,7 @@ from cot.errors import DataError
 from cot.evaluate import Options, RunFolder, evaluate, select
 from cot.evaluate.asking import Asking
 from cot.evaluate.images import image_opener
+from cot.evaluate.shard import Shard
 from cot.evaluate.shots import draw_shots
 from cot.task import LoadedTask, load_task
 
@@ -199,6 +200,26 @@ async def test_a_run_that_knows_no_hash_looks_at_everything(folder, made):
     made.clear()
     assert await run(folder) == (whole, 0)
     assert len(made) == N
+
+
+async def test_one_of_several_processes_looks_at_everything(folder, made):
+    await run(folder)
+    with RunFolder(folder / "out") as out:
+        before = out.definition()
+    made.clear()
+    share = select(load_task(str(folder / "task.yaml")), shard=Shard(0, 2, 0), before=before)
+    assert (len(made), share.n) == (N, N // 2)
+
+
+async def test_files_that_change_while_they_are_looked_at_are_looked_at_again(folder, monkeypatch):
+    survey, rows = LoadedTask.survey, folder / "rows.jsonl"
+
+    def meanwhile(self, *chosen):
+        rows.write_text(rows.read_text() + "\n")
+        return survey(self, *chosen)
+
+    monkeypatch.setattr(LoadedTask, "survey", meanwhile)
+    assert select(load_task(str(folder / "task.yaml"))).place.files_sha256 is None
 
 
 async def test_a_few_first_rows_of_a_large_file_are_looked_at_again(folder, made, monkeypatch):

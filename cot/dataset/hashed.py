@@ -18,7 +18,7 @@ OF_FILES: Final[tuple[Loader, ...]] = (jsonl, json_rows, json_map, delimited, pa
 
 
 def files_sha256(spec: DataSpec, folder: Path, loader: Loader, *, max_bytes: int | None = None) -> str | None:
-    """SHA-256, in hex, of all bytes that a loader reads; None for one that reads more than files, or if one is missing.
+    """SHA-256, in hex, of all bytes that a loader reads; None for one that reads more than files, or if one is none.
 
     folder: what relative paths start from. max_bytes: None is also given for files that are larger together.
     """
@@ -28,6 +28,8 @@ def files_sha256(spec: DataSpec, folder: Path, loader: Loader, *, max_bytes: int
     try:
         paths = [existing(name, folder, "") for name in (spec.path, spec.annotations) if name is not None]
         files = [file for path in paths for file in (parquet_files(path) if loader is parquet else [path])]
+        if not all(file.is_file() for file in files):  # what is none may have no end
+            return None
         if max_bytes is not None and sum(file.stat().st_size for file in files) > max_bytes:
             return None
         for file in files:

@@ -89,6 +89,8 @@ class RunFolder:
             return Definition.model_validate_json(file.read_bytes())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise DataError(f"cannot read {file}: {reason(error)}; expected the file of a run") from error
         except ValidationError as error:
             raise DataError(
                 f"{file} is not what this version writes: {first_problem(error)}; name another --out"

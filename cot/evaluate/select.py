@@ -24,7 +24,6 @@ from cot.task import LoadedTask, Sample, Survey
 WINDOW: Final = 256
 """Samples among which those of one image are brought together."""
 
-
 MAX_HASHED_BYTES: Final = 256 * 2**20
 """Of larger files a few first rows are looked at sooner than all bytes are hashed."""
 
@@ -88,9 +87,10 @@ def select(
         raise UsageError(f"got --limit {limit}; expected 1 to {sys.maxsize}")
     if shuffle and limit is None:
         raise UsageError("got --shuffle without --limit; it draws the samples at random, so say how many")
-    # Hashed before the rows are read: a file that changes in between is then looked at again.
-    files_sha256 = task.files_sha256(max_bytes=None if limit is None or shuffle else MAX_HASHED_BYTES)
-    known = None if shard else _known(before, task, files_sha256, limit, seed if shuffle else None, shots)
+    max_bytes = None if limit is None or shuffle else MAX_HASHED_BYTES
+    files_sha256 = task.files_sha256(max_bytes=max_bytes)
+    drawn_by = seed if shuffle else None
+    known = None if shard else _known(before, task, files_sha256, limit=limit, drawn_by=drawn_by, shots=shots)
     draw = known.place.draw if known else Draw(seed=seed, n=task.survey().n) if shuffle else None
     numbers = frozenset(random.Random(seed).sample(range(draw.n), min(limit or draw.n, draw.n))) if draw else None
     share = Share(shard) if shard else None
@@ -103,6 +103,8 @@ def select(
             yield sample
 
     identity = known.identity if known else _identity(task, limit, shots, task.survey(looked_at))
+    if not known and files_sha256 != task.files_sha256(max_bytes=max_bytes):
+        files_sha256 = None  # they changed while they were looked at
     return Selection(task, identity, _place(task, files_sha256, draw), limit, numbers, share, shots)
 
 
@@ -116,6 +118,7 @@ def _known(
     before: Definition | None,
     task: LoadedTask,
     files_sha256: str | None,
+    *,
     limit: int | None,
     drawn_by: int | None,
     shots: Shots | None,

@@ -202,7 +202,7 @@ class Trainer:
         sums: dict[str, float] = {}
         images = count = 0
         for batch in self._batches(self.state["part"]):
-            progress = self.state["seconds"] / max(minutes * 60, 1e-9)
+            progress = self.state["seconds"] / (60 * minutes)
             if progress >= 1:
                 break
             figures = self._step(batch, progress)
