@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from cot.choice import bare, find_choice
 from cot.engine.base import Choices, Constraint, Regex
 from cot.errors import AnswerError, quoted
 from cot.region import parse_box
@@ -36,15 +37,12 @@ REGION_PATTERN: Final = rf"unknown|\[{', '.join([_COORDINATE] * 4)}\]"
 PHRASE_PATTERN: Final = f"[^{INVISIBLE}{SPACES}][^{INVISIBLE}]{{0,{MAX_PHRASE_CHARACTERS - 1}}}"
 
 _VISIBLE: Final = re.compile(f"[^{INVISIBLE}{SPACES}]")
-_QUOTES: Final = "*_`\"'\u201c\u201d\u2018\u2019 \t\n"
 _NAMES: Final = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     " sixteen seventeen eighteen nineteen twenty"
 )
 _WORDS: Final = {word: value for value, word in enumerate(_NAMES.split())}
 _NUMBER: Final = re.compile(r"([+-]?)([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(\.[0-9]{1,15})?\s?%?", re.ASCII)
-_LETTERED: Final = re.compile(r"\(?([a-z])(?:\)|[.:]|\)[.:])?(?:\s+(.+))?", re.DOTALL)
-_PREFIX: Final = re.compile(r"(?:the\s+)?(?:final\s+)?answer(?:\s*:|\s+is\b:?)\s*", re.IGNORECASE)
 
 
 def constraint_for(wants: Wants, choices: Sequence[str] = (), *, may_abstain: bool = True) -> Constraint | None:
@@ -59,7 +57,7 @@ def constraint_for(wants: Wants, choices: Sequence[str] = (), *, may_abstain: bo
         case "number":
             return Regex(NUMBER_PATTERN)
         case "yes_no":
-            return Choices(("yes", "no", UNKNOWN))
+            return Choices(("yes", "no", UNKNOWN), lettered=False)
         case "phrase":
             return Regex(PHRASE_PATTERN)
         case "text":
@@ -77,7 +75,7 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
 
     count: int >= 0, in digits or in words up to twenty. number: int or float; thousands may be
     separated by commas, and a percentage is its number ("12%" is 12). yes_no: bool. choice: the
-    option, as it is spelled in `choices`, found by its text or its letter ("B", "(b)", "B. dog").
+    option, as it is spelled in `choices`, found as `find_choice` does ("Dog", "a dog", "B", "(b)", "B. dog").
     region: `[left, top, right, bottom]` from 0 to 1, as text. phrase, text: stripped text. Quotes, a
     final full stop and "Answer:" around a value are no part of it. Raises AnswerError if the text is
     anything else.
@@ -85,19 +83,19 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
     shown = text.strip()
     if not _VISIBLE.search(shown):
         raise AnswerError(f"got no text; expected {_EXPECTED[wants]}")
-    bare = _bare(shown)
+    said = bare(shown)
     if wants == "choice":
-        return _choice(shown, bare, choices)
-    if bare.casefold() == UNKNOWN:
+        return _choice(shown, choices)
+    if said.casefold() == UNKNOWN:
         return None
     if wants in ("phrase", "text"):
         return shown
     if wants == "region":
-        box = parse_box(bare)
+        box = parse_box(said)
         if box is None:
             raise AnswerError(f"got {quoted(shown)}; expected {_EXPECTED[wants]}")
         return str(box)
-    value = _typed(bare)
+    value = _typed(said)
     if wants == "yes_no":
         fits = isinstance(value, bool)
     elif wants == "count":
@@ -117,10 +115,10 @@ def parse_free(text: str) -> Value:
     shown = text.strip()
     if not _VISIBLE.search(shown):
         raise AnswerError("got no text; expected an answer")
-    bare = _bare(shown)
-    if bare.casefold() == UNKNOWN:
+    said = bare(shown)
+    if said.casefold() == UNKNOWN:
         return None
-    value = _typed(bare)
+    value = _typed(said)
     return shown if value is None else value
 
 
@@ -129,16 +127,16 @@ def match_choice(value: Value, choices: Sequence[str]) -> str | None:
     if value is None:
         return None
     text = show_value(value).casefold()
-    same = [choice for choice in choices if _bare(choice).casefold() == text]
+    same = [choice for choice in choices if bare(choice).casefold() == text]
     if not same and not isinstance(value, str):
-        typed = {choice: _typed(_bare(choice)) for choice in choices}
+        typed = {choice: _typed(bare(choice)) for choice in choices}
         same = [c for c, t in typed.items() if t == value and isinstance(t, bool) == isinstance(value, bool)]
     return same[0] if len(same) == 1 else None
 
 
 def show_answer(value: Value, raw: str) -> str:
     """A value as `show_value` has it, with the % sign that the model gave it."""
-    percent = type(value) in (int, float) and _bare(raw).endswith("%")
+    percent = type(value) in (int, float) and bare(raw).endswith("%")
     return show_value(value) + "%" * percent
 
 
@@ -158,37 +156,22 @@ _EXPECTED: Final[dict[Wants, str]] = {
 }
 
 
-def _bare(text: str) -> str:
-    inner = _PREFIX.sub("", text.strip(), count=1) if _PREFIX.match(text.strip()) else text.strip()
-    inner = inner.strip(_QUOTES)
-    return inner[:-1].rstrip(_QUOTES) if inner.endswith(".") and len(inner) > 1 else inner
-
-
-def _typed(bare: str) -> bool | int | float | None:
-    word = bare.casefold()
+def _typed(said: str) -> bool | int | float | None:
+    word = said.casefold()
     if word in ("yes", "no"):
         return word == "yes"
     if word in _WORDS:
         return _WORDS[word]
-    if not (found := _NUMBER.fullmatch(bare)):
+    if not (found := _NUMBER.fullmatch(said)):
         return None
     sign, whole, fraction = found.groups()
     digits = sign + whole.replace(",", "")
     return float(digits + fraction) if fraction else int(digits)
 
 
-def _choice(shown: str, bare: str, choices: Sequence[str]) -> Value:
-    wanted = {shown.casefold(), bare.casefold()}
-    by_text = [c for c in choices if c in (shown, bare)] or [
-        c for c in choices if c.strip().casefold() in wanted or _bare(c).casefold() in wanted
-    ]
-    if len(by_text) == 1:
-        return by_text[0]
-    if not by_text and bare.casefold() == UNKNOWN:
-        return None
-    if not by_text and (found := _LETTERED.fullmatch(bare.casefold())):
-        index, rest = ord(found[1]) - ord("a"), found[2]
-        if index < len(choices) and (rest is None or _bare(rest) == _bare(choices[index]).casefold()):
-            return choices[index]
-    listed = ", ".join(quoted(choice) for choice in choices)
-    raise AnswerError(f"got {quoted(shown)}; expected one of {listed}")
+def _choice(shown: str, choices: Sequence[str]) -> Value:
+    choice = find_choice(shown, choices)
+    if choice is None and bare(shown).casefold() != UNKNOWN:
+        listed = ", ".join(quoted(choice) for choice in choices)
+        raise AnswerError(f"got {quoted(shown)}; expected one of {listed}")
+    return choice

@@ -4,7 +4,7 @@ The command line prints the message as one line and exits with `exit_code`.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class CotError(Exception):
@@ -44,7 +44,15 @@ class RequestError(EngineError):
 
 
 class UnfitReplyError(RequestError):
-    """A model replied, and not with what it was held to: an answer that does not parse, not a failure."""
+    """A model replied, and not with what it was held to: an answer that does not parse, not a failure.
+
+    text: what it said. usage: what that cost, by the names of `cot.engine.base.Usage`.
+    """
+
+    def __init__(self, message: str, *, text: str = "", usage: Mapping[str, int] | None = None) -> None:
+        super().__init__(message)
+        self.text = text
+        self.usage = dict(usage or {})
 
 
 class AnswerError(CotError):

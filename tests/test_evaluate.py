@@ -109,6 +109,14 @@ async def test_a_reply_that_is_not_what_was_asked_for_is_unparsed(make, tmp_path
     assert results(tmp_path / "out")[0]["explanation"] == "answer: got 'Hm'"
 
 
+async def test_what_a_reply_that_does_not_fit_said_and_cost_is_kept(make, tmp_path):
+    error = UnfitReplyError("got 'Hm'", text="Hm", usage={"prompt_tokens": 7, "completion_tokens": 2, "calls": 1})
+    (part,) = (await run(make(4), tmp_path / "out", lambda request: error)).parts
+    assert (part.counts["unparsed"], part.usage["calls"], part.usage["prompt_tokens"]) == (4, 4, 28)
+    first = results(tmp_path / "out")[0]
+    assert (first["raw"], first["answer"], first["usage"]["completion_tokens"]) == ("Hm", None, 2)
+
+
 async def test_partial_scores_have_a_bootstrap_over_images(make, tmp_path):
     (part,) = (await run(make(6, metric="anls", answer="yet"), tmp_path / "out")).parts
     assert part.interval_method == "clustered_bootstrap"

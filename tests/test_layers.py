@@ -23,6 +23,7 @@ LAYERS = [
     "step",
     "trace",
     "prompt",
+    "choice",
     "engine",
     "answer",
     "expression",

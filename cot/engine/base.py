@@ -31,9 +31,14 @@ class Message:
 
 @dataclass(frozen=True)
 class Choices:
-    """The text must be one of `values`."""
+    """The text must be one of `values`.
+
+    lettered: whether a reply that nothing held to them may name one by its letter, A for the first. That says how it is
+    read, and not what is wanted, so it is no part of equality.
+    """
 
     values: tuple[str, ...]
+    lettered: bool = field(default=True, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -135,12 +140,14 @@ class Candidate:
     """One sample. text excludes stop strings and special tokens; logprobs covers its tokens and the end token.
 
     satisfied: False if the tokens were used up before the text satisfied the request's constraint.
+    said: the model's own words, which logprobs are of, where text is the choice that they mean; else empty.
     """
 
     text: str
     finish_reason: FinishReason
     logprobs: tuple[TokenLogprob, ...] = ()
     satisfied: bool = True
+    said: str = ""
 
 
 @dataclass(frozen=True)

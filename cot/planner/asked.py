@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Asked(Generic[T]):
     """What one call, or one sample of it, gave.
 
-    value: the parsed text; None if the model abstained or `problem` says why there is none.
+    raw: the model's own words. value: the parsed text; None if the model abstained or `problem` says why there is none.
     confidence: probability that the model gave to its text, within what it was allowed to say;
     0 if the engine gives no probabilities.
     starved: whether the token budget cut the text short.
@@ -45,7 +45,8 @@ def read(
     parse: raises AnswerError or PlanError if the text is not what was wanted. tokens: how many it has.
     starved: whether it was granted fewer than it wanted. may_be_cut: unfinished text is parsed all the same.
     """
-    raw = storable(candidate.text)
+    text = storable(candidate.text)
+    raw = storable(candidate.said) or text
     logprobs = candidate.logprobs
     confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
     starved = starved and candidate.finish_reason == "length"
@@ -53,7 +54,7 @@ def read(
         before = "" if candidate.satisfied else ", before it was what the constraint wants"
         return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}", starved)
     try:
-        return Asked(parse(raw), raw, confidence, starved=starved)
+        return Asked(parse(text), raw, confidence, starved=starved)
     except (AnswerError, PlanError) as error:
         return Asked(None, raw, confidence, str(error), starved)
 

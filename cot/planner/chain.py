@@ -16,7 +16,7 @@ from cot.planner.asked import ALTERNATIVES, Asked, read, storable
 from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.planner.examples import behind_examples
-from cot.planner.taking_down import call_begun, calls_answered, in_plan_order
+from cot.planner.taking_down import call_begun, call_unfit, calls_answered, in_plan_order
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.prompt import Rendered, Template, load_template
@@ -185,9 +185,15 @@ class Chain:
             stopped = ChainStopped("budget_seconds", f"{call.step}: the time was up before the model had answered")
             self._record(call.model_copy(update={"problem": str(stopped)}))
             raise stopped from error
+        except UnfitReplyError as error:
+            usage = Usage(**error.usage)
+            used = usage.completion_tokens
+            self.unfit = True
+            self._count(usage, request.n)
+            self._record(call_unfit(call, error))
+            raise ChainStopped("error", f"{call.step}: {error}", raw=error.text) from error
         except EngineError as error:
             self._record(call.model_copy(update={"problem": storable(str(error))}))
-            self.unfit = self.unfit or isinstance(error, UnfitReplyError)
             raise ChainStopped("error", f"{call.step}: {error}") from error
         except (asyncio.CancelledError, Exception) as error:
             # Cancelled, or a fault of the program: not for the chain to handle, but for the trace to hold.

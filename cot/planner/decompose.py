@@ -59,7 +59,8 @@ async def _combine(chain: Chain, plan: Plan, found: Found, otherwise: Otherwise)
         computed = chosen
     if chain.stopped:
         chain.note(str(chain.stopped))
-        return Conclusion(computed or chain.best or unknown(supports=known), chain.stopped.stop_reason)
+        answer = computed or chain.best or unknown(chain.stopped.raw, known)
+        return Conclusion(answer, chain.stopped.stop_reason)
     if computed:
         return Conclusion(computed)
     if obstacle or not known:

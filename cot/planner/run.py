@@ -148,7 +148,7 @@ async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
         raise
     except ChainStopped as stopped:
         chain.note(str(stopped))
-        return Conclusion(chain.best or unknown(), stopped.stop_reason)
+        return Conclusion(chain.best or unknown(stopped.raw), stopped.stop_reason)
     except CotError as error:
         chain.note(str(error))
         return Conclusion(chain.best or unknown(), "error")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from cot.engine.base import Completion, Request
+from cot.errors import UnfitReplyError
 from cot.planner.asked import Asked, alternatives, storable
 from cot.prompt import Rendered
 from cot.step import Step, SubAnswer, Value
-from cot.trace.event import Call, Measured
+from cot.trace.event import UNFIT, Call, Measured
 
 _NEVER_CHOSEN: Final = -1e9
 
@@ -20,6 +21,7 @@ def call_begun(rendered: Rendered, step: str, request: Request) -> Call:
     held_to = None
     if request.constraint:
         held_to = {"kind": type(request.constraint).__name__, **vars(request.constraint)}
+        held_to.pop("lettered", None)  # how replies are read is no part of what was wanted
     return Call(
         step=step,
         template=rendered.template,
@@ -48,6 +50,18 @@ def calls_answered(call: Call, completion: Completion, found: Iterable[Asked[Any
         }
         yield call.model_copy(update=update)
         measured = Measured()  # what the samples of a call cost together is told once
+
+
+def call_unfit(call: Call, error: UnfitReplyError) -> Call:
+    """The event for a call whose reply was not what the model was held to."""
+    return call.model_copy(
+        update={
+            "raw": storable(error.text),
+            "problem": storable(str(error)),
+            "finish_reason": UNFIT,
+            "measured": Measured(usage=error.usage),
+        }
+    )
 
 
 def in_plan_order(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -8,11 +8,15 @@ import hashlib
 import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
+from cot.choice import find_choice
 from cot.engine.base import (
     Candidate,
+    Choices,
     Completion,
+    Constraint,
     Delta,
     EngineInfo,
     FinishReason,
@@ -21,9 +25,9 @@ from cot.engine.base import (
     TokenLogprob,
     Usage,
 )
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 from cot.planner.asking import transcript
-from cot.trace.event import Call, RunStarted
+from cot.trace.event import UNFIT, Call, RunStarted
 
 NOT_RECORDED: Final = "no reply was recorded for this prompt"
 """How the problem of a call begins for which the recording has nothing."""
@@ -67,11 +71,14 @@ class RecordedEngine:
             if self._clock_ran_out:
                 raise TimeoutError
             raise EngineError(call.problem or "the recorded call has no reply")
+        if call.finish_reason == UNFIT:
+            problem = call.problem or "the recorded reply did not fit"
+            raise UnfitReplyError(problem, text=call.raw, usage=vars(_usage(call)))
         taken = [call]
         # The samples of a request are calls that follow each other, and the first tells what they cost together.
-        while len(taken) < request.n and calls and calls[0].raw is not None and not calls[0].measured.usage:
+        while len(taken) < request.n and calls and _is_sample(calls[0]):
             taken.append(calls.pop(0))
-        return _completion(taken)
+        return _completion(taken, request.constraint)
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The recorded reply in one piece."""
@@ -97,13 +104,29 @@ def recorded_info(started: RunStarted) -> EngineInfo:
     )  # fmt: skip
 
 
-def _completion(calls: Sequence[Call]) -> Completion:
+def _is_sample(call: Call) -> bool:
+    """Whether a call is one more sample of the one before it."""
+    return call.raw is not None and call.finish_reason != UNFIT and not call.measured.usage
+
+
+def _usage(call: Call) -> Usage:
+    return Usage(**{name: call.measured.usage.get(name, 0) for name in Usage.__dataclass_fields__})
+
+
+def _completion(calls: Sequence[Call], constraint: Constraint | None) -> Completion:
     """What the calls for one request gave; the first has the cost of all."""
     call = calls[0]
-    usage = {name: call.measured.usage.get(name, 0) for name in Usage.__dataclass_fields__}
     seconds = {f"{name}_seconds": value for name, value in call.measured.seconds.items()}
     timings = Timings(**{name: seconds.get(name, 0.0) for name in Timings.__dataclass_fields__})
-    return Completion(tuple(_candidate(call) for call in calls), Usage(**usage), timings)
+    return Completion(tuple(_meant(_candidate(call), constraint) for call in calls), _usage(call), timings)
+
+
+def _meant(candidate: Candidate, constraint: Constraint | None) -> Candidate:
+    """The candidate with the choice that its words meant, where a choice was wanted."""
+    if not isinstance(constraint, Choices):
+        return candidate
+    choice = find_choice(candidate.text, constraint.values, lettered=constraint.lettered)
+    return candidate if choice is None else replace(candidate, text=choice, said=candidate.text)
 
 
 def _candidate(call: Call) -> Candidate:

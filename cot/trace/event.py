@@ -24,6 +24,10 @@ JUDGE_STEP: Final = "judge"
 """The step of a call that judges the answer, and is no part of how it came about."""
 
 
+UNFIT: Final = "unfit"
+"""The finish reason of a call whose reply was not what the model was held to; nothing was read from it."""
+
+
 Count = Annotated[int, Field(ge=0, le=10**15)]
 """How many of something; more than any run has is a damaged or hostile file, with which nothing can be computed."""
 
@@ -138,6 +142,7 @@ class Call(_Event):
     problem: str | None = None
     """Why there is no value, or no text."""
     finish_reason: str | None = None
+    """`stop`, `length`, `cancelled` or `unfit`; None if there is no text."""
     confidence: Confidence | None = None
     """Exponential of the sum of the log-probabilities."""
     tokens: tuple[tuple[str, float], ...] = ()

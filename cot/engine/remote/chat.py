@@ -77,7 +77,9 @@ class Chat:
         raise UnfitReplyError(
             f"server {http.address.base} answered {http.key.redact(odd)[:80]!r}; expected what fits "
             f"{shown(request.constraint) if request.constraint else 'the request'}; use a server that can hold answers "
-            "to it (vLLM, SGLang, llama.cpp) or a stronger model"
+            "to it (vLLM, SGLang, llama.cpp) or a stronger model",
+            text=odd,
+            usage=vars(used),
         )
 
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
@@ -145,7 +147,8 @@ class Chat:
         if text is None:
             return None
         satisfied = not cut or fitting(request.constraint, text) is not None
-        return replace(candidate, text=text, satisfied=satisfied)
+        said = "" if text.strip() == candidate.text.strip() else candidate.text
+        return replace(candidate, text=text, satisfied=satisfied, said=said)
 
 
 def _redrawn(request: Request) -> Request:

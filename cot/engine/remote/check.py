@@ -8,6 +8,7 @@ import json
 from functools import lru_cache
 from typing import Any, Final
 
+from cot.choice import find_choice
 from cot.engine.base import Choices, Constraint, JsonSchema
 from cot.engine.grammar import grammar, one_line, shown
 from cot.errors import EngineError
@@ -40,7 +41,7 @@ def check_constraint(constraint: Constraint) -> None:
 
 
 def fitting(constraint: Constraint, text: str, *, cut: bool = False) -> str | None:
-    """`text`, or `text` without the blanks around it, whichever fits; None if neither does.
+    """`text`, or `text` without the blanks around it, whichever fits, or the choice that it means; None if none does.
 
     cut: whether the text was cut short; then it fits if something that begins with it would.
     JSON may be spaced and escaped in any way; the order of its fields is free where the schema lists them.
@@ -54,6 +55,8 @@ def fitting(constraint: Constraint, text: str, *, cut: bool = False) -> str | No
                 return found
         elif _matches(constraint, found, cut=cut):
             return found
+    if isinstance(constraint, Choices) and not cut and len(text) <= MAX_CHECKED_BYTES:
+        return find_choice(text, constraint.values, lettered=constraint.lettered)
     return None
 
 

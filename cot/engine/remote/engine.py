@@ -165,9 +165,7 @@ class RemoteEngine:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         drawn += [task.result() for task in tasks]
-        if found := [one for one in drawn if isinstance(one, Completion)]:
-            return _together(found)
-        raise next(one for one in drawn if isinstance(one, UnfitReplyError))
+        return _together(drawn)
 
     async def _fitting(self, request: Request, on_text: OnText | None) -> Completion | UnfitReplyError:
         """Samples that fit, or why there is none: others may."""
@@ -191,9 +189,16 @@ class RemoteEngine:
         return EngineError(f"the engine for {self._connections.address.base} is closed; connect it again")
 
 
-def _together(completions: list[Completion]) -> Completion:
-    """One completion of those of single samples; its timings are those of the slowest."""
-    usage = sum((completion.usage for completion in completions), Usage())
-    slowest = max(completions, key=lambda c: c.timings.queue_seconds + c.timings.decode_seconds)
-    candidates = tuple(candidate for completion in completions for candidate in completion.candidates)
+def _together(drawn: list[Completion | UnfitReplyError]) -> Completion:
+    """One completion of those of single samples, at the cost of all; its timings are those of the slowest.
+
+    Raises UnfitReplyError if none of them fits.
+    """
+    found = [one for one in drawn if isinstance(one, Completion)]
+    unfit = [one for one in drawn if isinstance(one, UnfitReplyError)]
+    usage = sum((one.usage for one in found), Usage()) + sum((Usage(**one.usage) for one in unfit), Usage())
+    if not found:
+        raise UnfitReplyError(str(unfit[0]), text=unfit[0].text, usage=vars(usage)) from unfit[0]
+    slowest = max(found, key=lambda c: c.timings.queue_seconds + c.timings.decode_seconds)
+    candidates = tuple(candidate for completion in found for candidate in completion.candidates)
     return Completion(candidates, usage, slowest.timings)

@@ -128,7 +128,8 @@ async def test_a_refused_constraint_is_left_out_and_checked(serve: Serve, model:
 @pytest.mark.parametrize(
     ("constraint", "text"),
     [
-        (CHOICES, "Yes"),
+        (CHOICES, "Yes, it is"),
+        (CHOICES, ""),
         (CHOICES, "yes no"),
         (COUNT, "123"),
         (COUNT, "twelve"),
