@@ -4,12 +4,14 @@ import json
 import math
 
 import pytest
+from eval_runs import result
 from PIL import Image
 
 from cot.engine import ScriptedEngine
 from cot.errors import DataError, EngineError, RequestError, UnfitReplyError, UsageError
 from cot.evaluate import Options, RunFolder, Watch, evaluate, select
 from cot.evaluate.asking import Asking
+from cot.evaluate.running import Running
 from cot.planner.budget import Budget
 from cot.task import load_task
 
@@ -307,3 +309,10 @@ async def test_twenty_thousand_samples_keep_memory_flat(make, tmp_path):
     assert part.n == 20_000
     assert math.isclose(part.score, 0.5)
     assert sizes[-1] - sizes[len(sizes) // 4] < 24 * 2**20
+
+
+def test_a_mean_of_confidences_that_nobody_gave_is_none():
+    for confidence, mean in ((0.0, None), (0.5, 0.5)):
+        running = Running("exact")
+        running.add(result(1, confidence=confidence))
+        assert running.part("mine", "direct").mean_confidence == mean

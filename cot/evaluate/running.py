@@ -151,7 +151,7 @@ class Running:
             images=self._all.images,
             counts={status: counts[status] for status in statuses},
             stopped=dict(sorted(self._stopped.items())),
-            mean_confidence=self._confidence / scored if scored else None,
+            mean_confidence=self._confidence / scored if self._confidence else None,
             calibration_error=calibration_error(confidences, right) if sure else None,
             risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
             steps=self._steps.figures(),

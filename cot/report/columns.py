@@ -15,7 +15,8 @@ COLUMNS: Final = (
 
 def row(chosen: Chosen, result: SampleResult) -> dict[str, Any]:
     """A value for each of `COLUMNS`, in their order; None where there is none. `choices` and `targets` are tuples."""
-    known = {"run": _text(str(chosen.run.path)), **{name: result.usage.get(name) for name in TOKENS}}
+    known: dict[str, Any] = {"run": _text(str(chosen.run.path)), **{name: result.usage.get(name) for name in TOKENS}}
+    known["confidence"] = result.confidence or None  # 0 where the engine gives none
     return {name: known[name] if name in known else getattr(result, name) for name in COLUMNS}
 
 

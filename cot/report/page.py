@@ -89,7 +89,7 @@ def _row(row: Row, report: Report, pictures: Pictures | None) -> dict[str, Any]:
                 "status": result.status,
                 "answer": _cut(result.answer) if result.answer is not None else None,
                 "score": result.score,
-                "confidence": round(result.confidence, 4),
+                "confidence": round(result.confidence, 4) or None,
                 "why": _cut(result.explanation),
                 "tokens": result.usage.get("prompt_tokens", 0) + result.usage.get("completion_tokens", 0),
                 "seconds": round(result.seconds, 3),

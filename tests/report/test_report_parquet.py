@@ -50,6 +50,13 @@ def test_columns_are_typed_and_values_as_they_were(report):
     assert (rows[3]["trace"], rows[4]["trace"]) == (None, "traces/x")
 
 
+def test_a_confidence_that_nobody_gave_is_null(tmp_path):
+    run = write_run(tmp_path / "a", [result(1, confidence=0.0), result(2, confidence=0.25)])
+    with (tmp_path / "r.parquet").open("wb") as file:
+        write_parquet(choose_all(str(run)), file)
+    assert parquet.read_table(tmp_path / "r.parquet")["confidence"].to_pylist() == [None, 0.25]
+
+
 def test_the_loader_of_tasks_reads_it(report, tmp_path):
     report("a", "--parquet", "r.parquet")
     rows = [row.values for row in load_rows(DataSpec(loader="parquet", path="r.parquet"), tmp_path)]

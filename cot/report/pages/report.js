@@ -102,7 +102,7 @@ function toggle(line, row) {
 function describe(cell, answer, column) {
   cell.append(element("h4", column));
   const score = answer.score === null ? "no score" : `score ${answer.score}`;
-  cell.append(element("p", `${answer.status}, ${score}, confidence ${answer.confidence}, ${answer.tokens} tokens, ${answer.seconds} s: ${answer.why}`, answer.status));
+  cell.append(element("p", `${answer.status}, ${score}, confidence ${answer.confidence ?? "unknown"}, ${answer.tokens} tokens, ${answer.seconds} s: ${answer.why}`, answer.status));
   if (answer.steps.length) {
     const steps = element("ol");
     for (const step of answer.steps) steps.append(element("li", step));
