@@ -24,8 +24,8 @@ def compare_runs(
 ) -> None:
     """Compare two runs on the samples that both have: paired difference, flips, categories and cost.
 
-    B - A is positive where RUN_B is better. An interval that excludes 0 is a difference beyond chance; samples of one
-    image alone have none.
+    B - A is positive where RUN_B is better. An interval that excludes 0 is a difference beyond chance.
+    Samples of one image alone have none.
     """
     from cot.compare import choose, compare
 

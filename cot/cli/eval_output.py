@@ -96,7 +96,7 @@ class EvalOutput(Watch):
         self.close()
         done = self._skipped + self._done
         of = f"{done} of {counted(self._total, 'sample')} {'is' if done == 1 else 'are'}"
-        self._console.print(f"stopped: {of} in {self._folder}; the same --out goes on")
+        self._console.print(f"stopped: {of} in {self._folder}; the same command goes on")
 
     def share_done(self, folder: Path) -> None:
         """Say that this process is done, and that others are not."""

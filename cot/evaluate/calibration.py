@@ -109,6 +109,7 @@ async def calibrate(
     )
     places = asyncio.Semaphore(concurrency)
     work = list(_numbered(selections))
+    _check_enough([image % 2 == 0 for *_, image in work])
     done = 0
 
     async def ask(sample: Sample, metric: Metric, image: int) -> Asked | None:
@@ -133,11 +134,7 @@ async def calibrate(
 def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, left_out: int = 0) -> Calibration:
     """Fit to one half, and say what it comes to on the other. Raises DataError for too few samples."""
     half, others = [one for one in asked if one.fitted], [one for one in asked if not one.fitted]
-    if min(len(half), len(others)) < MIN_ANSWERS:
-        raise DataError(
-            f"got {len(half)} samples to fit to and {len(others)} to check on; expected at least {MIN_ANSWERS} of each,"
-            " with half of the images in each; raise --limit, or name more data"
-        )
+    _check_enough([one.fitted for one in asked])
     if half[0].votes:
         right = {t: sum(one.votes[t].right for one in half) for t in half[0].votes}
         tuning = tuning.model_copy(update={"temperature": max(right, key=lambda t: right[t])})
@@ -158,6 +155,16 @@ def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, l
         raise DataError("the engine gives no probabilities; expected them, since there is nothing else to calibrate")
     tuning = fit_keep([_pair(one) for one in half], tuning, max_cost=max_cost)
     return Calibration(tuning, tuple(honesty), routed([_pair(one) for one in others], tuning), len(asked), left_out)
+
+
+def _check_enough(fitted: Sequence[bool]) -> None:
+    """Raises DataError for too few samples. fitted: of each, whether it is fitted to."""
+    half = sum(fitted)
+    if min(half, len(fitted) - half) < MIN_ANSWERS:
+        raise DataError(
+            f"got {half} samples to fit to and {len(fitted) - half} to check on; expected at least {MIN_ANSWERS} of"
+            f" each, with half of the images in each; raise --limit to {3 * MIN_ANSWERS} or more, or name more data"
+        )
 
 
 def _scale(half: Sequence[Asked], source: Source, tuning: Tuning) -> tuple[tuple[float, float], str]:

@@ -216,4 +216,4 @@ class Chain:
             self.note("the engine gives no probabilities; confidences are not known, and 0 in the trace")
         for candidate, asked in zip(completion.candidates, found, strict=True):
             if asked.problem is None and candidate.finish_reason == "length":
-                self.note(f"{call.step}: the text was cut after {call.max_tokens} tokens")
+                self.note(f"{call.step}: the text was cut after {call.max_tokens} token{'s' * (call.max_tokens > 1)}")

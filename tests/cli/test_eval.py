@@ -130,7 +130,7 @@ def test_interrupted_it_can_go_on(run, guide):
     arguments = ["photos/task.yaml", "--strategy", "direct", "--out", "a", "--concurrency", "1"]
     code, out, err = run(*arguments, script=script)
     assert (code, out) == (130, "")
-    assert "1 of 3 samples is in a; the same --out goes on" in err
+    assert "1 of 3 samples is in a; the same command goes on" in err
     assert "Traceback" not in err
     code, out, err = run(*arguments)
     assert code == 0
