@@ -108,7 +108,7 @@ async def test_unparsed_counts_as_nothing_and_errored_is_left_out(make, tmp_path
 async def test_a_reply_that_is_not_what_was_asked_for_is_unparsed(make, tmp_path):
     (part,) = (await run(make(4), tmp_path / "out", lambda request: UnfitReplyError("got 'Hm'"))).parts
     assert (part.counts["unparsed"], part.counts["errored"], part.score) == (4, 0, 0.0)
-    assert results(tmp_path / "out")[0]["explanation"] == "answer: got 'Hm'"
+    assert results(tmp_path / "out")[0]["explanation"] == "no answer (unparsed): answer: got 'Hm'"
 
 
 async def test_what_a_reply_that_does_not_fit_said_and_cost_is_kept(make, tmp_path):

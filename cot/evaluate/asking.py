@@ -102,8 +102,6 @@ def _silent(outcome: Outcome, engine: WatchedEngine) -> Score | None:
 
 
 def _without_answer(outcome: Outcome) -> Score | None:
-    if outcome.stop_reason == "error" and outcome.unfit:
-        return unparsed(outcome.notes[-1])
     if outcome.stop_reason in ("error", "cancelled"):
         return errored(outcome.notes[-1] if outcome.notes else outcome.stop_reason)
     if outcome.answer.value is None:

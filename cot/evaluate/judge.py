@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from cot.engine.base import Choices, Constraint, Engine, Regex
 from cot.errors import CotError, TaskError, TraceError
 from cot.metric import SCORE_PATTERN, VERDICTS, Score, errored, read_score, read_verdict, scored
-from cot.planner.asked import Asked, storable
+from cot.planner.asked import Asked
 from cot.planner.budget import Budget, ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.wording import Wording
@@ -77,8 +77,7 @@ class Judge:
         except TraceError:
             raise
         except (ChainStopped, CotError) as error:
-            raw = error.raw if isinstance(error, ChainStopped) else ""
-            judged = Judged(status="errored", raw=storable(raw), problem=str(error))
+            judged = Judged(status="errored", problem=str(error))
         return _score(judged), judged.model_copy(update={"usage": dataclasses.asdict(chain.usage)})
 
     async def _ask(self, chain: Chain, question: Question, targets: tuple[str, ...], answer: str) -> Judged:

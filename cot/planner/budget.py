@@ -33,15 +33,11 @@ class Budget:
 
 
 class ChainStopped(CotError):
-    """A chain must not ask the model any more: a budget is used up, or the model failed.
+    """A chain must not ask the model any more: a budget is used up, or the model failed."""
 
-    raw: what the model said, if that was not what it was held to.
-    """
-
-    def __init__(self, stop_reason: StopReason, message: str, *, raw: str = "") -> None:
+    def __init__(self, stop_reason: StopReason, message: str) -> None:
         super().__init__(message)
         self.stop_reason = stop_reason
-        self.raw = raw
 
 
 class Allowance:

@@ -59,7 +59,6 @@ class Chain:
         self.longest_tokens = 0
         """Tokens of the longest prompt with its answer."""
         self.notes: list[str] = []
-        self.unfit = False
         """Whether a reply was not what the model was held to."""
         self.stopped: ChainStopped | None = None
         """Set once the model must not be asked any more."""
@@ -142,6 +141,7 @@ class Chain:
         sampling: None is greedy. may_be_cut: text that reached the token limit is parsed all the same.
         images: shown in place of the question's. with_images: whether any are shown.
         with_examples: behind the question's examples, since it asks for the answer to the whole question.
+        A reply that does not fit its constraint, from a server that holds nothing, is one sample with a problem.
         Raises ChainStopped, and then every later call does.
         """
         rendered = self.render(template, **inputs)
@@ -166,6 +166,10 @@ class Chain:
         except ChainStopped as stopped:
             self.stopped = self.stopped or stopped
             raise
+        except UnfitReplyError as error:
+            self._count(Usage(**error.usage), n)
+            self._record(call_unfit(call, error))
+            return [Asked(None, storable(error.text), 0.0, str(error))]
         self._count(completion.usage, n)
         tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
         starved = request.max_tokens < rendered.max_tokens
@@ -186,12 +190,8 @@ class Chain:
             self._record(call.model_copy(update={"problem": str(stopped)}))
             raise stopped from error
         except UnfitReplyError as error:
-            usage = Usage(**error.usage)
-            used = usage.completion_tokens
-            self.unfit = True
-            self._count(usage, request.n)
-            self._record(call_unfit(call, error))
-            raise ChainStopped("error", f"{call.step}: {error}", raw=error.text) from error
+            used = Usage(**error.usage).completion_tokens
+            raise
         except EngineError as error:
             self._record(call.model_copy(update={"problem": storable(str(error))}))
             raise ChainStopped("error", f"{call.step}: {error}") from error

@@ -59,7 +59,7 @@ async def _combine(chain: Chain, plan: Plan, found: Found, otherwise: Otherwise)
         computed = chosen
     if chain.stopped:
         chain.note(str(chain.stopped))
-        answer = computed or chain.best or unknown(chain.stopped.raw, known)
+        answer = computed or chain.best or unknown(supports=known)
         return Conclusion(answer, chain.stopped.stop_reason)
     if computed:
         return Conclusion(computed)

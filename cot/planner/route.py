@@ -31,7 +31,7 @@ async def route(chain: Chain) -> Conclusion:
     except ChainStopped as stopped:
         if stopped.stop_reason != "error":
             raise
-        # A server that cannot hold a model to plans says so here; the answer is none the worse for it.
+        # The answer is none the worse for a call that failed.
         chain.note(str(stopped))
         return let_stand(chain, first, "there is no plan")
     if plan is None:

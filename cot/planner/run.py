@@ -57,7 +57,7 @@ class Outcome:
     seconds: wall clock, loading the model not counted. notes: what a person should know and no step says;
     the last one tells why the chain stopped, unless it was answered. question: as it was understood.
     earlier: what was said before, as it was told to the model: where it was long, its beginning as a summary.
-    longest_tokens: of the longest prompt with its answer. unfit: whether a reply was not what the model was held to.
+    longest_tokens: of the longest prompt with its answer.
     """
 
     answer: FinalAnswer
@@ -69,7 +69,6 @@ class Outcome:
     question: str = ""
     earlier: Earlier = field(default_factory=Earlier)
     longest_tokens: int = 0
-    unfit: bool = False
 
 
 async def run(
@@ -136,7 +135,7 @@ async def run(
     notes = (*of_images, *chain.notes)
     return Outcome(
         answer, chain.steps, stop_reason, chain.usage, seconds, notes,
-        chain.question.text, chain.question.earlier, chain.longest_tokens, chain.unfit,
+        chain.question.text, chain.question.earlier, chain.longest_tokens,
     )  # fmt: skip
 
 
@@ -148,7 +147,7 @@ async def _conclude(strategy: Strategy, chain: Chain) -> Conclusion:
         raise
     except ChainStopped as stopped:
         chain.note(str(stopped))
-        return Conclusion(chain.best or unknown(stopped.raw), stopped.stop_reason)
+        return Conclusion(chain.best or unknown(), stopped.stop_reason)
     except CotError as error:
         chain.note(str(error))
         return Conclusion(chain.best or unknown(), "error")

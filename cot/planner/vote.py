@@ -40,7 +40,7 @@ async def vote(chain: Chain) -> Conclusion:
             drawn = await _draw(chain, n, seed=chain.seed + chain.tuning.samples - left)
         except ChainStopped as stopped:
             chain.note(str(stopped))
-            return Conclusion(_elect(chain, votes) if votes else unknown(stopped.raw), stopped.stop_reason)
+            return Conclusion(_elect(chain, votes) if votes else unknown(), stopped.stop_reason)
         votes += [Vote(sample.value, sample.raw) for sample in drawn if sample.problem is None]
         left -= n
     if not votes:

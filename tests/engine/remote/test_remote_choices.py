@@ -150,13 +150,20 @@ def test_an_evaluation_keeps_what_does_not_fit(evaluate, serve, model):
     assert call.measured.usage["prompt_tokens"] == 20
 
 
-def test_an_evaluation_keeps_a_plan_that_does_not_fit(evaluate, serve, model):
+def test_a_plan_that_does_not_fit_leads_to_a_direct_question(evaluate, serve, model):
     text = "First, count the legs.\nThen decide."
-    sample, trace = evaluate(serve(model(text=text)).url, "decompose")
-    assert (sample["status"], sample["raw"], sample["usage"]["calls"]) == ("unparsed", text, 1)
-    assert sample["usage"]["completion_tokens"] == 4
-    (call,) = trace.calls
-    assert (call.step, call.raw, call.finish_reason) == ("plan", text, "unfit")
+
+    def reply(body):
+        return text if "answer: #1 > #2" in body["messages"][-1]["content"][-1]["text"] else "Dog."
+
+    sample, trace = evaluate(serve(model(text=reply)).url, "decompose")
+    assert (sample["status"], sample["answer"], sample["raw"]) == ("correct", "B", "Dog.")
+    plan, *_, answer = trace.calls
+    assert (plan.step, plan.raw, plan.finish_reason) == ("plan", text, "unfit")
+    assert (answer.step, answer.raw, answer.value) == ("answer", "Dog.", "dog")
+    said = [taken.step.text for taken in trace.steps if taken.step.kind == "reasoning"]
+    assert len(said) == 1
+    assert said[0].startswith("The question is asked directly: the plan is not valid")
 
 
 async def test_an_answer_to_a_part_that_does_not_fit_is_kept(connect, model, tmp_path):
