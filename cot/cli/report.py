@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli.whole_file import whole_file, write
+from cot.cli.whole_file import check_free, whole_file, write
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,16 +62,13 @@ def report_runs(
 
 
 def _check_outs(outs: dict[str, Path | None]) -> None:
-    """Raise UsageError, before anything is written, for a file that would take the place of a run's or of another."""
-    from cot.evaluate.folder import run_of_file
-
+    """Raise UsageError, before anything is written, for a file that would take the place of another."""
     taken: dict[Path, str] = {}
     for option, out in outs.items():
         if out is None:
             continue
+        check_free(out, option)
         place = out.resolve()
-        if run := run_of_file(place):
-            raise UsageError(f"got {option} {out}, which is a file of the run {run}; expected one that is none of it")
         if place in taken:
             raise UsageError(f"got {out} for {taken[place]} and for {option}; expected a file of its own for each")
         taken[place] = option

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import typer
 
-from cot.errors import DataError, reason
+from cot.errors import DataError, UsageError, reason
 
 
 def write(text: str, out: Path | None) -> None:
-    """Write a file and say so, or write to stdout if there is none or it is `-`. Raises DataError if it cannot be."""
+    """Write a file and say so, or write to stdout if there is none or it is `-`. Raises as `whole_file` does."""
     if out is None or str(out) == "-":
         sys.stdout.write(text)
         return
@@ -22,13 +22,26 @@ def write(text: str, out: Path | None) -> None:
     typer.echo(f"wrote {out}", err=True)
 
 
+def check_free(out: Path, option: str = "") -> None:
+    """Raise UsageError for a file that would take the place of a run's, or of a trace. option: what names it."""
+    from cot.evaluate.folder import run_of_file
+    from cot.trace.record import TRACE_FILE
+
+    place, got = out.resolve(), f"{option} {out}".lstrip()
+    if run := run_of_file(place):
+        raise UsageError(f"got {got}, which is a file of the run {run}; expected one that is none of it")
+    if place.name == TRACE_FILE and place.exists():
+        raise UsageError(f"got {got}, which is a trace; expected a file of another name")
+
+
 @contextlib.contextmanager
 def whole_file(out: Path) -> Iterator[Path]:
     """A path beside `out` to write to; it takes the place of `out` when all went well, and else is removed.
 
     A link stays one, and what is no ordinary file, such as a pipe, is itself what to write to.
-    Raises DataError in place of an OSError, also of the block's own.
+    Raises DataError in place of an OSError, also of the block's own, and UsageError as `check_free` does.
     """
+    check_free(out)
     ordinary = out.is_file() or not out.exists()
     target = out.resolve() if ordinary else out
     path = target.with_name(f".cot-{secrets.token_hex(4)}.tmp") if ordinary else target

@@ -71,6 +71,21 @@ def test_pages_are_written(cot_trace, tmp_path):
     assert (code, err[:18]) == (1, "error: cannot writ")
 
 
+@pytest.mark.parametrize("command", [("html", "-o"), ("export", "--json"), ("export", "--otel")])
+def test_neither_a_trace_nor_a_file_of_a_run_is_written_over(cot_trace, tmp_path, command):
+    verb, option = command
+    trace, run = recorded(tmp_path), tmp_path / "run"
+    run.mkdir()
+    for name in ("run.json", "samples.jsonl"):
+        (run / name).write_text("{}\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for out, what in ((trace, "a trace"), (run / "samples.jsonl", f"a file of the run {run}")):
+        code, said, err = cot_trace(verb, trace, option, out)
+        assert (code, said, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"error: got {out}, which is {what}; expected")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_page_of_many_leaves_out_what_cannot_be_read(cot_trace, tmp_path):
     good, bad, worse = recorded(tmp_path), recorded(tmp_path), recorded(tmp_path)
     lines = bad.read_text().splitlines(keepends=True)
