@@ -10,13 +10,15 @@ from replayed import Replays
 from runs import PLAN, recorded, script
 
 from cot.engine import Candidate, Completion, TokenLogprob
-from cot.errors import EngineError, TraceError
+from cot.errors import EngineError, TraceError, UnfitReplyError
 from cot.planner.budget import Budget
 from cot.prompt import Template
 from cot.replay import replay
 from cot.trace.event import Note, OriginalImage
 from cot.trace.read import read
 from cot.trace.record import Recorder
+
+UNFIT = UnfitReplyError("got 'Hm'", text="Hm", usage={"prompt_tokens": 9, "completion_tokens": 1, "calls": 1})
 
 
 def again(trace):
@@ -33,6 +35,10 @@ def again(trace):
         ({}, script(answers={"How many apples": "unknown"}, direct="three of them")),
         ({}, script(answers={"How many apples": EngineError("the model is gone")})),
         ({}, script(plan=EngineError("the model is gone"))),
+        ({}, script(plan=UNFIT, direct=UNFIT)),
+        ({}, script(plan=UNFIT, direct="three")),
+        ({}, script(answers={"How many apples": UNFIT})),
+        ({"strategy": "vote"}, script(direct=UNFIT)),
         ({}, script(plan=PLAN.replace("#1 > #2", "decide"))),
         ({}, script(plan="1. [count] How many apples?\n2. [count] How many apples?\nanswer: #1 + #2")),
         ({"budget": Budget(max_tokens=30)}, None),

@@ -23,7 +23,7 @@ def write(text: str, out: Path | None) -> None:
 
 
 def check_free(out: Path, option: str = "") -> None:
-    """Raise UsageError for a file that would take the place of a run's, or of a trace. option: what names it."""
+    """Raise UsageError for a file that would take the place of a run's or of a `trace.jsonl`. option: what names it."""
     from cot.evaluate.folder import run_of_file
     from cot.trace.record import TRACE_FILE
 

@@ -27,7 +27,8 @@ class Asked(Generic[T]):
     raw: the model's own words. value: the parsed text; None if the model abstained or `problem` says why there is none.
     confidence: probability that the model gave to its text, within what it was allowed to say;
     0 if the engine gives no probabilities.
-    starved: whether the token budget cut the text short.
+    starved: whether the token budget cut the text short. unfit: whether it is not what the engine was to hold it to;
+    such an engine has drawn as often as is worth it, and cannot tell whether the budget cut it short.
     """
 
     value: T | None
@@ -35,6 +36,7 @@ class Asked(Generic[T]):
     confidence: float
     problem: str | None = None
     starved: bool = False
+    unfit: bool = False
 
 
 def read(

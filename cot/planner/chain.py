@@ -59,7 +59,6 @@ class Chain:
         self.longest_tokens = 0
         """Tokens of the longest prompt with its answer."""
         self.notes: list[str] = []
-        """Whether a reply was not what the model was held to."""
         self.stopped: ChainStopped | None = None
         """Set once the model must not be asked any more."""
         self.allowance = Allowance(budget)
@@ -137,11 +136,11 @@ class Chain:
         """Ask the model with a rendered template, behind all images of the question.
 
         parse: raises AnswerError or PlanError if the text is not what was wanted.
-        step: what the call is for, in the trace. n: samples, fewer where the budget has not a token for each.
+        step: what the call is for, in the trace. n: samples, fewer where the budget has not a token for each, or where
+        a server holds nothing and not all fit; where none does, one comes that is `unfit`.
         sampling: None is greedy. may_be_cut: text that reached the token limit is parsed all the same.
         images: shown in place of the question's. with_images: whether any are shown.
         with_examples: behind the question's examples, since it asks for the answer to the whole question.
-        A reply that does not fit its constraint, from a server that holds nothing, is one sample with a problem.
         Raises ChainStopped, and then every later call does.
         """
         rendered = self.render(template, **inputs)
@@ -169,7 +168,7 @@ class Chain:
         except UnfitReplyError as error:
             self._count(Usage(**error.usage), n)
             self._record(call_unfit(call, error))
-            return [Asked(None, storable(error.text), 0.0, str(error))]
+            return [Asked(None, storable(error.text), 0.0, str(error), unfit=True)]
         self._count(completion.usage, n)
         tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
         starved = request.max_tokens < rendered.max_tokens
@@ -180,6 +179,7 @@ class Chain:
         return found
 
     async def _complete(self, call: Call, request: Request, granted: int) -> Completion:
+        """Raises UnfitReplyError, and ChainStopped for all else that is no fault of the program."""
         used = 0
         try:
             async with asyncio.timeout(self.allowance.seconds_left):
@@ -205,7 +205,8 @@ class Chain:
 
     def _count(self, usage: Usage, n: int) -> None:
         self.usage += usage
-        self.longest_tokens = max(self.longest_tokens, usage.prompt_tokens + usage.completion_tokens // n)
+        prompt = usage.prompt_tokens // max(1, usage.calls)
+        self.longest_tokens = max(self.longest_tokens, prompt + usage.completion_tokens // n)
 
     def _record(self, call: Call) -> None:
         if self._recorder:

@@ -38,8 +38,8 @@ async def ask_plan(chain: Chain) -> Asked[Plan]:
     template, question = "decompose/plan", chain.question.text
     how: dict[str, Any] = {"constraint": Regex(PLAN_PATTERN), "question": question}
     asked = await chain.ask(template, _plan, step="plan", **how)
-    # Samples must leave a step, and most of the tokens, for the answer.
-    if asked.value is not None or chain.allowance.steps_left < 3:
+    # Samples must leave a step, and most of the tokens, for the answer; a server that holds nothing would draw double.
+    if asked.value is not None or asked.unfit or chain.allowance.steps_left < 3:
         return asked
     tokens = chain.render(template, question=question).max_tokens
     n = min(chain.tuning.samples, chain.allowance.tokens_left // (2 * tokens))

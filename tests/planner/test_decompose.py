@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from cot.engine import Choices, Completion, Regex, ScriptedEngine
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 from cot.planner.budget import Budget
 from cot.planner.plan import PLAN_PATTERN
 from cot.planner.run import run
@@ -274,3 +274,24 @@ async def test_an_engine_error_in_the_plan_is_an_outcome(question, engine):
     outcome = await run("decompose", question(), engine(EngineError("no memory")))
     assert (outcome.answer.value, outcome.stop_reason) == (None, "error")
     assert outcome.notes == ("plan: no memory",)
+
+
+def unfit():
+    usage = {"prompt_tokens": 9, "completion_tokens": 1, "calls": 1}
+    return UnfitReplyError("got 'Hm'", text="Hm", usage=usage)
+
+
+async def test_a_plan_that_no_reply_fits_is_not_drawn_again(question, engine):
+    scripted = engine(unfit(), direct="yes")
+    outcome = await run("decompose", question(), scripted)
+    assert (outcome.answer.value, outcome.stop_reason) == (True, "answered")
+    said = [step.text for step in step_of(outcome, Reasoning)]
+    assert said == ["The question is asked directly: the plan is not valid: got 'Hm'."]
+    assert (len(scripted.requests), outcome.usage.calls) == (2, 2)
+
+
+async def test_a_part_that_no_reply_fits_is_unknown(question, engine):
+    scripted = engine(COMPARE, {"How many apples": "3", "How many cars": unfit()}, direct="yes")
+    outcome = await run("decompose", question(), scripted)
+    assert (outcome.answer.value, outcome.stop_reason) == (True, "answered")
+    assert [(step.raw, step.problem) for step in step_of(outcome, SubAnswer)] == [("3", None), ("Hm", "got 'Hm'")]

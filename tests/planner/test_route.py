@@ -1,7 +1,7 @@
 import pytest
 
 from cot.engine import ScriptedEngine
-from cot.errors import EngineError
+from cot.errors import EngineError, UnfitReplyError
 from cot.planner.budget import Budget
 from cot.planner.run import run
 from cot.planner.tuning import Tuning
@@ -80,7 +80,9 @@ async def test_a_plan_that_only_asks_again_is_not_followed(question, unsure, pla
     assert not any(isinstance(step, (SubQuestion, SubAnswer)) for step in outcome.steps)
 
 
-@pytest.mark.parametrize("plan", ["", "I think so.", COMPARE.replace("#2", "#9"), EngineError("not held to it")])
+@pytest.mark.parametrize(
+    "plan", ["", "I think so.", COMPARE.replace("#2", "#9"), EngineError("gone"), UnfitReplyError("got Hm")]
+)
 async def test_without_a_plan_the_direct_answer_stands(question, unsure, plan):
     outcome = await run("route", question(), unsure(plan))
     assert (outcome.answer.value, outcome.stop_reason) == (False, "answered")

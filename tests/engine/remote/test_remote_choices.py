@@ -158,7 +158,8 @@ def test_a_plan_that_does_not_fit_leads_to_a_direct_question(evaluate, serve, mo
 
     sample, trace = evaluate(serve(model(text=reply)).url, "decompose")
     assert (sample["status"], sample["answer"], sample["raw"]) == ("correct", "B", "Dog.")
-    plan, *_, answer = trace.calls
+    plan, answer = trace.calls
+    assert sample["usage"]["calls"] == 2
     assert (plan.step, plan.raw, plan.finish_reason) == ("plan", text, "unfit")
     assert (answer.step, answer.raw, answer.value) == ("answer", "Dog.", "dog")
     said = [taken.step.text for taken in trace.steps if taken.step.kind == "reasoning"]
@@ -182,4 +183,7 @@ async def test_an_answer_to_a_part_that_does_not_fit_is_kept(connect, model, tmp
     calls = {call.step: call for call in read_trace(recorder.path).calls}
     assert (calls["sub_question 1"].raw, calls["sub_question 1"].value) == ("Yes.", True)
     assert (calls["sub_question 2"].raw, calls["sub_question 2"].finish_reason) == ("Four or so", "unfit")
-    assert outcome.usage.calls == 3
+    assert (outcome.usage.calls, outcome.answer.value, outcome.stop_reason) == (3, True, "answered")
+    second = next(step for step in outcome.steps if step.kind == "sub_answer" and step.to == 2)
+    assert (second.value, second.raw) == (None, "Four or so")
+    assert "expected what fits" in second.problem
