@@ -28,6 +28,7 @@ def embedded(
     size: Annotated[str, typer.Option(help="embedded, or tiny for a trial.")] = "embedded",
     batch: Annotated[int, typer.Option(min=1, help="Images a step.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 1e-3,
+    tower_share: Annotated[float, typer.Option(min=0, help="The vision tower's, as a share of --learning-rate.")] = 0.5,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 2,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights and samples.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "cpu",
@@ -41,7 +42,7 @@ def embedded(
 
     recipe = Recipe(
         size=size, minutes=minutes, vision_minutes=vision_minutes, look_up_minutes=look_up_minutes, batch=batch,
-        learning_rate=learning_rate, workers=workers, seed=seed, compile=compiled,
+        learning_rate=learning_rate, tower_share=tower_share, workers=workers, seed=seed, compile=compiled,
     )  # fmt: skip
     train_embedded(recipe, work=work, out=out, device=device, init=init)
     typer.echo(f"wrote {out}", err=True)

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cot.train.labels import BACKGROUND_COLOURS, COLOURS, FACETS
-from cot.train.sample import GRID, IMAGE_PIXELS, PATCH_PIXELS, Dense
+from cot.train.sample import GRID, IMAGE_PIXELS, Dense
 
 Facets = Mapping[str, int]
 """Values of some of `labels.FACETS`, by name."""
-_EDGES: Final = np.arange(0, IMAGE_PIXELS, PATCH_PIXELS)
+_PATCH: Final = IMAGE_PIXELS / GRID
+"""Side of what a patch shows, pixels of the drawn image."""
+_EDGES: Final = np.rint(np.arange(GRID) * _PATCH).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,17 @@ class PatchMap:
             np.add.reduceat(np.add.reduceat(self._owners == owner, _EDGES, axis=0, dtype=np.int32), _EDGES, axis=1)
             for owner in present
         ]
-        stacked = np.stack([np.full((GRID, GRID), int(least * PATCH_PIXELS**2) - 1), *shares])
+        stacked = np.stack([np.full((GRID, GRID), int(least * _PATCH**2) - 1), *shares])
         owners = np.concatenate([[0], present])[stacked.argmax(axis=0)]
         label, x, y, side, is_object = np.array(self._things).T
-        middles = (np.arange(GRID) + 0.5) * PATCH_PIXELS
+        middles = (np.arange(GRID) + 0.5) * _PATCH
         offsets = np.stack(
             [
-                (x[owners] - middles[None, :]) / PATCH_PIXELS,
-                (y[owners] - middles[:, None]) / PATCH_PIXELS,
-                np.log2(side[owners] / PATCH_PIXELS),
-                x[owners] / PATCH_PIXELS - GRID / 2,
-                y[owners] / PATCH_PIXELS - GRID / 2,
+                (x[owners] - middles[None, :]) / _PATCH,
+                (y[owners] - middles[:, None]) / _PATCH,
+                np.log2(side[owners] / _PATCH),
+                x[owners] / _PATCH - GRID / 2,
+                y[owners] / _PATCH - GRID / 2,
             ],
             axis=-1,
         )

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from tokenizers import Tokenizer
 
 from cot.prompt import Template, load_template, search_path
@@ -23,7 +24,7 @@ from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
 from cot.train.labels import COLOURS, SIZES
 from cot.train.mentions import THINGS, mentions
-from cot.train.sample import GRID, QA, Fact, Look, Sample, Seen
+from cot.train.sample import GRID, INPUT_PIXELS, QA, Fact, Look, Sample, Seen
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
 
@@ -159,6 +160,11 @@ def pack(
     return packed
 
 
+def as_shown(image: Image.Image) -> NDArray[np.uint8]:
+    """An image as the processor resizes it: (3, INPUT_PIXELS, INPUT_PIXELS)."""
+    return np.array(image.resize((INPUT_PIXELS, INPUT_PIXELS), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+
+
 @dataclass(frozen=True)
 class BatchMaker:
     """Makes batches of training samples, all of one shape, so that a compiled step serves them all.
@@ -176,8 +182,8 @@ class BatchMaker:
     def __call__(self, index: int) -> dict[str, NDArray[Any]]:
         """Batch number `index` of this seed.
 
-        pixels (batch, 3, side, side) uint8; classes and objects (batch, GRID * GRID); offsets and facets
-        (batch, GRID * GRID, values); ids, targets, early, segments and positions (batch, max_tokens);
+        pixels (batch, 3, INPUT_PIXELS, INPUT_PIXELS) uint8; classes and objects (batch, GRID * GRID); offsets and
+        facets (batch, GRID * GRID, values); ids, targets, early, segments and positions (batch, max_tokens);
         seen and before (batch, max_tokens, len(Seen._fields)).
         """
         rng = random.Random(f"{self.seed}/{index}")
@@ -197,7 +203,7 @@ class BatchMaker:
             return np.array([row + [Seen()] * (self.max_tokens - len(row)) for row in rows], np.int64)
 
         return {
-            "pixels": np.stack([np.asarray(s.image).transpose(2, 0, 1) for s in samples]),
+            "pixels": np.stack([as_shown(s.image) for s in samples]),
             "classes": np.stack([s.dense.classes.ravel() for s in samples]),
             "objects": np.stack([s.dense.objects.ravel() for s in samples]),
             "offsets": np.stack([s.dense.offsets.reshape(GRID * GRID, -1) for s in samples]),

@@ -39,6 +39,8 @@ class Recipe:
     vision_minutes, look_up_minutes and minutes: time to spend on patch labels, then, with the vision tower held still,
     on finding what a name refers to, and then on questions and patch labels together.
     learning_rate: peak; cosine decay, but for the look-up.
+    tower_share: rate of the vision tower while questions are trained, as a share of learning_rate: less than 1 where it
+    has learned longer than the decoder.
     read_out_steps: in a run that starts from a finished checkpoint, steps in which nothing but the read-outs learns.
     compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     Raises UsageError for an unknown size, and for a time or rate that is negative or not finite.
@@ -51,6 +53,7 @@ class Recipe:
     read_out_steps: int = 150
     batch: int = 16
     learning_rate: float = 1e-3
+    tower_share: float = 0.5
     weight_decay: float = 0.05
     max_text_tokens: int = 208
     workers: int = 2
@@ -60,7 +63,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise UsageError(f"unknown size {self.size!r}; known: {', '.join(SIZES)}")
-        for name in ("minutes", "vision_minutes", "look_up_minutes", "learning_rate"):
+        for name in ("minutes", "vision_minutes", "look_up_minutes", "learning_rate", "tower_share"):
             if not 0 <= getattr(self, name) < math.inf:
                 option = name.replace("_", "-")
                 raise UsageError(f"got --{option} {getattr(self, name)}; expected a number of at least 0, and finite")
@@ -108,8 +111,8 @@ class Trainer:
 
     def _new_optimizers(self) -> list[torch.optim.Optimizer]:
         return new_optimizers(
-            self.state["part"], self.model, self.heads, self.names,
-            weight_decay=self.recipe.weight_decay, bfloat16=self.objective.bfloat16,
+            self.state["part"], self.model, self.heads, self.names, weight_decay=self.recipe.weight_decay,
+            tower_share=self.recipe.tower_share, bfloat16=self.objective.bfloat16,
         )  # fmt: skip
 
     def _resume(self, saved: dict[str, Any]) -> None:
@@ -122,7 +125,10 @@ class Trainer:
             self.names.load_state_dict(saved["names"])
             self.optimizers = self._new_optimizers()
             for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+                shares = [group["share"] for group in optimizer.param_groups]
                 optimizer.load_state_dict(state)
+                for group, share in zip(optimizer.param_groups, shares, strict=True):
+                    group["share"] = share  # of this recipe, as its rate is
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise DataError(
                 f"{self.folder / 'checkpoint.pt'} does not fit size {self.recipe.size!r}: {reason(error)}; "

@@ -10,7 +10,7 @@ from typing import Any, Final
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from cot.train.data import corpus
-from cot.train.sample import GRID, IMAGE_PIXELS, PATCH_PIXELS
+from cot.train.sample import GRID, INPUT_PIXELS, PATCH_PIXELS
 
 SPECIAL_TOKENS: Final = ("<pad>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>", "<image>")
 PREFIX_TOKENS: Final = 2 + GRID * GRID
@@ -69,7 +69,7 @@ def train_tokenizer(vocabulary: int, *, samples: int) -> Tokenizer:
 
 
 def build_processor(tokenizer: Tokenizer) -> Any:
-    """The LLaVA processor around a tokenizer: resizes to `IMAGE_PIXELS` squared, no crop."""
+    """The LLaVA processor around a tokenizer: resizes to `INPUT_PIXELS` squared, no crop."""
     from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokenizerFast
 
     fast = PreTrainedTokenizerFast(
@@ -78,7 +78,7 @@ def build_processor(tokenizer: Tokenizer) -> Any:
         model_max_length=CONTEXT_TOKENS, padding_side="left", clean_up_tokenization_spaces=False,
     )  # fmt: skip
     images = CLIPImageProcessorPil(
-        size={"height": IMAGE_PIXELS, "width": IMAGE_PIXELS}, do_center_crop=False,
+        size={"height": INPUT_PIXELS, "width": INPUT_PIXELS}, do_center_crop=False,
         image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5],
     )  # fmt: skip
     return LlavaProcessor(
@@ -94,7 +94,7 @@ def build_model(size: Size, tokenizer: Tokenizer) -> Any:
     special: dict[str, Any] = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
     vision = CLIPVisionConfig(
         hidden_size=size.vision_width, intermediate_size=3 * size.vision_width, num_hidden_layers=size.vision_layers,
-        num_attention_heads=size.vision_heads, image_size=IMAGE_PIXELS, patch_size=PATCH_PIXELS, hidden_act="gelu",
+        num_attention_heads=size.vision_heads, image_size=INPUT_PIXELS, patch_size=PATCH_PIXELS, hidden_act="gelu",
     )  # fmt: skip
     text = LlamaConfig(
         hidden_size=size.text_width, intermediate_size=size.text_mlp, num_hidden_layers=size.text_layers,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import torch
 
@@ -10,18 +10,16 @@ from cot.train.data import Part
 from cot.train.heads import Heads, NameHeads
 from cot.train.muon import Float32Muon
 
-TOWER_SHARE: Final = 0.5
-"""Rate of the vision tower while questions are trained, as a share of the decoder's: it has learned longer."""
-
 Named = list[tuple[str, torch.nn.Parameter]]
 
 
 def new_optimizers(
-    part: Part, model: Any, heads: Heads, names: NameHeads, *, weight_decay: float, bfloat16: bool
+    part: Part, model: Any, heads: Heads, names: NameHeads, *, weight_decay: float, tower_share: float, bfloat16: bool
 ) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside the layers that a long part trains, AdamW for all else.
 
     `share` of each group is its rate as a share of the recipe's, which is to be set at every step.
+    tower_share: rate of the vision tower while questions are trained, as a share of the recipe's.
     bfloat16: whether the device is fast at it, and Muon may multiply in it.
     """
     tower = [*model.model.vision_tower.named_parameters()]
@@ -39,7 +37,7 @@ def new_optimizers(
     patches = [(name, one) for name, one in heads.named_parameters() if not name.startswith(tuple(read))]
     return [
         *pair(matrices, [*looking, *others]),
-        *pair(layers, [*patches, *ends], share=TOWER_SHARE),
+        *pair(layers, [*patches, *ends], share=tower_share),
     ]
 
 

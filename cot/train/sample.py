@@ -12,9 +12,13 @@ from PIL import Image
 from cot.task import Fact as Fact
 
 IMAGE_PIXELS: Final = 160
-"""Side of the square images that the embedded model sees."""
+"""Side of the square images that are drawn."""
+INPUT_PIXELS: Final = 160
+"""Side to which the embedded model's processor resizes what it is shown. With 192 it counts better, once it has learned
+to read charts again (docs/log.md)."""
 PATCH_PIXELS: Final = 16
-GRID: Final = IMAGE_PIXELS // PATCH_PIXELS
+"""Side of a patch of that."""
+GRID: Final = INPUT_PIXELS // PATCH_PIXELS
 
 
 @dataclass(frozen=True)

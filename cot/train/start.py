@@ -4,6 +4,7 @@ In: what the command line names. Out: a tokenizer, the weights of a finished che
 What is wrong with them is found here, before hours of training. It trains nothing.
 """
 
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer
 from cot.engine.local.load import load
 from cot.errors import DataError, UsageError, reason
 from cot.train.model import SIZES, SPECIAL_TOKENS, train_tokenizer
+from cot.train.sample import GRID
 
 
 def make_folder(folder: Path, option: str) -> None:
@@ -52,9 +54,26 @@ def load_tokenizer(folder: Path, size: str, init: Path | None) -> Tokenizer:
 
 
 def finished_weights(init: Path) -> dict[str, torch.Tensor]:
-    """The weights of a finished checkpoint, in float32. Raises EngineError if it is none or damaged."""
+    """The weights of a finished checkpoint, in float32, for patches of which there may be more or fewer.
+
+    Raises EngineError if it is none or damaged.
+    """
     weights: dict[str, torch.Tensor] = load(init, device="cpu", dtype="float32").model.state_dict()
-    return weights
+    places = ".position_embedding.weight"
+    return {name: for_grid(one) if name.endswith(places) else one for name, one in weights.items()}
+
+
+def for_grid(places: torch.Tensor) -> torch.Tensor:
+    """Position embeddings of the class token and a square of patches, for `GRID` times `GRID` patches: bicubic.
+
+    Both (1 + patches, width). Where no square follows the first row, they stay as they are, and do not fit the model.
+    """
+    side = math.isqrt(len(places) - 1)
+    if side == GRID or side**2 != len(places) - 1:
+        return places
+    square = places[1:].T.unflatten(1, (side, side))[None]
+    resized = torch.nn.functional.interpolate(square, (GRID, GRID), mode="bicubic", align_corners=False)
+    return torch.cat([places[:1], resized[0].flatten(1).T])
 
 
 def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) -> dict[str, Any] | None:

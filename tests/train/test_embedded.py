@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -18,12 +17,15 @@ from cot.engine.base import Message, Request
 from cot.engine.local import LocalEngine
 from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
+from cot.train import model as models
 from cot.train import objective
-from cot.train.data import IGNORE, BatchMaker, draw, feed, pack, turns
+from cot.train.data import IGNORE, BatchMaker, as_shown, draw, feed, pack, turns
 from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer
-from cot.train.model import PREFIX_TOKENS, build_processor
+from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
 from cot.train.objective import packed_mask, pixels_to_input
+from cot.train.sample import GRID
+from cot.train.start import for_grid
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_packed_turns_are_what_the_processor_makes_of_a_conversation(trainer: Tr
     assert packed.positions[0] == PREFIX_TOKENS
     said = [target for target in packed.targets if target != IGNORE]
     assert trainer.tokenizer.decode(said, skip_special_tokens=True) == answer
-    pixels = torch.from_numpy(np.array(sample.image).transpose(2, 0, 1))[None]
+    pixels = torch.from_numpy(as_shown(sample.image))[None]
     assert torch.allclose(inputs["pixel_values"], pixels_to_input(pixels), atol=1e-5)
 
 
@@ -92,6 +94,14 @@ def test_a_run_resumes_where_it_was(trainer: Trainer) -> None:
     assert longer.state["steps"] > trainer.state["steps"]
 
 
+def test_a_resumed_run_goes_by_the_rates_that_it_is_given(trainer: Trainer) -> None:
+    again = Trainer(replace(trainer.recipe, tower_share=0.25), trainer.folder, "cpu")
+    groups = [group for optimizer in again.optimizers for group in optimizer.param_groups]
+    shares = {id(one): group["share"] for group in groups for one in group["params"]}
+    for name, parameter in again.model.named_parameters():
+        assert shares[id(parameter)] == (0.25 if "vision_tower" in name else 1.0), name
+
+
 def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: Path) -> None:
     trainer.export(tmp_path / "out")
     recipe = Recipe(size="tiny", workers=0)
@@ -101,6 +111,38 @@ def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: 
         assert torch.equal(tensor.bfloat16().float(), further.model.state_dict()[name]), name
     with pytest.raises(DataError, match="--size"):
         Trainer(Recipe(size="embedded", workers=0), tmp_path / "other", "cpu", tmp_path / "out")
+
+
+def test_a_run_can_start_from_a_checkpoint_of_another_input_size(
+    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "INPUT_PIXELS", 112)
+    smaller = build_model(SIZES["tiny"], trainer.tokenizer)
+    models.save(smaller, build_processor(trainer.tokenizer), tmp_path / "smaller")
+    monkeypatch.undo()
+    further = Trainer(Recipe(size="tiny", workers=0), tmp_path / "work", "cpu", tmp_path / "smaller")
+    before = {name: tensor.bfloat16().float() for name, tensor in smaller.state_dict().items()}
+    after = further.model.state_dict()
+    different = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    (places,) = different
+    assert places.endswith("position_embedding.weight")
+    assert after[places].shape == (1 + GRID**2, before[places].shape[1])
+    assert torch.equal(after[places], for_grid(before[places]))
+
+
+def test_a_place_in_the_image_keeps_its_embedding_at_another_input_size() -> None:
+    def places(side: int) -> torch.Tensor:
+        """How far right and down each patch's middle is, as if that were all that is embedded."""
+        at = (torch.arange(side) + 0.5) / side
+        square = torch.stack([at.repeat(side), at.repeat_interleave(side)], dim=1)
+        return torch.cat([torch.full((1, 2), 7.0), square])
+
+    assert torch.equal(for_grid(places(GRID)), places(GRID))
+    for side in (GRID - 2, GRID + 5):
+        resized, wanted = for_grid(places(side)), places(GRID)
+        assert torch.equal(resized[0], wanted[0])
+        inner = ((wanted[1:] > 0.2) & (wanted[1:] < 0.8)).all(1)
+        assert torch.allclose(resized[1:][inner], wanted[1:][inner], atol=0.01)
 
 
 def test_read_outs_learn_first_and_alone_and_once(trainer: Trainer, tmp_path: Path) -> None:
@@ -221,7 +263,7 @@ async def test_the_command_writes_a_checkpoint_that_transformers_and_the_engine_
     first, second = [await engine.complete(request) for _ in range(2)]
     await engine.close()
     assert first.text == second.text
-    assert first.usage.image_tokens == 100
+    assert first.usage.image_tokens == GRID**2
 
 
 def test_an_unknown_size_is_one_clear_error() -> None:
@@ -256,7 +298,7 @@ def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path) ->
 def test_a_recipe_has_finite_times_and_rates(value: float) -> None:
     with pytest.raises(UsageError, match=rf"got --minutes {value}; expected a number of at least 0, and finite"):
         Recipe(minutes=value)
-    for name in ("vision_minutes", "look_up_minutes", "learning_rate"):
+    for name in ("vision_minutes", "look_up_minutes", "learning_rate", "tower_share"):
         given: dict[str, Any] = {name: value}
         with pytest.raises(UsageError, match="expected a number of at least 0"):
             Recipe(**given)
