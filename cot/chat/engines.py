@@ -5,6 +5,7 @@ There is one at a time: the one before is closed before the next one is loaded, 
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -73,6 +74,12 @@ class Engines:
         self.want(settings)
         assert self._outcome is not None
         return await finished(self._outcome)
+
+    async def settled(self, seconds: float) -> None:
+        """Wait for what is being loaded, for so long at most. Raises CotError if it ends without a model."""
+        if self._outcome is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(finished(self._outcome), seconds)
 
     def close(self) -> None:
         """Close the engine; one that is still being loaded ends with the process."""

@@ -1,10 +1,12 @@
 import asyncio
 import json
+import threading
 
 import pytest
 from PIL import Image
 from runs import script
 
+from cot.chat.commands import choices
 from cot.chat.event import TurnDone
 from cot.chat.take import take
 from cot.cli.ask import load_engine
@@ -91,6 +93,31 @@ def test_another_model_closes_the_one_before(talk):
     assert (len(first.requests), len(second.requests)) == (1, 1)
     with pytest.raises(EngineError, match="closed"):
         asyncio.run(first.complete(second.requests[0]))
+
+
+def test_a_model_that_cannot_be_loaded_is_not_chosen(talk):
+    def load(settings):
+        if settings.model != "embedded":
+            raise EngineError("no such model")
+        return ScriptedEngine(["red"])
+
+    chat = talk(load=load, strategy="direct", memory="off").say("red.png", "what?", "/model other", "and?")
+    assert chat.errors == ["no such model; the model stays embedded"]
+    assert ([turn.answered for turn in chat.turns], chat.session.settings.model) == ([True, True], "embedded")
+
+
+def test_a_model_that_takes_long_is_loaded_while_the_user_types(talk, monkeypatch):
+    monkeypatch.setattr(choices, "SOON_SECONDS", 0.1)
+    go_on = threading.Event()
+
+    def load(settings):
+        assert settings.model == "embedded" or go_on.wait(20)
+        return ScriptedEngine(["red"])
+
+    chat = talk(load=load, strategy="direct", memory="off").say("red.png", "what?", "/model other")
+    assert chat.words[-1] == "model: other, being loaded"
+    go_on.set()
+    assert [turn.answered for turn in chat.say("and?").turns] == [True, True]
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_turn_and_not_the_chat(talk):

@@ -1,19 +1,28 @@
 """The commands that change how questions are asked: model, strategy, template, system message, settings, steps."""
 
 from collections.abc import Iterator
-from typing import cast, get_args
+from typing import Final, cast, get_args
 
 from cot.chat.event import Detail
 from cot.chat.mention import unquoted
 from cot.chat.session import Session
-from cot.errors import UsageError
+from cot.errors import CotError, EngineError, UsageError
 from cot.planner.names import check_strategy
+
+SOON_SECONDS: Final = 3.0
+"""How long a model's loading is waited for: a name that is none is known by then, a large model is not there yet."""
 
 
 async def model(session: Session, argument: str) -> None:
-    """Obey `/model NAME`."""
+    """Obey `/model NAME`: one that fails to load at once is not chosen."""
+    before = session.settings.model
     session.change("model", unquoted(argument))
-    session.say(f"model: {session.settings.model}")
+    try:
+        await session.engines.settled(SOON_SECONDS)
+    except CotError as error:
+        session.change("model", before)
+        raise EngineError(f"{error}; the model stays {before}") from error
+    session.say(f"model: {session.settings.model}{', being loaded' if session.engines.state == 'loading' else ''}")
 
 
 async def strategy(session: Session, argument: str) -> None:
