@@ -22,6 +22,7 @@ from cot.train.data import BatchMaker, Part, feed
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers
+from cot.train.sample import INPUT_PIXELS
 from cot.train.start import finished_weights, load_tokenizer, make_folder, read_checkpoint
 
 CHECKPOINT_SECONDS: Final = 240
@@ -141,6 +142,7 @@ class Trainer:
         path = self.folder / "checkpoint.pt"
         whole = {
             "size": self.recipe.size,
+            "input_pixels": INPUT_PIXELS,
             "init": self.init,
             "state": self.state,
             "model": self.model.state_dict(),

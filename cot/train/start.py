@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from cot.engine.local.load import load
 from cot.errors import DataError, UsageError, reason
 from cot.train.model import SIZES, SPECIAL_TOKENS, train_tokenizer
-from cot.train.sample import GRID
+from cot.train.sample import GRID, INPUT_PIXELS
 
 
 def make_folder(folder: Path, option: str) -> None:
@@ -79,8 +79,8 @@ def for_grid(places: torch.Tensor) -> torch.Tensor:
 def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) -> dict[str, Any] | None:
     """What a stopped run left in its folder; None if there is nothing.
 
-    Raises DataError if it is damaged, of another size, or started from another checkpoint than `init`. Those that older
-    versions wrote do not say their size, nor what they started from.
+    Raises DataError if it is damaged, of another size, sees images at another one, or started from another checkpoint
+    than `init`. Those that older versions wrote say less of this.
     """
     path = folder / "checkpoint.pt"
     if not path.exists():
@@ -90,10 +90,13 @@ def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) 
     try:
         saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         found, started = saved.get("size", size), saved.get("init", wanted)
+        sees = saved.get("input_pixels", INPUT_PIXELS)
     except Exception as error:  # of many types, with advice that is none here
         raise DataError(f"{path} is damaged ({type(error).__name__}); {anew}") from error
     if found != size:
         raise DataError(f"{path} is of size {found!r}, got --size {size}; choose its own, or {anew}")
+    if sees != INPUT_PIXELS:
+        raise DataError(f"{path} sees images at {sees} pixels, and this version at {INPUT_PIXELS}; {anew}")
     if init and started != wanted:
         raise DataError(f"{path} started from {started or 'nothing'}, got --init {init}; leave that out, or {anew}")
     return saved

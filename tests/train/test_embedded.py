@@ -366,13 +366,21 @@ def test_a_run_goes_on_only_as_what_it_was(
 def test_a_checkpoint_that_does_not_say_its_size_loads_if_it_fits(trainer: Trainer, tmp_path: Path) -> None:
     work = Path(shutil.copytree(trainer.folder, tmp_path / "work"))
     saved = torch.load(work / "checkpoint.pt", weights_only=True)
-    del saved["size"], saved["init"]
+    del saved["size"], saved["init"], saved["input_pixels"]
     torch.save(saved, work / "checkpoint.pt")
     assert Trainer(Recipe(size="tiny", workers=0), work, "cpu").state["steps"] == saved["state"]["steps"]
     with pytest.raises(
         DataError, match=r"checkpoint.pt does not fit size 'embedded': .*; choose the --size of its run"
     ):
         Trainer(Recipe(size="embedded", workers=0), work, "cpu")
+
+
+def test_a_checkpoint_that_sees_images_at_another_size_says_so(trainer: Trainer, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(trainer.folder, tmp_path / "work"))
+    saved = torch.load(work / "checkpoint.pt", weights_only=True)
+    torch.save(saved | {"input_pixels": 16}, work / "checkpoint.pt")
+    with pytest.raises(DataError, match=r"checkpoint.pt sees images at 16 pixels, and this version at .*--work"):
+        Trainer(Recipe(size="tiny", workers=0), work, "cpu")
 
 
 def test_batches_do_not_depend_on_who_makes_them(trainer: Trainer) -> None:
