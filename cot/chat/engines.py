@@ -5,7 +5,6 @@ There is one at a time: the one before is closed before the next one is loaded, 
 """
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -75,11 +74,13 @@ class Engines:
         assert self._outcome is not None
         return await finished(self._outcome)
 
-    async def settled(self, seconds: float) -> None:
-        """Wait for what is being loaded, for so long at most. Raises CotError if it ends without a model."""
-        if self._outcome is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(finished(self._outcome), seconds)
+    async def tried(self, settings: Settings, seconds: float) -> bool:
+        """Begin to load, and wait for so long at most: whether that was too short. Raises CotError if it failed."""
+        try:
+            await asyncio.wait_for(self.ready(settings), seconds)
+        except TimeoutError:
+            return True
+        return False
 
     def close(self) -> None:
         """Close the engine; one that is still being loaded ends with the process."""

@@ -23,7 +23,7 @@ async def take(session: Session, line: str) -> None:
     except CotError as error:
         session.say(str(error), "error")
     except asyncio.CancelledError:
-        # While an image is opened; an answer that is interrupted ends as a turn.
+        # While an image is opened or a model loaded; an answer that is interrupted ends as a turn.
         session.say("interrupted", "warning")
 
 

@@ -102,8 +102,39 @@ def test_a_model_that_cannot_be_loaded_is_not_chosen(talk):
         return ScriptedEngine(["red"])
 
     chat = talk(load=load, strategy="direct", memory="off").say("red.png", "what?", "/model other", "and?")
-    assert chat.errors == ["no such model; the model stays embedded"]
+    assert chat.errors == ["no such model; the model stays embedded, which is loaded again"]
     assert ([turn.answered for turn in chat.turns], chat.session.settings.model) == ([True, True], "embedded")
+    assert chat.session.conversation.chosen == {}
+
+
+@pytest.mark.parametrize("line", ["/model other", "/set model other"])
+def test_a_model_that_cannot_be_loaded_is_not_chosen_before_the_first_question_either(talk, line):
+    def load(settings):
+        raise EngineError("no such model")
+
+    chat = talk(load=load).say(line)
+    assert (chat.errors[0].startswith("no such model; the model stays"), chat.session.conversation.chosen) == (True, {})
+
+
+def test_giving_up_on_a_model_keeps_the_one_before(talk):
+    go_on = threading.Event()
+
+    def load(settings):
+        assert settings.model == "embedded" or go_on.wait(20)
+        return ScriptedEngine(["red"])
+
+    chat = talk(load=load, strategy="direct", memory="off").say("red.png")
+
+    async def give_up():
+        task = asyncio.create_task(take(chat.session, "/model other"))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await task
+
+    asyncio.run(give_up())
+    go_on.set()
+    assert (chat.words[-1], chat.session.settings.model) == ("interrupted", "embedded")
+    assert [turn.answered for turn in chat.say("and?").turns] == [True]
 
 
 def test_a_model_that_takes_long_is_loaded_while_the_user_types(talk, monkeypatch):

@@ -1,28 +1,33 @@
 """The commands that change how questions are asked: model, strategy, template, system message, settings, steps."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Final, cast, get_args
 
 from cot.chat.event import Detail
 from cot.chat.mention import unquoted
 from cot.chat.session import Session
+from cot.config import with_setting
 from cot.errors import CotError, EngineError, UsageError
 from cot.planner.names import check_strategy
 
 SOON_SECONDS: Final = 3.0
-"""How long a model's loading is waited for: a name that is none is known by then, a large model is not there yet."""
+"""How long a model's loading is waited for: most names that are none are known by then, a large model is not there."""
 
 
 async def model(session: Session, argument: str) -> None:
     """Obey `/model NAME`: one that fails to load at once is not chosen."""
-    before = session.settings.model
-    session.change("model", unquoted(argument))
+    before, named = session.settings.model, unquoted(argument)
     try:
-        await session.engines.settled(SOON_SECONDS)
+        loading = await session.engines.tried(with_setting(session.settings, "model", named), SOON_SECONDS)
+    except asyncio.CancelledError:
+        session.load()
+        raise
     except CotError as error:
-        session.change("model", before)
-        raise EngineError(f"{error}; the model stays {before}") from error
-    session.say(f"model: {session.settings.model}{', being loaded' if session.engines.state == 'loading' else ''}")
+        session.load()
+        raise EngineError(f"{error}; the model stays {before}, which is loaded again") from error
+    session.change("model", named)
+    session.say(f"model: {named}{', being loaded' if loading else ''}")
 
 
 async def strategy(session: Session, argument: str) -> None:
@@ -65,6 +70,9 @@ async def setting(session: Session, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not text.strip():
         raise UsageError(f"got /set {name} without a value; expected: /set KEY VALUE")
+    if name == "model":
+        await model(session, text)
+        return
     session.change(name, text.strip())
     session.say(f"{name} = {getattr(session.settings, name)}")
 
