@@ -50,10 +50,10 @@ class Domain(NamedTuple):
 
 
 DOMAINS: Final = {
-    "scenes": Domain(make_scene, 9, 0.58, 0.62, crowded=0.5),
-    "shapes": Domain(make_shapes, 9, 0.22, 0.24, crowded=0.3),
-    "charts": Domain(make_chart, 8, 0.15, 0.09),
-    "easy-vqa": Domain(make_easyvqa, 9, 0.05, 0.05),
+    "scenes": Domain(make_scene, 9, 0.38, 0.62, crowded=0.4),
+    "shapes": Domain(make_shapes, 9, 0.20, 0.24, crowded=0.3),
+    "charts": Domain(make_chart, 8, 0.38, 0.09),
+    "easy-vqa": Domain(make_easyvqa, 9, 0.04, 0.05),
 }
 
 

@@ -13,9 +13,9 @@ from cot.task import Fact as Fact
 
 IMAGE_PIXELS: Final = 160
 """Side of the square images that are drawn."""
-INPUT_PIXELS: Final = 160
-"""Side to which the embedded model's processor resizes what it is shown. With 192 it counts better, once it has learned
-to read charts again (docs/log.md)."""
+INPUT_PIXELS: Final = 192
+"""Side to which the embedded model's processor resizes what it is shown: more than is drawn, since what is small
+in its patches is counted wrong (docs/log.md)."""
 PATCH_PIXELS: Final = 16
 """Side of a patch of that."""
 GRID: Final = INPUT_PIXELS // PATCH_PIXELS

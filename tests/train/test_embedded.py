@@ -116,7 +116,7 @@ def test_a_run_can_start_from_a_finished_checkpoint(trainer: Trainer, tmp_path: 
 def test_a_run_can_start_from_a_checkpoint_of_another_input_size(
     trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "INPUT_PIXELS", 112)
+    monkeypatch.setattr(models, "INPUT_PIXELS", 160)
     smaller = build_model(SIZES["tiny"], trainer.tokenizer)
     models.save(smaller, build_processor(trainer.tokenizer), tmp_path / "smaller")
     monkeypatch.undo()
