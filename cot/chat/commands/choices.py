@@ -1,6 +1,5 @@
 """The commands that change how questions are asked: model, strategy, template, system message, settings, steps."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import Final, cast, get_args
 
@@ -18,15 +17,15 @@ SOON_SECONDS: Final = 3.0
 async def model(session: Session, argument: str) -> None:
     """Obey `/model NAME`: one that fails to load at once is not chosen."""
     before, named = session.settings.model, unquoted(argument)
+    wanted = with_setting(session.settings, "model", named)
     try:
-        loading = await session.engines.tried(with_setting(session.settings, "model", named), SOON_SECONDS)
-    except asyncio.CancelledError:
-        session.load()
-        raise
+        loading = await session.engines.tried(wanted, SOON_SECONDS)
+        session.change("model", named)
     except CotError as error:
-        session.load()
         raise EngineError(f"{error}; the model stays {before}, which is loaded again") from error
-    session.change("model", named)
+    finally:
+        # What the settings name: after a failure, or Ctrl-C, that is the one before.
+        session.load()
     session.say(f"model: {named}{', being loaded' if loading else ''}")
 
 
