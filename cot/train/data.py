@@ -1,7 +1,7 @@
 """From samples to tensors: which turns an image is trained on, as the shipped templates render them.
 
-All turns of an image are packed behind one image prefix; each turn sees the prefix and itself
-only, at the positions it would have if it were asked alone. So training sees what inference sees.
+All turns of an image are packed behind one image prefix (`cot.train.packing`), so that training sees what inference
+sees.
 """
 
 import itertools
@@ -23,16 +23,14 @@ from cot.train.charts import make_chart
 from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
 from cot.train.labels import COLOURS, SIZES
-from cot.train.mentions import THINGS, mentions
-from cot.train.sample import GRID, INPUT_PIXELS, QA, Fact, Look, Sample, Seen
+from cot.train.mentions import THINGS
+from cot.train.packing import IGNORE, Packed, Turn, pack
+from cot.train.sample import GRID, INPUT_PIXELS, QA, Fact, Sample, Seen
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
 
-IGNORE: Final = -100
 Part = Literal["vision", "look-up", "questions"]
 """Training learns to see, then to find what a name refers to, then to answer questions."""
-Turn = tuple[str, str]
-"""Prompt and answer."""
 
 
 class Domain(NamedTuple):
@@ -50,9 +48,9 @@ class Domain(NamedTuple):
 
 
 DOMAINS: Final = {
-    "scenes": Domain(make_scene, 9, 0.38, 0.62, crowded=0.4),
-    "shapes": Domain(make_shapes, 9, 0.20, 0.24, crowded=0.3),
-    "charts": Domain(make_chart, 8, 0.38, 0.09),
+    "scenes": Domain(make_scene, 9, 0.40, 0.62, crowded=0.4),
+    "shapes": Domain(make_shapes, 9, 0.26, 0.24, crowded=0.3),
+    "charts": Domain(make_chart, 8, 0.30, 0.09),
     "easy-vqa": Domain(make_easyvqa, 9, 0.04, 0.05),
 }
 
@@ -77,7 +75,14 @@ def fact_turn(fact: Fact) -> Turn:
     return _shipped("decompose/sub_answer").render(question=fact.asked, wants=fact.wants).text, fact.answer
 
 
-def turns(sample: Sample, rng: random.Random, *, plans: float = 0.8) -> list[Turn]:
+def plan_opening(tokenizer: Tokenizer) -> list[int]:
+    """The tokens with which every request for a plan begins: three quarters of it are the same for all questions."""
+    asked = [_shipped("decompose/plan").render(question=question).text for question in ("Is it?", "How?")]
+    ids = [tokenizer.encode(prompt, add_special_tokens=False).ids for prompt in asked]
+    return [first for first, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ids, strict=False))]
+
+
+def turns(sample: Sample, rng: random.Random, *, plans: float = 4) -> list[Turn]:
     """The turns that a sample is trained on. plans: mean number of plans an image."""
     found: list[Turn] = [fact_turn(fact) for fact in sample.extra]
     for qa in sample.qas:
@@ -89,9 +94,8 @@ def turns(sample: Sample, rng: random.Random, *, plans: float = 0.8) -> list[Tur
                 found.append(fact_turn(fact))
     found = list(dict.fromkeys(found))
     rng.shuffle(found)
-    if sample.qas and rng.random() < plans:
-        found.insert(0, plan_turn(rng.choice(sample.qas)))
-    return found
+    planned = min(int(plans) + (rng.random() < plans % 1), len(sample.qas))
+    return [plan_turn(qa) for qa in rng.sample(sample.qas, planned)] + found
 
 
 LOOK_UP_KINDS, LOOK_UP_BATCHES = 10, 100
@@ -114,50 +118,6 @@ def draw(rng: random.Random, *, asking: bool = True) -> Sample:
     (domain,) = rng.choices(list(DOMAINS.values()), shares)
     more = {"crowded": True} if rng.random() < domain.crowded else {}
     return domain.make(rng, questions=domain.questions if asking else 0, **more)
-
-
-@dataclass
-class Packed:
-    """One image and its turns, as lists of equal length (text tokens)."""
-
-    ids: list[int]
-    targets: list[int]
-    early: list[int]
-    seen: list[Seen]
-    before: list[Seen]
-    segments: list[int]
-    positions: list[int]
-
-
-def pack(
-    tokenizer: Tokenizer, conversation: list[Turn], *, prefix_tokens: int, max_tokens: int, look: Look = Sample.look
-) -> Packed:
-    """Tokenise turns one behind another, until `max_tokens` are full.
-
-    Targets are the next tokens of answers and their end, `IGNORE` elsewhere. Early targets: where a question
-    names its last thing, the first token of its answer. Seen: at the end of each name, what `look` says of it; before:
-    there too, what it says of the name before.
-    """
-    packed = Packed([], [], [], [], [], [], [])
-    for segment, (prompt, answer) in enumerate(conversation, 1):
-        encoded = tokenizer.encode(f"{prompt}<|assistant|>", add_special_tokens=False)
-        asked = encoded.ids
-        said = tokenizer.encode(f"{answer}</s>", add_special_tokens=False).ids
-        # The last token of a turn predicts nothing and is left out.
-        length = len(asked) + len(said) - 1
-        if len(packed.ids) + length > max_tokens:
-            continue
-        packed.ids += (asked + said)[:-1]
-        packed.targets += [IGNORE] * (len(asked) - 1) + said
-        named_at = {encoded.char_to_token(end - 1): look(name) for end, name in mentions(prompt)}
-        *_, last = None, *named_at
-        packed.early += [said[0] if place == last else IGNORE for place in range(length)]
-        before_at = dict(zip(named_at, [Seen(), *named_at.values()], strict=False))
-        packed.seen += [named_at.get(place, Seen()) for place in range(length)]
-        packed.before += [before_at.get(place, Seen()) for place in range(length)]
-        packed.segments += [segment] * length
-        packed.positions += range(prefix_tokens, prefix_tokens + length)
-    return packed
 
 
 def as_shown(image: Image.Image) -> NDArray[np.uint8]:
@@ -183,7 +143,7 @@ class BatchMaker:
         """Batch number `index` of this seed.
 
         pixels (batch, 3, INPUT_PIXELS, INPUT_PIXELS) uint8; classes and objects (batch, GRID * GRID); offsets and
-        facets (batch, GRID * GRID, values); ids, targets, early, segments and positions (batch, max_tokens);
+        facets (batch, GRID * GRID, values); ids, targets, early, segments, above and positions (batch, max_tokens);
         seen and before (batch, max_tokens, len(Seen._fields)).
         """
         rng = random.Random(f"{self.seed}/{index}")
@@ -194,7 +154,8 @@ class BatchMaker:
             "questions": draw,
         }
         samples = [makers[self.part](rng) for _ in range(self.batch)]
-        packed = [self._pack(sample, rng) for sample in samples]
+        opening = plan_opening(self.tokenizer)
+        packed = [self._pack(sample, opening, rng) for sample in samples]
 
         def padded(rows: list[list[int]], value: int) -> NDArray[np.int64]:
             return np.array([row + [value] * (self.max_tokens - len(row)) for row in rows], np.int64)
@@ -214,10 +175,11 @@ class BatchMaker:
             "seen": facts([one.seen for one in packed]),
             "before": facts([one.before for one in packed]),
             "segments": padded([one.segments for one in packed], 0),
+            "above": padded([one.above for one in packed], 0),
             "positions": padded([one.positions for one in packed], 0),
         }
 
-    def _pack(self, sample: Sample, rng: random.Random) -> Packed:
+    def _pack(self, sample: Sample, opening: list[int], rng: random.Random) -> Packed:
         conversation = turns(sample, rng) if self.max_tokens else []
         return pack(
             self.tokenizer,
@@ -225,6 +187,7 @@ class BatchMaker:
             prefix_tokens=self.prefix_tokens,
             max_tokens=self.max_tokens,
             look=sample.look,
+            opening=opening,
         )
 
 

@@ -56,7 +56,7 @@ class Recipe:
     learning_rate: float = 1e-3
     tower_share: float = 0.5
     weight_decay: float = 0.05
-    max_text_tokens: int = 208
+    max_text_tokens: int = 398
     workers: int = 2
     compile: bool = False
     seed: int = 0

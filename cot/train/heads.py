@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
-from cot.train.data import IGNORE
 from cot.train.kinds import KINDS
 from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, FACTORS, FORMS, MAX_COUNT
+from cot.train.packing import IGNORE
 from cot.train.sample import IMAGE_PIXELS, Seen
 from cot.train.shapes import noun
 

@@ -10,30 +10,18 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from cot.engine.local.quantize import compute_dtype
-from cot.train.data import IGNORE, Part
+from cot.train.data import Part
 from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digit_tokens, first_digits, ground_tokens
 from cot.train.labels import FACETS
 from cot.train.looking import LAYER, looked_at, looking_loss
 from cot.train.model import PREFIX_TOKENS
+from cot.train.packing import IGNORE, packed_mask
 from cot.train.sample import GRID, Seen
 
 
 def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 (batch, 3, side, side) -> float in [-1, 1], as the processor gives."""
     return pixels.float() / 127.5 - 1.0
-
-
-def packed_mask(segments: torch.Tensor, prefix: int) -> torch.Tensor:
-    """(batch, 1, length, length), added to attention scores: 0 where a token may look, which is
-    the prefix and earlier tokens of its own turn; the least bfloat16 elsewhere."""
-    batch, text = segments.shape
-    full = torch.cat([torch.zeros(batch, prefix, dtype=segments.dtype, device=segments.device), segments], dim=1)
-    length = prefix + text
-    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    is_prefix = torch.arange(length, device=segments.device) < prefix
-    same = (full[:, :, None] == full[:, None, :]) | is_prefix[None, None, :]
-    seen = torch.where(same & causal, 0.0, torch.finfo(torch.bfloat16).min)
-    return seen.to(torch.bfloat16)[:, None]
 
 
 def turn_weights(wanted: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
@@ -101,7 +89,7 @@ class Objective:
         aligned = self._alignment(seen, batch)
         embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=features.device).expand(len(features), -1)
-        mask = packed_mask(batch["segments"], PREFIX_TOKENS)
+        mask = packed_mask(batch["segments"], batch["above"], PREFIX_TOKENS)
         if not self.bfloat16:  # fused attention wants the format of what it is added to
             mask = mask.float()
         positions = torch.cat([prefix, batch["positions"]], dim=1)

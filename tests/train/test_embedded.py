@@ -19,11 +19,12 @@ from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
 from cot.train import model as models
 from cot.train import objective
-from cot.train.data import IGNORE, BatchMaker, as_shown, draw, feed, pack, turns
+from cot.train.data import BatchMaker, as_shown, draw, feed, plan_opening, turns
 from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
-from cot.train.objective import packed_mask, pixels_to_input
+from cot.train.objective import pixels_to_input
+from cot.train.packing import IGNORE, OPENING, pack, packed_mask
 from cot.train.sample import GRID
 from cot.train.start import for_grid
 
@@ -55,11 +56,14 @@ def test_packed_turns_are_what_the_processor_makes_of_a_conversation(trainer: Tr
 
 
 def test_a_packed_turn_sees_nothing_of_the_others(trainer: Trainer) -> None:
-    maker = BatchMaker("questions", trainer.tokenizer, batch=1, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=120)
+    maker = BatchMaker("questions", trainer.tokenizer, batch=1, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=900)
     batch = next(feed(maker, workers=0, ahead=False))
     inner = trainer.model.model.eval()
 
-    def hidden(ids: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def hidden(chosen: torch.Tensor) -> torch.Tensor:
+        ids, segments, above, positions = (
+            batch[name][chosen][None] for name in ("ids", "segments", "above", "positions")
+        )
         with torch.no_grad():
             features = trainer.objective.features(batch)
             special = torch.tensor([trainer.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")])
@@ -67,18 +71,35 @@ def test_a_packed_turn_sees_nothing_of_the_others(trainer: Trainer) -> None:
             embeds = torch.cat([embed(special)[None], inner.multi_modal_projector(features), embed(ids)], dim=1)
             prefix = torch.arange(PREFIX_TOKENS)[None]
             out: torch.Tensor = inner.language_model(
-                inputs_embeds=embeds, attention_mask=packed_mask(segments, PREFIX_TOKENS).float(),
+                inputs_embeds=embeds, attention_mask=packed_mask(segments, above, PREFIX_TOKENS).float(),
                 position_ids=torch.cat([prefix, positions], dim=1), use_cache=False,
             ).last_hidden_state[:, PREFIX_TOKENS:]  # fmt: skip
             return out
 
-    together = hidden(batch["ids"], batch["segments"], batch["positions"])
-    last = batch["segments"].max()
-    assert last >= 3
-    for segment in (2, int(last)):
-        one = batch["segments"] == segment
-        alone = hidden(batch["ids"][one][None], batch["segments"][one][None], batch["positions"][one][None])
-        assert torch.allclose(together[one], alone[0], atol=1e-4)
+    segments, opening = batch["segments"], batch["segments"] == OPENING
+    together = hidden(torch.ones_like(opening))
+    assert batch["ids"][opening].tolist() == plan_opening(trainer.tokenizer)
+    plans = batch["segments"][batch["above"] == OPENING].unique()
+    assert len(plans) > 3
+    assert segments.max() > max(plans)
+    for segment in range(OPENING + 1, int(segments.max()) + 1):
+        one = segments == segment
+        alone = hidden(one | opening if segment in plans else one)[0, -int(one.sum()) :]
+        assert torch.allclose(together[0, one[0]], alone, atol=1e-4)
+        assert batch["positions"][one][0] == PREFIX_TOKENS + (opening.sum() if segment in plans else 0)
+
+
+def test_a_packed_plan_has_the_tokens_that_it_has_alone(trainer: Trainer) -> None:
+    turn = turns(draw(random.Random(6)), random.Random(6))[0]
+    opening = plan_opening(trainer.tokenizer)
+    (alone, *_, last) = (
+        pack(trainer.tokenizer, [turn] * number, prefix_tokens=PREFIX_TOKENS, max_tokens=900, opening=shared)
+        for number, shared in ((1, []), (2, opening))
+    )
+    assert len(opening) > len(alone.ids) / 2
+    assert last.ids == alone.ids + alone.ids[len(opening) :]
+    assert last.positions == alone.positions + alone.positions[len(opening) :]
+    assert last.targets == alone.targets + alone.targets[len(opening) :]
 
 
 def test_a_run_resumes_where_it_was(trainer: Trainer) -> None:

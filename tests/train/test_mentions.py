@@ -8,10 +8,11 @@ import torch
 
 from cot.train.charts import make_chart
 from cot.train.counting import yes_no
-from cot.train.data import fact_turn, pack
+from cot.train.data import fact_turn
 from cot.train.heads import SCALES, NameHeads
 from cot.train.mentions import mentions
 from cot.train.model import train_tokenizer
+from cot.train.packing import pack
 from cot.train.sample import QA, Sample, Seen
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
