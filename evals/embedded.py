@@ -102,7 +102,7 @@ def measure(model: Model, part: str, strategy: str, n: int, processes: int) -> l
     jobs = [Job(model, part, strategy, n, share, processes) for share in range(processes)]
     with get_context("spawn").Pool(processes) as pool:
         shares = pool.map(_answer, jobs)
-    ordered: list[Result] = [Result("", "", False, "", 0.0)] * sum(map(len, shares))
+    ordered: list[Result] = [Result("", "", "trained", "", 0.0)] * sum(map(len, shares))
     for share, results in enumerate(shares):
         ordered[share::processes] = results
     return ordered
@@ -115,16 +115,17 @@ def calibration_error(results: list[Result]) -> float:
 
 
 def _figures(results: list[Result]) -> dict[str, Any]:
-    overall = table(results, by=lambda r: "all")["all"]
-    by_wording = table(results, by=lambda r: "held out" if r.held_out_wording else "trained")
+    wordings = dict.fromkeys(result.wording for result in results)
     return {
-        **overall,
+        **_by_family(results),
         "calibration_error": calibration_error(results),
-        "by_family": table(results, by=lambda r: r.family),
-        "by_family_trained_wording": table([r for r in results if not r.held_out_wording], by=lambda r: r.family),
-        "by_wording": {name: row["accuracy"] for name, row in by_wording.items()} if len(by_wording) > 1 else {},
-        "plan_by_wording": {name: row.get("plan_accuracy") for name, row in by_wording.items()},
+        "by_wording": {wording: _by_family([r for r in results if r.wording == wording]) for wording in wordings},
     }
+
+
+def _by_family(results: list[Result]) -> dict[str, Any]:
+    overall = table(results, by=lambda r: "all")["all"]
+    return {**overall, "by_family": table(results, by=lambda r: r.family)}
 
 
 def evaluate_part(model: Model, part: str, *, limit: int | None, processes: int) -> dict[str, Any]:

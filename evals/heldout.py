@@ -1,7 +1,8 @@
 """The held-out samples that the embedded model is measured on.
 
 In: a part's name and a size. Out: cases, the same every time. Seeds are strings that training never
-uses; wordings are half trained, half held out; easy-VQA is its official test split.
+uses; half of the wordings are trained, a quarter held out, a quarter far-fetched and held out; easy-VQA is its official
+test split.
 """
 
 from collections.abc import Callable, Iterator

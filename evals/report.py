@@ -22,24 +22,25 @@ def _percent(row: dict[str, Any] | None, name: str) -> str:
     return f"{100 * row[name]:.1f}" if row and name in row else ""
 
 
-def _trained(strategy: dict[str, Any] | None, family: str) -> str:
-    """Percent right of the questions in wordings that training used."""
-    if strategy is None:
-        return ""
-    if family == "all":
-        accuracy = strategy["by_wording"].get("trained")
-    else:
-        accuracy = strategy["by_family_trained_wording"].get(family, {}).get("accuracy")
-    return "" if accuracy is None else f"{100 * accuracy:.1f}"
+def _worded(row: dict[str, Any], wording: str, family: str) -> str:
+    """Percent right in wordings of this kind, directly and by steps."""
+    found = []
+    for strategy in ("direct", "decompose"):
+        figures = row.get(strategy, {}).get("by_wording", {}).get(wording, {})
+        of_family = figures if family == "all" else figures.get("by_family", {}).get(family, {})
+        found.append(f"{100 * of_family['accuracy']:.1f}" if of_family else "")
+    return " / ".join(filter(None, found))
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Accuracy by part and family, both strategies, what is known of the steps, and accuracy in trained wordings."""
-    columns = (
-        "part | questions | n | direct | decompose | plans right | steps right | faithful | known: direct | decompose"
-    )
-    lines = [f"| {columns} |"]
-    lines.append("|---|---|---|---|---|---|---|---|---|---|")
+    """Accuracy by part and family, both strategies, what is known of the steps, and accuracy by wording.
+
+    The columns of wordings give both strategies: directly / by steps.
+    """
+    columns = "part | questions | n | direct | decompose | plans right | steps right | faithful"
+    wordings = {"trained": "known wordings", "held_out": "new ones", "far_fetched": "far-fetched new ones"}
+    lines = [f"| {columns} | {' | '.join(wordings.values())} |"]
+    lines.append("|---" * (columns.count("|") + 1 + len(wordings)) + "|")
     for part, row in figures.items():
         direct, steps = row["direct"], row.get("decompose")
         groups = {"all": (direct, steps)}
@@ -50,7 +51,7 @@ def table(figures: dict[str, Any]) -> str:
         for family, (one, other) in groups.items():
             cells = [part, family, str(one["n"]), _share(one), _share(other)]
             cells += [_percent(other, name) for name in ("plan_accuracy", "step_accuracy", "faithfulness")]
-            cells += [_trained(one, family) for one in (direct, steps)]
+            cells += [_worded(row, wording, family) for wording in wordings]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

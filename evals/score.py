@@ -14,6 +14,7 @@ from cot.planner.run import Outcome
 from cot.stats import paired_difference, wilson
 from cot.step import Reasoning
 from cot.train.sample import QA
+from cot.train.wording import Wording
 from evals.heldout import Case
 
 STATUSES: Final = ("correct", "wrong", "unknown", "unparsed", "errored")
@@ -31,7 +32,7 @@ class Result:
 
     image_id: str
     family: str
-    held_out_wording: bool
+    wording: Wording
     status: str
     confidence: float
     planned: bool | None = None
@@ -52,7 +53,7 @@ def score(case: Case, outcome: Outcome, strategy: str) -> Result:
         status = "unknown"
     else:
         status = "correct" if normalise(outcome.answer.text) == normalise(qa.answer) else "wrong"
-    base = Result(case.image_id, qa.family, qa.held_out, status, outcome.answer.confidence)
+    base = Result(case.image_id, qa.family, qa.wording, status, outcome.answer.confidence)
     return base if strategy == "direct" else _with_steps(base, qa, outcome)
 
 

@@ -12,7 +12,7 @@ from cot.train.canvas import Facets, PatchMap, jitter, named_colour, rank
 from cot.train.counting import yes_no
 from cot.train.labels import CLASSES, COLOURS, MAX_VALUE, WORDS
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample, Seen
-from cot.train.wording import canonical, word
+from cot.train.wording import Wording, canonical, word
 
 Bars = dict[str, int]
 
@@ -75,7 +75,7 @@ def _lying(
               facets=_facets(value, bars))  # fmt: skip
 
 
-def make_chart(rng: random.Random, *, questions: int, held_out: bool = False) -> Sample:
+def make_chart(rng: random.Random, *, questions: int, wording: Wording = "trained") -> Sample:
     """A bar chart of 2 to 6 distinct values with about `questions` questions."""
     lying = rng.random() < 0.6
     number = rng.randint(2, 6 if lying else 4)
@@ -92,7 +92,7 @@ def make_chart(rng: random.Random, *, questions: int, held_out: bool = False) ->
     seen = {label: Seen(1, tens=value // 10, units=value % 10) for label, value in bars.items()}
     seen["bars"] = Seen(len(bars))
     sample.look = lambda name: seen.get(name, Seen(0))
-    _ask(sample, bars, rng, questions=questions, held_out=held_out)
+    _ask(sample, bars, rng, questions=questions, wording=wording)
     return sample
 
 
@@ -100,7 +100,7 @@ def _value(label: str, bars: Bars) -> Fact:
     return Fact("number", canonical("value", s=label), str(bars[label]))
 
 
-def _ask(sample: Sample, bars: Bars, rng: random.Random, *, questions: int, held_out: bool) -> None:
+def _ask(sample: Sample, bars: Bars, rng: random.Random, *, questions: int, wording: Wording) -> None:
     makers = (
         (_lookup, 5),
         (_extreme, 2),
@@ -110,26 +110,26 @@ def _ask(sample: Sample, bars: Bars, rng: random.Random, *, questions: int, held
         (_which_value, 1),
         (_describe, 0.7),
     )
-    sample.ask([(partial(maker, bars, rng, held_out), weight) for maker, weight in makers], rng, questions=questions)
+    sample.ask([(partial(maker, bars, rng, wording), weight) for maker, weight in makers], rng, questions=questions)
     if rng.random() < 0.2:
         absent = rng.choice([name for name in WORDS if name not in bars])
         sample.extra.append(Fact("number", canonical("value", s=absent), "unknown"))
 
 
-def _lookup(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+def _lookup(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     label = rng.choice(list(bars))
     fact = _value(label, bars)
-    return QA("lookup", word("value", rng, held_out=held_out, s=label), fact.answer, (fact,), held_out=held_out)
+    return QA("lookup", word("value", rng, wording=wording, s=label), fact.answer, (fact,), wording=wording)
 
 
-def _extreme(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+def _extreme(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     family = rng.choice(("highest", "lowest"))
     answer = (max if family == "highest" else min)(bars, key=lambda label: bars[label])
     fact = Fact("phrase", canonical(family), answer)
-    return QA("extreme", word(family, rng, held_out=held_out), answer, (fact,), held_out=held_out)
+    return QA("extreme", word(family, rng, wording=wording), answer, (fact,), wording=wording)
 
 
-def _extreme_value(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+def _extreme_value(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     """What is the highest value? First which bar, then its value."""
     family = rng.choice(("highest", "lowest"))
     label = (max if family == "highest" else min)(bars, key=lambda name: bars[name])
@@ -137,11 +137,11 @@ def _extreme_value(bars: Bars, rng: random.Random, held_out: bool) -> QA:
         Fact("phrase", canonical(family), label),
         Fact("number", canonical("value", s="#1"), str(bars[label]), canonical("value", s=label)),
     )
-    text = word(f"{family}_value", rng, held_out=held_out)
-    return QA("extreme_value", text, str(bars[label]), facts, "#2", held_out)
+    text = word(f"{family}_value", rng, wording=wording)
+    return QA("extreme_value", text, str(bars[label]), facts, "#2", wording)
 
 
-def _pair(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+def _pair(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     first, second = rng.sample(list(bars), 2)
     family = rng.choice(("value_sum", "value_difference", "value_more", "which_value_more"))
     if family == "value_difference" and bars[first] < bars[second]:
@@ -154,22 +154,22 @@ def _pair(bars: Bars, rng: random.Random, held_out: bool) -> QA:
         "which_value_more": (max(first, second, key=lambda name: bars[name]), f"most({first}: #1, {second}: #2)"),
     }[family]
     name = {"value_sum": "sum", "value_difference": "difference"}.get(family, "comparison")
-    text = word(family, rng, held_out=held_out, s=first, s2=second)
-    return QA(name, text, answer, facts, expression, held_out)
+    text = word(family, rng, wording=wording, s=first, s2=second)
+    return QA(name, text, answer, facts, expression, wording)
 
 
-def _bars(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+def _bars(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     fact = Fact("count", canonical("bars"), str(len(bars)))
-    return QA("bars", word("bars", rng, held_out=held_out), fact.answer, (fact,), held_out=held_out)
+    return QA("bars", word("bars", rng, wording=wording), fact.answer, (fact,), wording=wording)
 
 
-def _which_value(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+def _which_value(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     label, value = rng.choice(list(bars.items()))
     fact = Fact("phrase", canonical("which_value", k=value), label)
-    return QA("reverse_lookup", word("which_value", rng, held_out=held_out, k=value), label, (fact,), held_out=held_out)
+    return QA("reverse_lookup", word("which_value", rng, wording=wording, k=value), label, (fact,), wording=wording)
 
 
-def _describe(bars: Bars, rng: random.Random, held_out: bool) -> QA:
+def _describe(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     answer = ", ".join(f"{label} {value}" for label, value in bars.items())
     fact = Fact("text", canonical("describe_chart"), answer)
-    return QA("description", word("describe_chart", rng, held_out=held_out), answer, (fact,), held_out=held_out)
+    return QA("description", word("describe_chart", rng, wording=wording), answer, (fact,), wording=wording)

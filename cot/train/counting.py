@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cot.train.labels import MAX_COUNT
 from cot.train.sample import QA, Fact
-from cot.train.wording import canonical, word
+from cot.train.wording import Wording, canonical, word
 
 
 class Noun(NamedTuple):
@@ -57,13 +57,13 @@ Pick = Callable[[], tuple[Noun, int]]
 class Counting:
     """Makes questions about counts. `present` draws nouns that occur, `any_noun` also ones that do not."""
 
-    def __init__(self, rng: random.Random, present: Pick, any_noun: Pick, *, held_out: bool) -> None:
-        self.rng, self.present, self.any_noun, self.held_out = rng, present, any_noun, held_out
+    def __init__(self, rng: random.Random, present: Pick, any_noun: Pick, *, wording: Wording) -> None:
+        self.rng, self.present, self.any_noun, self.wording = rng, present, any_noun, wording
 
-    def _qa(self, family: str, wording: str, nouns: Sequence[Noun], answer: str, facts: tuple[Fact, ...],
+    def _qa(self, family: str, worded: str, nouns: Sequence[Noun], answer: str, facts: tuple[Fact, ...],
             expression: str = "#1", **more: object) -> QA:  # fmt: skip
-        text = word(wording, self.rng, held_out=self.held_out, **slots(*nouns), **more)
-        return QA(family, text, answer, facts, expression, self.held_out)
+        text = word(worded, self.rng, wording=self.wording, **slots(*nouns), **more)
+        return QA(family, text, answer, facts, expression, self.wording)
 
     def _distinct(self, number: int, *, present: bool = False) -> list[tuple[Noun, int]] | None:
         found: dict[Noun, int] = {}
@@ -127,8 +127,8 @@ class Counting:
             return None
         facts = tuple(count_fact(noun, count) for noun, count in drawn)
         expression = " + ".join(f"#{index}" for index in range(1, number + 1))
-        wording = "sum" if number == 2 else "sum_of_three"
-        return self._qa("sum", wording, [n for n, _ in drawn], str(sum(c for _, c in drawn)), facts, expression)
+        worded = "sum" if number == 2 else "sum_of_three"
+        return self._qa("sum", worded, [n for n, _ in drawn], str(sum(c for _, c in drawn)), facts, expression)
 
     def difference(self) -> QA | None:
         """How many more apples than cars are there?"""

@@ -76,7 +76,7 @@ def fact_turn(fact: Fact) -> Turn:
 
 
 def plan_opening(tokenizer: Tokenizer) -> list[int]:
-    """The tokens with which every request for a plan begins: three quarters of it are the same for all questions."""
+    """The tokens with which every request for a plan begins: five sixths of it are the same for all questions."""
     asked = [_shipped("decompose/plan").render(question=question).text for question in ("Is it?", "How?")]
     ids = [tokenizer.encode(prompt, add_special_tokens=False).ids for prompt in asked]
     return [first for first, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ids, strict=False))]

@@ -1,7 +1,7 @@
 """Samples of the generators that training never sees: those to measure on, and others to calibrate on.
 
 In: a part's name. Out: samples, the same every time, or the rows of an evaluation task. Seeds are strings that
-training never uses; every other image to measure on has its questions in wordings that are held out too.
+training never uses; every other image to measure on has its questions in wordings that are kept out too.
 """
 
 import io
@@ -20,6 +20,7 @@ from cot.train.kinds import HELD_OUT_STYLE
 from cot.train.sample import Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
+from cot.train.wording import Wording
 
 QUESTIONS_EACH: Final = 6
 
@@ -29,6 +30,9 @@ GENERATORS: Final[Mapping[str, Callable[..., Sample]]] = {
     "charts": make_chart,
     "unseen-style": partial(make_scene, style=HELD_OUT_STYLE),
 }
+
+WORDED: Final[tuple[Wording, ...]] = ("trained", "held_out", "trained", "far_fetched")
+"""How the questions about images to measure on are worded, in turn."""
 
 CALIBRATION: Final = "calibration"
 """The split to calibrate on; its parts are `CALIBRATED`, in turn."""
@@ -41,11 +45,9 @@ EXAMPLES: Final = "examples/"
 
 def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
     """Samples without end, each with what its questions share: `scenes/0`."""
-    number = 0
-    while True:
+    for number, wording in enumerate(itertools.cycle(WORDED)):
         rng = random.Random(f"held-out/{part}/{number}")
-        yield f"{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH, held_out=number % 2 == 1)
-        number += 1
+        yield f"{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH, wording=wording)
 
 
 def calibration_samples() -> Iterator[tuple[str, Sample]]:

@@ -25,11 +25,11 @@ def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def turn_weights(wanted: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
-    """Weight of each wanted token: a plan of forty tokens must not count as much as twenty short answers, nor as little
-    as one. Both (batch, length); the answer has one weight for each true `wanted`."""
+    """Weight of each wanted token: a plan of thirty tokens must not count as much as fifteen short answers, nor as
+    little as one; so it counts as two. Both (batch, length); the answer has one weight for each true `wanted`."""
     lengths = torch.zeros(len(wanted), int(segments.max()) + 1, device=wanted.device)
     lengths = lengths.scatter_add(1, segments, wanted.float())
-    return lengths.gather(1, segments)[wanted].rsqrt()
+    return lengths.gather(1, segments)[wanted].pow(-0.75)
 
 
 class Objective:

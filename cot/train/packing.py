@@ -26,9 +26,10 @@ class Packed:
     """One image's turns, as lists of equal length (text tokens).
 
     targets: the next tokens of answers and their end, `IGNORE` elsewhere. early: where a question names its last thing,
-    the first token of its answer. seen: at the end of each name, what the image shows of it; before: there too, what it
-    shows of the name before. segments: which turn a token belongs to. above: which other segment it may see: `OPENING`,
-    or its own again where it has none above it. positions: as the decoder counts them.
+    the first token of its answer; not of plans, which all begin alike. seen: at the end of each name, what the image
+    shows of it; before: there too, what it shows of the name before; not of names in the opening. segments: which turn
+    a token belongs to, or `OPENING`. above: which other segment it may see: `OPENING`, or its own again where it has
+    none above it. positions: as the decoder counts them.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -57,39 +58,40 @@ def pack(
 ) -> Packed:
     """Tokenise turns one behind another; those that no longer fit into `max_tokens` are left out.
 
-    prefix_tokens: of the image. look: what the image shows of a name. opening: tokens with which many turns begin.
+    prefix_tokens: of the image. look: what the image shows of a name. opening: tokens with which many turns begin;
+    packed once, before the first of them that fits.
     """
     packed = Packed()
     for segment, (prompt, answer) in enumerate(conversation, OPENING + 1):
-        turn = _turn(tokenizer, prompt, answer, look, segment=segment, first=prefix_tokens)
-        shared = len(opening) if turn.ids[: len(opening)] == list(opening) else 0
-        if shared:
-            turn.segments[:shared], turn.early[:shared] = [OPENING] * shared, [IGNORE] * shared
-            turn.above = [OPENING] * len(turn.ids)
-        already = shared if OPENING in packed.segments else 0
+        turn = _turn(tokenizer, prompt, answer, look, opening=opening, segment=segment, first=prefix_tokens)
+        already = turn.segments.count(OPENING) if OPENING in packed.segments else 0
         if len(packed.ids) + len(turn.ids) - already <= max_tokens:
             packed.add(turn, without=already)
     return packed
 
 
-def _turn(tokenizer: Tokenizer, prompt: str, answer: str, look: Look, *, segment: int, first: int) -> Packed:
-    """A turn alone. first: position of its first token."""
+def _turn(
+    tokenizer: Tokenizer, prompt: str, answer: str, look: Look, *, opening: Sequence[int], segment: int, first: int
+) -> Packed:
+    """A turn alone, with its opening. first: position of its first token."""
     encoded = tokenizer.encode(f"{prompt}<|assistant|>", add_special_tokens=False)
     asked = encoded.ids
     said = tokenizer.encode(f"{answer}</s>", add_special_tokens=False).ids
     # The last token of a turn predicts nothing and is left out.
     length = len(asked) + len(said) - 1
-    named_at = {encoded.char_to_token(end - 1): look(name) for end, name in mentions(prompt)}
+    shared = len(opening) if asked[: len(opening)] == list(opening) else 0
+    places = ((encoded.char_to_token(end - 1) or 0, name) for end, name in mentions(prompt))
+    named_at = {place: look(name) for place, name in places if place >= shared}
     *_, last = None, *named_at
     before_at = dict(zip(named_at, [Seen(), *named_at.values()], strict=False))
     return Packed(
         ids=(asked + said)[:-1],
         targets=[IGNORE] * (len(asked) - 1) + said,
-        early=[said[0] if place == last else IGNORE for place in range(length)],
+        early=[said[0] if place == last and not shared else IGNORE for place in range(length)],
         seen=[named_at.get(place, Seen()) for place in range(length)],
         before=[before_at.get(place, Seen()) for place in range(length)],
-        segments=[segment] * length,
-        above=[segment] * length,
+        segments=[OPENING] * shared + [segment] * (length - shared),
+        above=[OPENING if shared else segment] * length,
         positions=[*range(first, first + length)],
     )
 
@@ -104,10 +106,10 @@ def packed_mask(segments: torch.Tensor, above: torch.Tensor, prefix: int) -> tor
     def whole(text: torch.Tensor) -> torch.Tensor:
         return torch.cat([torch.zeros(len(text), prefix, dtype=text.dtype, device=text.device), text], dim=1)
 
-    own, opening = whole(segments), whole(above)
+    own, over = whole(segments), whole(above)
     length = own.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     is_prefix = torch.arange(length, device=segments.device) < prefix
-    same = (own[:, :, None] == own[:, None, :]) | (opening[:, :, None] == own[:, None, :]) | is_prefix
+    same = (own[:, :, None] == own[:, None, :]) | (over[:, :, None] == own[:, None, :]) | is_prefix
     seen = torch.where(same & causal, 0.0, torch.finfo(torch.bfloat16).min)
     return seen.to(torch.bfloat16)[:, None]

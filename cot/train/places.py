@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cot.train.canvas import Box
 from cot.train.counting import Noun, slots, yes_no
 from cot.train.sample import QA, Fact, Seen
-from cot.train.wording import canonical, word
+from cot.train.wording import Wording, canonical, word
 
 DIRECTIONS = {
     "to the left of": (-1, 0),
@@ -50,7 +50,7 @@ def look_at(boxes: Sequence[Box], fits: Sequence[bool]) -> Seen:
     return seen._replace(x=round(named[0].x), y=round(named[0].y), side=round(named[0].side))
 
 
-def relation(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+def relation(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> QA | None:
     """Is the dog to the left of the cat?"""
     unique = [thing for thing in things if thing.noun]
     if len(unique) < 2:
@@ -63,11 +63,11 @@ def relation(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> 
     named = slots(first.noun, second.noun)
     answer = yes_no(gap > 0)
     asked = canonical("relation", d=words, **named)
-    text = word("relation", rng, held_out=held_out, d=words, **named)
-    return QA("relation", text, answer, (Fact("yes_no", asked, answer),), held_out=held_out)
+    text = word("relation", rng, wording=wording, d=words, **named)
+    return QA("relation", text, answer, (Fact("yes_no", asked, answer),), wording=wording)
 
 
-def relation_open(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+def relation_open(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> QA | None:
     """What is to the left of the dog? Only where everything there has one name."""
     anchors = [thing for thing in things if thing.noun]
     if not anchors:
@@ -82,11 +82,11 @@ def relation_open(things: Sequence[Thing], rng: random.Random, *, held_out: bool
     named = slots(anchor.noun)
     answer = names.pop()
     fact = Fact("phrase", canonical("relation_open", d=words, **named), answer)
-    text = word("relation_open", rng, held_out=held_out, d=words, **named)
-    return QA("relation_open", text, answer, (fact,), held_out=held_out)
+    text = word("relation_open", rng, wording=wording, d=words, **named)
+    return QA("relation_open", text, answer, (fact,), wording=wording)
 
 
-def extreme_place(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+def extreme_place(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> QA | None:
     """What is the leftmost object?"""
     place, direction = rng.choice(list(PLACES.items()))
     ranked = sorted(things, key=lambda thing: -thing.along(direction))
@@ -97,12 +97,10 @@ def extreme_place(things: Sequence[Thing], rng: random.Random, *, held_out: bool
         return None
     answer = ranked[0].name
     fact = Fact("phrase", canonical("extreme_place", e=place), answer)
-    return QA(
-        "extreme_place", word("extreme_place", rng, held_out=held_out, e=place), answer, (fact,), held_out=held_out
-    )
+    return QA("extreme_place", word("extreme_place", rng, wording=wording, e=place), answer, (fact,), wording=wording)
 
 
-def bigger(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA | None:
+def bigger(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> QA | None:
     """Which is bigger, the dog or the cat?"""
     unique = [thing for thing in things if thing.noun]
     if len(unique) < 2:
@@ -115,4 +113,4 @@ def bigger(things: Sequence[Thing], rng: random.Random, *, held_out: bool) -> QA
     named = slots(first.noun, second.noun)
     answer = first.name if first.box.side > second.box.side else second.name
     fact = Fact("phrase", canonical("bigger", **named), answer)
-    return QA("size_comparison", word("bigger", rng, held_out=held_out, **named), answer, (fact,), held_out=held_out)
+    return QA("size_comparison", word("bigger", rng, wording=wording, **named), answer, (fact,), wording=wording)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cot.task import Fact as Fact
+from cot.train.wording import Wording
 
 IMAGE_PIXELS: Final = 160
 """Side of the square images that are drawn."""
@@ -27,7 +28,7 @@ class QA:
 
     family: the kind of question, for example `count` or `sum`.
     expression: over the facts, as plans write it (`#1 + #2`).
-    held_out: whether its wording is kept out of training.
+    wording: in which of the ways it is worded.
     """
 
     family: str
@@ -35,7 +36,7 @@ class QA:
     answer: str
     facts: tuple[Fact, ...]
     expression: str = "#1"
-    held_out: bool = False
+    wording: Wording = "trained"
 
     @property
     def plan(self) -> str:

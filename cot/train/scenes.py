@@ -16,7 +16,7 @@ from cot.train.kinds import KINDS, TRAIN_STYLES
 from cot.train.labels import BACKGROUND_COLOURS, CLASSES
 from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
 from cot.train.sample import QA, Fact, Maker, Sample, Seen
-from cot.train.wording import canonical, word
+from cot.train.wording import Wording, canonical, word
 
 NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
 _KIND_OF = {name: index for index, kind in enumerate(KINDS) for name in (kind.singular, kind.plural)}
@@ -86,14 +86,14 @@ def make_scene(
     rng: random.Random,
     *,
     questions: int,
-    held_out: bool = False,
+    wording: Wording = "trained",
     style: str | None = None,
     kinds: int = len(KINDS),
     crowded: bool = False,
 ) -> Sample:
     """A scene with about `questions` questions.
 
-    held_out: word them in the ways kept out of training. style: draw all objects in it;
+    wording: in which ways they are worded. style: draw all objects in it;
     None mixes the training styles. kinds: draw and ask about the first so many of `KINDS` only. crowded: with many
     objects of few kinds.
     """
@@ -108,12 +108,12 @@ def make_scene(
         return look_at(boxes, [name == "objects" or kind == _KIND_OF.get(name) for kind in drawn])
 
     sample.look = look
-    _ask(sample, drawn, boxes, colour, rng, questions=questions, held_out=held_out, known=kinds)
+    _ask(sample, drawn, boxes, colour, rng, questions=questions, wording=wording, known=kinds)
     return sample
 
 
 def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None, rng: random.Random, *,
-         questions: int, held_out: bool, known: int) -> None:  # fmt: skip
+         questions: int, wording: Wording, known: int) -> None:  # fmt: skip
     counts = Counter(kinds)
     present = list(counts)
 
@@ -125,7 +125,7 @@ def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None,
         kind = rng.randrange(known)
         return _noun(kind), counts[kind]
 
-    counting = Counting(rng, draw_present, draw_any, held_out=held_out)
+    counting = Counting(rng, draw_present, draw_any, wording=wording)
     things = [
         Thing(_noun(kind) if counts[kind] == 1 else None, KINDS[kind].singular, box)
         for kind, box in zip(kinds, boxes, strict=True)
@@ -139,44 +139,44 @@ def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None,
         (counting.difference, 1.5),
         (counting.threshold, 1),
         (counting.both_or_either, 1),
-        (lambda: relation(things, rng, held_out=held_out), 4),
-        (lambda: relation_open(things, rng, held_out=held_out), 2),
-        (lambda: extreme_place(things, rng, held_out=held_out), 1),
-        (lambda: bigger(things, rng, held_out=held_out), 1),
-        (lambda: _most(counts, rng, held_out=held_out), 1.5),
-        (lambda: _total(len(kinds), rng, held_out=held_out), 1),
-        (lambda: _describe(counts, rng, held_out=held_out), 1),
-        (lambda: _background(colour, rng, held_out=held_out), 1),
+        (lambda: relation(things, rng, wording=wording), 4),
+        (lambda: relation_open(things, rng, wording=wording), 2),
+        (lambda: extreme_place(things, rng, wording=wording), 1),
+        (lambda: bigger(things, rng, wording=wording), 1),
+        (lambda: _most(counts, rng, wording=wording), 1.5),
+        (lambda: _total(len(kinds), rng, wording=wording), 1),
+        (lambda: _describe(counts, rng, wording=wording), 1),
+        (lambda: _background(colour, rng, wording=wording), 1),
     ]
     sample.ask(makers, rng, questions=questions)
 
 
-def _most(counts: Counter[int], rng: random.Random, *, held_out: bool) -> QA | None:
+def _most(counts: Counter[int], rng: random.Random, *, wording: Wording) -> QA | None:
     family = rng.choice(("most", "fewest"))
     ranked = counts.most_common() if family == "most" else counts.most_common()[::-1]
     if len(ranked) < 2 or ranked[0][1] == ranked[1][1]:
         return None
     answer = KINDS[ranked[0][0]].singular
     fact = Fact("phrase", canonical(family), answer)
-    return QA("most_fewest", word(family, rng, held_out=held_out), answer, (fact,), held_out=held_out)
+    return QA("most_fewest", word(family, rng, wording=wording), answer, (fact,), wording=wording)
 
 
-def _total(number: int, rng: random.Random, *, held_out: bool) -> QA:
+def _total(number: int, rng: random.Random, *, wording: Wording) -> QA:
     fact = Fact("count", canonical("total"), str(number))
-    return QA("total", word("total", rng, held_out=held_out), str(number), (fact,), held_out=held_out)
+    return QA("total", word("total", rng, wording=wording), str(number), (fact,), wording=wording)
 
 
-def _describe(counts: Counter[int], rng: random.Random, *, held_out: bool) -> QA:
+def _describe(counts: Counter[int], rng: random.Random, *, wording: Wording) -> QA:
     """Kinds by falling count, then by name: "three apples, two cars and a dog"."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], KINDS[item[0]].singular))
     parts = [f"{NUMBERS[count]} {_noun(kind).plural if count > 1 else _noun(kind).singular}" for kind, count in ranked]
     answer = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
     fact = Fact("text", canonical("describe"), answer)
-    return QA("description", word("describe", rng, held_out=held_out), answer, (fact,), held_out=held_out)
+    return QA("description", word("describe", rng, wording=wording), answer, (fact,), wording=wording)
 
 
-def _background(colour: str | None, rng: random.Random, *, held_out: bool) -> QA | None:
+def _background(colour: str | None, rng: random.Random, *, wording: Wording) -> QA | None:
     if colour is None:
         return None
     fact = Fact("phrase", canonical("background"), colour)
-    return QA("attribute", word("background", rng, held_out=held_out), colour, (fact,), held_out=held_out)
+    return QA("attribute", word("background", rng, wording=wording), colour, (fact,), wording=wording)

@@ -16,7 +16,7 @@ from cot.train.counting import Counting, Noun
 from cot.train.labels import CLASSES, FORMS, SHAPE_COLOURS, SIZES
 from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Maker, Sample, Seen
-from cot.train.wording import canonical, word
+from cot.train.wording import Wording, canonical, word
 
 _SIDES = {"small": (27, 33), "large": (44, 56)}
 _OVERSAMPLE = 2
@@ -152,7 +152,7 @@ def _facets(shape: Shape, shapes: Sequence[Shape]) -> Facets:
     return {**counts, "total": len(shapes)}
 
 
-def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False, crowded: bool = False) -> Sample:
+def make_shapes(rng: random.Random, *, questions: int, wording: Wording = "trained", crowded: bool = False) -> Sample:
     """A picture of shapes with about `questions` questions. crowded: with many that are alike."""
     shapes = _scatter(rng, crowded=crowded)
     image = _ground(rng)
@@ -172,7 +172,7 @@ def make_shapes(rng: random.Random, *, questions: int, held_out: bool = False, c
         return look_at([shape.box for shape in shapes], [shape.fits(*parts) for shape in shapes])
 
     sample.look = look
-    _ask(sample, shapes, rng, questions=questions, held_out=held_out)
+    _ask(sample, shapes, rng, questions=questions, wording=wording)
     return sample
 
 
@@ -194,7 +194,7 @@ def _unique_name(shape: Shape, shapes: list[Shape], rng: random.Random) -> Noun 
     return None
 
 
-def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: int, held_out: bool) -> None:
+def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: int, wording: Wording) -> None:
     def present() -> tuple[Noun, int]:
         description = _description(rng.choice(shapes), rng)
         return noun(*description), sum(shape.fits(*description) for shape in shapes)
@@ -203,7 +203,7 @@ def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: 
         description = rng.choice(("", "", rng.choice(SIZES))), rng.choice(SHAPE_COLOURS), rng.choice(("", *FORMS))
         return noun(*description), sum(shape.fits(*description) for shape in shapes)
 
-    counting = Counting(rng, present, any_noun, held_out=held_out)
+    counting = Counting(rng, present, any_noun, wording=wording)
     things = [Thing(_unique_name(shape, shapes, rng), f"{shape.colour} {shape.form}", shape.box) for shape in shapes]
     makers: list[tuple[Maker, float]] = [
         (counting.existence, 3),
@@ -213,12 +213,12 @@ def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: 
         (counting.difference, 1),
         (counting.threshold, 0.7),
         (counting.both_or_either, 1),
-        (lambda: relation(things, rng, held_out=held_out), 4),
-        (lambda: relation_open(things, rng, held_out=held_out), 1),
-        (lambda: extreme_place(things, rng, held_out=held_out), 0.7),
-        (lambda: _attribute(shapes, rng, held_out=held_out), 5),
-        (lambda: _same_colour(shapes, rng, held_out=held_out), 1.5),
-        (lambda: bigger(things, rng, held_out=held_out), 0.3),
+        (lambda: relation(things, rng, wording=wording), 4),
+        (lambda: relation_open(things, rng, wording=wording), 1),
+        (lambda: extreme_place(things, rng, wording=wording), 0.7),
+        (lambda: _attribute(shapes, rng, wording=wording), 5),
+        (lambda: _same_colour(shapes, rng, wording=wording), 1.5),
+        (lambda: bigger(things, rng, wording=wording), 0.3),
     ]
     sample.ask(makers, rng, questions=questions)
     absent = [form for form in FORMS if not any(shape.form == form for shape in shapes)]
@@ -226,7 +226,7 @@ def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: 
         sample.extra.append(Fact("phrase", canonical("colour", s=rng.choice(absent)), "unknown"))
 
 
-def _attribute(shapes: list[Shape], rng: random.Random, *, held_out: bool) -> QA | None:
+def _attribute(shapes: list[Shape], rng: random.Random, *, wording: Wording) -> QA | None:
     """What colour is the circle? What shape is the red shape? Is the circle small or large?"""
     shape = rng.choice(shapes)
     family, option, answer = rng.choice((
@@ -241,10 +241,10 @@ def _attribute(shapes: list[Shape], rng: random.Random, *, held_out: bool) -> QA
         return None
     name = noun(*option).singular
     fact = Fact("phrase", canonical(family, s=name), answer)
-    return QA("attribute", word(family, rng, held_out=held_out, s=name), answer, (fact,), held_out=held_out)
+    return QA("attribute", word(family, rng, wording=wording, s=name), answer, (fact,), wording=wording)
 
 
-def _same_colour(shapes: list[Shape], rng: random.Random, *, held_out: bool) -> QA | None:
+def _same_colour(shapes: list[Shape], rng: random.Random, *, wording: Wording) -> QA | None:
     """Are the circle and the square the same colour?"""
     single = [s for s in shapes if sum(other.form == s.form for other in shapes) == 1]
     if len(single) < 2:
@@ -253,5 +253,5 @@ def _same_colour(shapes: list[Shape], rng: random.Random, *, held_out: bool) -> 
     if first.colour != second.colour and rng.random() < 0.4:
         return None
     facts = tuple(Fact("phrase", canonical("colour", s=s.form), s.colour) for s in (first, second))
-    text = word("same_colour", rng, held_out=held_out, s=first.form, s2=second.form)
-    return QA("same_colour", text, "yes" if first.colour == second.colour else "no", facts, "#1 = #2", held_out)
+    text = word("same_colour", rng, wording=wording, s=first.form, s2=second.form)
+    return QA("same_colour", text, "yes" if first.colour == second.colour else "no", facts, "#1 = #2", wording)

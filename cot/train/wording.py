@@ -3,14 +3,16 @@
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import yaml
 
-WORDINGS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = yaml.safe_load(
+Wording = Literal["trained", "held_out", "far_fetched"]
+"""What training uses, and what it never does: as people say it, and as few would."""
+WORDINGS: Final[Mapping[str, Mapping[Wording, Sequence[str]]]] = yaml.safe_load(
     (Path(__file__).parent / "wordings.yaml").read_text(encoding="utf-8")
 )
-"""Family -> `trained` and `held_out` -> wordings; about a tenth are held out of training."""
+"""Family -> kind of wording -> wordings; about a tenth are kept out of training."""
 
 _OPENINGS: Final = (
     "",
@@ -32,10 +34,10 @@ def canonical(family: str, **slots: object) -> str:
     return WORDINGS[family]["trained"][0].format(**slots)
 
 
-def word(family: str, rng: random.Random, *, held_out: bool, **slots: object) -> str:
-    """A random wording: of the held-out tenth, or of the others, the canonical one more often."""
-    pool = WORDINGS[family]["held_out" if held_out else "trained"]
-    text = pool[0] if not held_out and rng.random() < 0.15 else rng.choice(pool)
+def word(family: str, rng: random.Random, *, wording: Wording, **slots: object) -> str:
+    """A random wording of this kind; of the trained ones the canonical one more often."""
+    pool = WORDINGS[family][wording]
+    text = pool[0] if wording == "trained" and rng.random() < 0.15 else rng.choice(pool)
     return _vary(text, rng).format(**slots)
 
 

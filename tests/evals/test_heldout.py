@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from cot.train.wording import WORDINGS
+from cot.train.wording import WORDINGS, Wording
 from evals.embedded import cases_of, controls
 from evals.heldout import PARTS
 
@@ -20,15 +20,16 @@ def test_cases_are_the_same_every_time_and_a_larger_size_only_adds(part: str) ->
         assert np.array_equal(np.asarray(one.image), np.asarray(other.image))
 
 
-def test_half_of_the_images_are_asked_in_held_out_wordings() -> None:
-    cases = cases_of("scenes", 60)
-    held = [case for case in cases if case.qa.held_out]
-    assert 0.3 < len(held) / len(cases) < 0.7
-    stems = [
-        re.split(r"\{\w+\}", text.lower().rstrip("?.")) for texts in WORDINGS.values() for text in texts["held_out"]
-    ]
-    for case in held:
-        assert any(all(part in case.qa.question.lower() for part in stem) for stem in stems), case.qa.question
+def test_half_of_the_images_are_asked_in_wordings_that_never_train() -> None:
+    cases = cases_of("scenes", 120)
+    shares: dict[Wording, float] = {"trained": 0.5, "held_out": 0.25, "far_fetched": 0.25}
+    for wording, share in shares.items():
+        asked = [case.qa.question.lower() for case in cases if case.qa.wording == wording]
+        assert abs(len(asked) / len(cases) - share) < 0.1
+        texts = [text.lower().rstrip("?.") for by in WORDINGS.values() for text in by[wording]]
+        stems = [re.split(r"\{\w+\}", text) for text in texts]
+        for question in asked:
+            assert any(all(part in question for part in stem) for stem in stems), question
 
 
 def test_easy_vqa_is_its_whole_official_test_split() -> None:

@@ -60,7 +60,7 @@ async def test_direct(reply: str, status: str) -> None:
 
 
 def test_a_table_has_counts_and_intervals() -> None:
-    results = [Result(f"i{n}", "sum", False, "correct" if n % 4 else "unparsed", 0.9) for n in range(20)]
+    results = [Result(f"i{n}", "sum", "trained", "correct" if n % 4 else "unparsed", 0.9) for n in range(20)]
     row = table(results, by=lambda r: r.family)["sum"]
     assert row["n"] == 20
     assert row["accuracy"] == 0.75
@@ -69,13 +69,13 @@ def test_a_table_has_counts_and_intervals() -> None:
 
 
 def test_gain_is_paired() -> None:
-    before = [Result(f"i{n // 2}", "sum", False, "wrong", 0.5) for n in range(20)]
-    after = [Result(f"i{n // 2}", "sum", False, "correct" if n % 2 else "wrong", 0.5) for n in range(20)]
+    before = [Result(f"i{n // 2}", "sum", "trained", "wrong", 0.5) for n in range(20)]
+    after = [Result(f"i{n // 2}", "sum", "trained", "correct" if n % 2 else "wrong", 0.5) for n in range(20)]
     assert gain(before, after)["difference"] == 0.5
 
 
 def test_calibration_error() -> None:
-    sure_and_right = [Result("i", "sum", False, "correct", 1.0)] * 10
-    sure_and_wrong = [Result("i", "sum", False, "wrong", 1.0)] * 10
+    sure_and_right = [Result("i", "sum", "trained", "correct", 1.0)] * 10
+    sure_and_wrong = [Result("i", "sum", "trained", "wrong", 1.0)] * 10
     assert calibration_error(sure_and_right) == 0.0
     assert calibration_error(sure_and_right + sure_and_wrong) == 0.5

@@ -1,4 +1,4 @@
-"""The recipe: what training sees is what inference sees, and a tiny run gives a checkpoint that loads."""
+"""The recipe: a tiny run gives a checkpoint that loads, stops and resumes."""
 
 import json
 import math
@@ -19,12 +19,10 @@ from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
 from cot.train import model as models
 from cot.train import objective
-from cot.train.data import BatchMaker, as_shown, draw, feed, plan_opening, turns
+from cot.train.data import BatchMaker, draw, feed
 from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
-from cot.train.objective import pixels_to_input
-from cot.train.packing import IGNORE, OPENING, pack, packed_mask
 from cot.train.sample import GRID
 from cot.train.start import for_grid
 
@@ -35,71 +33,6 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     trainer = Trainer(recipe, tmp_path_factory.mktemp("work"), "cpu")
     trainer.run()
     return trainer
-
-
-def test_packed_turns_are_what_the_processor_makes_of_a_conversation(trainer: Trainer) -> None:
-    processor = build_processor(trainer.tokenizer)
-    rng = random.Random(5)
-    sample = draw(rng)
-    prompt, answer = turns(sample, rng)[0]
-    packed = pack(trainer.tokenizer, [(prompt, answer)], prefix_tokens=PREFIX_TOKENS, max_tokens=500)
-    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
-    text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    inputs = processor(text=text, images=sample.image, return_tensors="pt")
-    asked = inputs["input_ids"][0, PREFIX_TOKENS:].tolist()
-    assert packed.ids[: len(asked)] == asked
-    assert packed.positions[0] == PREFIX_TOKENS
-    said = [target for target in packed.targets if target != IGNORE]
-    assert trainer.tokenizer.decode(said, skip_special_tokens=True) == answer
-    pixels = torch.from_numpy(as_shown(sample.image))[None]
-    assert torch.allclose(inputs["pixel_values"], pixels_to_input(pixels), atol=1e-5)
-
-
-def test_a_packed_turn_sees_nothing_of_the_others(trainer: Trainer) -> None:
-    maker = BatchMaker("questions", trainer.tokenizer, batch=1, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=900)
-    batch = next(feed(maker, workers=0, ahead=False))
-    inner = trainer.model.model.eval()
-
-    def hidden(chosen: torch.Tensor) -> torch.Tensor:
-        ids, segments, above, positions = (
-            batch[name][chosen][None] for name in ("ids", "segments", "above", "positions")
-        )
-        with torch.no_grad():
-            features = trainer.objective.features(batch)
-            special = torch.tensor([trainer.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")])
-            embed = inner.language_model.embed_tokens
-            embeds = torch.cat([embed(special)[None], inner.multi_modal_projector(features), embed(ids)], dim=1)
-            prefix = torch.arange(PREFIX_TOKENS)[None]
-            out: torch.Tensor = inner.language_model(
-                inputs_embeds=embeds, attention_mask=packed_mask(segments, above, PREFIX_TOKENS).float(),
-                position_ids=torch.cat([prefix, positions], dim=1), use_cache=False,
-            ).last_hidden_state[:, PREFIX_TOKENS:]  # fmt: skip
-            return out
-
-    segments, opening = batch["segments"], batch["segments"] == OPENING
-    together = hidden(torch.ones_like(opening))
-    assert batch["ids"][opening].tolist() == plan_opening(trainer.tokenizer)
-    plans = batch["segments"][batch["above"] == OPENING].unique()
-    assert len(plans) > 3
-    assert segments.max() > max(plans)
-    for segment in range(OPENING + 1, int(segments.max()) + 1):
-        one = segments == segment
-        alone = hidden(one | opening if segment in plans else one)[0, -int(one.sum()) :]
-        assert torch.allclose(together[0, one[0]], alone, atol=1e-4)
-        assert batch["positions"][one][0] == PREFIX_TOKENS + (opening.sum() if segment in plans else 0)
-
-
-def test_a_packed_plan_has_the_tokens_that_it_has_alone(trainer: Trainer) -> None:
-    turn = turns(draw(random.Random(6)), random.Random(6))[0]
-    opening = plan_opening(trainer.tokenizer)
-    (alone, *_, last) = (
-        pack(trainer.tokenizer, [turn] * number, prefix_tokens=PREFIX_TOKENS, max_tokens=900, opening=shared)
-        for number, shared in ((1, []), (2, opening))
-    )
-    assert len(opening) > len(alone.ids) / 2
-    assert last.ids == alone.ids + alone.ids[len(opening) :]
-    assert last.positions == alone.positions + alone.positions[len(opening) :]
-    assert last.targets == alone.targets + alone.targets[len(opening) :]
 
 
 def test_a_run_resumes_where_it_was(trainer: Trainer) -> None:
@@ -411,16 +344,6 @@ def test_batches_do_not_depend_on_who_makes_them(trainer: Trainer) -> None:
         first, second = next(alone), next(helped)
         assert all(torch.equal(first[name], second[name]) for name in first)
     helped.close()  # type: ignore[attr-defined]
-
-
-def test_early_targets_stand_where_a_question_names_its_last_thing(trainer: Trainer) -> None:
-    packed = pack(
-        trainer.tokenizer, [("How many apples and cars are there?", "7")], prefix_tokens=PREFIX_TOKENS, max_tokens=99
-    )
-    (place,) = [place for place, target in enumerate(packed.early) if target != IGNORE]
-    assert trainer.tokenizer.decode([packed.ids[place]]).strip().endswith("s")
-    assert trainer.tokenizer.decode(packed.ids[: place + 1]) == "How many apples and cars"
-    assert trainer.tokenizer.decode([packed.early[place]]) == "7"
 
 
 def test_learning_to_look_up_leaves_the_vision_tower_alone(trainer: Trainer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, WORDS
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes, noun
-from cot.train.wording import WORDINGS, canonical, word
+from cot.train.wording import WORDINGS, Wording, canonical, word
 
 MAKERS: dict[str, Callable[..., Sample]] = {"scenes": make_scene, "shapes": make_shapes, "charts": make_chart}
 
@@ -34,11 +35,11 @@ def computed(qa: QA) -> str:
 def test_every_program_gives_its_answer(domain: str) -> None:
     families = set()
     for seed in range(60):
-        for held_out in (False, True):
-            for qa in MAKERS[domain](random.Random(seed), questions=10, held_out=held_out).qas:
+        for wording in get_args(Wording):
+            for qa in MAKERS[domain](random.Random(seed), questions=10, wording=wording).qas:
                 families.add(qa.family)
                 assert computed(qa) == qa.answer, qa
-                assert qa.held_out == held_out
+                assert qa.wording == wording
     assert len(families) >= 8
 
 
@@ -173,17 +174,18 @@ def test_labels_of_charts_tell_what_their_bars_are_worth() -> None:
 
 
 def test_a_tenth_of_the_wordings_never_trains() -> None:
-    for family, wordings in WORDINGS.items():
-        every = [text.rstrip("?.").lower() for part in ("trained", "held_out") for text in wordings[part]]
+    kept_out = {family: [*by["held_out"], *by["far_fetched"]] for family, by in WORDINGS.items()}
+    for family, by in WORDINGS.items():
+        every = [text.rstrip("?.").lower() for text in (*by["trained"], *kept_out[family])]
         assert len(every) >= 30, family
         assert len(set(every)) == len(every), family
-        assert 0.09 < len(wordings["held_out"]) / len(every) < 0.15, family
+        assert 0.09 < len(kept_out[family]) / len(every) < 0.2, family
     rng = random.Random(0)
     slots = {name: name for name in ("a", "s", "p", "a2", "s2", "p2", "p3", "d", "k", "e")}
     for family in WORDINGS:
         for _ in range(200):
-            said = word(family, rng, held_out=False, **slots).lower()
-            held = (text.format(**slots).rstrip("?.").lower() for text in WORDINGS[family]["held_out"])
+            said = word(family, rng, wording="trained", **slots).lower()
+            held = (text.format(**slots).rstrip("?.").lower() for text in kept_out[family])
             assert not said.rstrip("?.").endswith(tuple(held))
 
 
@@ -193,7 +195,7 @@ def test_training_uses_neither_the_held_out_style_nor_held_out_wordings() -> Non
     for _ in range(150):
         sample = data.draw(rng)
         assert sample.style != HELD_OUT_STYLE
-        assert not any(qa.held_out for qa in sample.qas)
+        assert all(qa.wording == "trained" for qa in sample.qas)
 
 
 def test_training_never_reads_the_test_split_of_easy_vqa(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,12 @@
 import random
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from cot.train.charts import make_chart
 from cot.train.counting import yes_no
-from cot.train.data import fact_turn
 from cot.train.heads import SCALES, NameHeads
 from cot.train.mentions import mentions
-from cot.train.model import train_tokenizer
-from cot.train.packing import pack
 from cot.train.sample import QA, Sample, Seen
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
@@ -65,21 +61,6 @@ def test_values_of_labels_are_the_answers_of_look_ups() -> None:
         (name,) = named(qa.facts[0].asked)
         seen = sample.look(name)
         assert str(10 * seen.tens + seen.units) == qa.answer
-
-
-def test_packed_turns_know_what_is_seen_where_a_name_ends() -> None:
-    tokenizer = train_tokenizer(640, samples=60)
-    sample, qa = asked(make_scene, "relation")[0]
-    prompt, answer = fact_turn(qa.facts[0])
-    packed = pack(tokenizer, [(prompt, answer)], prefix_tokens=2, max_tokens=300, look=sample.look)
-    places = np.flatnonzero([seen != Seen() for seen in packed.seen])
-    assert len(places) == 2
-    for place, (end, name) in zip(places, mentions(prompt), strict=True):
-        assert packed.seen[place] == sample.look(name)
-        assert prompt[:end].endswith(tokenizer.decode(packed.ids[: place + 1])[-3:])
-        assert packed.before[place] == (Seen() if place == places[0] else sample.look(named(prompt)[0]))
-    assert sum(target >= 0 for target in packed.early) == 1
-    assert packed.early[places[-1]] == tokenizer.encode(answer).ids[0]
 
 
 def test_words_for_all_things_count_all_of_them() -> None:
