@@ -21,7 +21,7 @@ from cot.cli.words import counted
 if TYPE_CHECKING:
     from cot.config import Settings
     from cot.engine.base import Engine, EngineInfo
-    from cot.evaluate.calibration import Calibration
+    from cot.evaluate.fitting import Calibration
     from cot.evaluate.select import Selection
     from cot.planner.calibration_file import Entry
 

@@ -6,6 +6,7 @@ Sub-questions that do not depend on each other are asked together. It chooses no
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from cot.answer import constraint_for, match_choice, parse_answer, show_answer, show_value
@@ -37,7 +38,7 @@ async def ask_plan(chain: Chain) -> Asked[Plan]:
     """
     template, question = "decompose/plan", chain.question.text
     how: dict[str, Any] = {"constraint": Regex(PLAN_PATTERN), "question": question}
-    asked = await chain.ask(template, _plan, step="plan", **how)
+    asked = _sure(await chain.ask(template, _plan, step="plan", **how))
     # Samples must leave a step, and most of the tokens, for the answer; a server that holds nothing would draw double.
     if asked.value is not None or asked.unfit or chain.allowance.steps_left < 3:
         return asked
@@ -51,7 +52,12 @@ async def ask_plan(chain: Chain) -> Asked[Plan]:
     if not valid:
         return asked
     chain.note(f"the first plan was not valid ({asked.problem}), so the likeliest of {len(valid)} that are is taken")
-    return max(valid, key=lambda one: one.confidence)
+    return _sure(max(valid, key=lambda one: one.confidence))
+
+
+def _sure(asked: Asked[Plan]) -> Asked[Plan]:
+    """A plan that knows how sure the model was of it."""
+    return replace(asked, value=asked.value and replace(asked.value, confidence=asked.confidence))
 
 
 def _plan(text: str) -> Plan:
@@ -150,7 +156,8 @@ def as_shown(chain: Chain, plan: Plan, found: Found) -> Found:
 def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None, str | None]:
     """The computed answer, or why there is none; neither where the model is to decide.
 
-    With choices it is the choice that says the same. Its confidence is the product of its supports'.
+    With choices it is the choice that says the same. Its confidence is the product of its supports', and where it is by
+    several facts, as much of the plan's as the tuning says.
     """
     if plan.expression is None:
         return None, None
@@ -168,6 +175,8 @@ def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None,
     confidence = product(found[number].confidence for number in plan.supports)
     # The answer to a question that was only asked in other words is as sure as a direct one.
     source: Source = "steps" if plan.needs_several_facts else "direct"
+    if source == "steps":
+        confidence *= plan.confidence**chain.tuning.plan_share
     answer = FinalAnswer(
         text=text, value=use.result, raw=raw, confidence=confidence, supports=plan.supports, source=source
     )
@@ -215,4 +224,4 @@ async def _answer(chain: Chain, question: SubQuestion, found: Found) -> SubAnswe
 def _with(plan: Plan, reworded: Sequence[SubQuestion]) -> Plan:
     """The plan with other words for some of its sub-questions."""
     new = {question.id: question for question in reworded}
-    return Plan(tuple(new.get(question.id, question) for question in plan.sub_questions), plan.expression)
+    return replace(plan, sub_questions=tuple(new.get(question.id, question) for question in plan.sub_questions))

@@ -12,7 +12,7 @@ it accepts. A sub-question refers to earlier ones only, so no plan has a cycle. 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cot.answer import INVISIBLE, SPACES
@@ -41,11 +41,13 @@ OPEN: Final = "the plan asks for a description, which parts do not make better"
 class Plan:
     """Sub-questions, numbered from 1 without gaps, and the expression that answers the whole question.
 
-    expression: None if the model is to decide from what the sub-questions found.
+    expression: None if the model is to decide from what the sub-questions found. confidence: probability that the
+    model gave to it, in [0, 1]; 0 from an engine without probabilities.
     """
 
     sub_questions: tuple[SubQuestion, ...]
     expression: Expression | None
+    confidence: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
         lines = [f"{question.id}. [{question.wants}] {question.text}" for question in self.sub_questions]

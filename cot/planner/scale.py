@@ -49,6 +49,13 @@ def likeliest_scale(confidences: Sequence[float], right: Sequence[bool], source:
     return _curve(*_points(confidences, right, source))
 
 
+def misfit(confidences: Sequence[float], right: Sequence[bool], source: Source) -> float:
+    """Negative log-likelihood of the same curve, >= 0."""
+    x, target = _points(confidences, right, source)
+    slope, shift = _curve(x, target)
+    return _loss(slope * x + shift, target)
+
+
 def _points(
     confidences: Sequence[float], right: Sequence[bool], source: Source
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

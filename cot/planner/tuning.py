@@ -36,12 +36,15 @@ class Tuning(BaseModel):
     """Both are drawn with it."""
     rounds: Annotated[int, Field(ge=1, le=4)] = 2
     """Rounds of sub-questions, the plan's own among them; later ones ask for what is still unknown."""
+    plan_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much of the plan's probability is in the confidence of a computed answer: its exponent. 0 leaves it out: a
+    model that may write the same plan in many ways gives little to each."""
     direct_slope: Slope = 1.0
     """What the log-odds of a direct answer's confidence are multiplied by; 1 leaves them."""
     direct_shift: Shift = 0.0
     """What is added to them; 0 leaves them."""
     steps_slope: Slope = 1.0
-    """The same for the product over facts."""
+    """The same for the product over facts, and the plan."""
     steps_shift: Shift = 0.0
     vote_slope: Slope = 1.0
     """The same for the share of votes."""

@@ -48,6 +48,19 @@ async def test_counts_are_compared_not_generated(question, engine):
     assert outcome.notes == ()
 
 
+@pytest.mark.parametrize(("share", "sure"), [(0, 0.81), (0.5, 0.81 * 0.5), (1, 0.81 * 0.25)])
+async def test_a_plan_that_the_model_doubts_makes_the_answer_less_sure(question, engine, completion, share, sure):
+    scripted = engine(completion(COMPARE, probability=0.25), COUNTS)
+    outcome = await run("decompose", question(), scripted, tuning=Tuning(plan_share=share))
+    assert (outcome.answer.value, outcome.answer.confidence) == (True, pytest.approx(sure))
+
+
+async def test_a_plan_that_only_asks_again_makes_the_answer_no_less_sure(question, engine, completion):
+    plan = completion("1. [count] How many apples are there?\nanswer: #1", probability=0.25)
+    outcome = await run("decompose", question(), engine(plan, COUNTS), tuning=Tuning(plan_share=1))
+    assert (outcome.answer.value, outcome.answer.confidence) == (3, pytest.approx(0.9))
+
+
 async def test_a_bare_reference_is_that_sub_answer(question, engine):
     plan = "1. [number] What share is rent?\nanswer: #1"
     outcome = await run("decompose", question(), engine(plan, {"What share": "12.5%"}))
