@@ -5,11 +5,13 @@ In: what was drawn, as counts of nouns. Out: questions with programs.
 
 import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cot.train.labels import MAX_COUNT
 from cot.train.sample import QA, Fact
 from cot.train.wording import Wording, canonical, word
+
+NUMBERS: Final = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
 class Noun(NamedTuple):
@@ -152,7 +154,8 @@ class Counting:
         true = count >= number if kind == "at_least" else count == number
         sign = ">=" if kind == "at_least" else "="
         facts = (count_fact(noun, count),)
-        return self._qa("threshold", kind, [noun], yes_no(true), facts, f"#1 {sign} {number}", k=number)
+        said = NUMBERS[number] if number < len(NUMBERS) and self.rng.random() < 0.5 else number
+        return self._qa("threshold", kind, [noun], yes_no(true), facts, f"#1 {sign} {number}", k=said)
 
     def both_or_either(self) -> QA | None:
         """Are there both a dog and a cat?"""

@@ -11,14 +11,13 @@ from PIL import Image, ImageEnhance
 
 from cot.train.artwork import sprites
 from cot.train.canvas import Box, Facets, PatchMap, background, place, rank
-from cot.train.counting import Counting, Noun
+from cot.train.counting import NUMBERS, Counting, Noun
 from cot.train.kinds import KINDS, TRAIN_STYLES
 from cot.train.labels import BACKGROUND_COLOURS, CLASSES
 from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
 from cot.train.sample import QA, Fact, Maker, Sample, Seen
 from cot.train.wording import Wording, canonical, word
 
-NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
 _KIND_OF = {name: index for index, kind in enumerate(KINDS) for name in (kind.singular, kind.plural)}
 _FIRST_KIND = CLASSES[f"kind {KINDS[0].singular}"]
 
