@@ -6,7 +6,7 @@ Figures go to stdout; progress, and how to go back, to stderr.
 import asyncio
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +40,9 @@ def calibrate(
     data: Annotated[Path | None, typer.Option(help="Folder that the tasks' data is in, if not beside them.")] = None,
     votes: Annotated[bool, typer.Option("--votes/--no-votes", help="Fit `vote` too, which takes the longest.")] = True,
     max_cost: Annotated[float, typer.Option(help="Tokens of `route` over those of `direct` at most.")] = 2.5,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=4, help="Rounds of sub-questions; later ones ask for what stayed unknown.")
+    ] = 2,
     concurrency: Annotated[int, typer.Option(help="Samples in flight at most.")] = 32,
     language: Language = None,
     device: Device = None,
@@ -69,7 +72,9 @@ def calibrate(
     read_entries(path)  # what cannot be added to is told before anything is asked
     loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks or ["calibration"]]
     selections = [select(task, limit=limit) for task in loaded]
-    found, info = _measure(selections, settings, votes=votes, max_cost=max_cost, concurrency=concurrency, quiet=quiet)
+    found, info = _measure(
+        selections, settings, votes=votes, max_cost=max_cost, rounds=rounds, concurrency=concurrency, quiet=quiet
+    )
     entry = _entry(found, info)
     before, back = _write(path, settings.model, entry)
     if as_json:
@@ -80,10 +85,18 @@ def calibrate(
 
 
 def _measure(
-    selections: "list[Selection]", settings: "Settings", *, votes: bool, max_cost: float, concurrency: int, quiet: bool
+    selections: "list[Selection]",
+    settings: "Settings",
+    *,
+    votes: bool,
+    max_cost: float,
+    rounds: int,
+    concurrency: int,
+    quiet: bool,
 ) -> "tuple[Calibration, EngineInfo]":
     from cot.evaluate.calibration import Watch
     from cot.evaluate.calibration import calibrate as measure
+    from cot.planner.tuning import Tuning
 
     class Progress(Watch):
         def asked(self, done: int, total: int) -> None:
@@ -91,6 +104,7 @@ def _measure(
                 typer.echo(f"{done}/{counted(total, 'sample')}", err=True)
 
     asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
+    asking = replace(asking, tuning=Tuning(rounds=rounds))
     engine = load_engine(settings)
 
     async def run(engine: "Engine") -> "Calibration":

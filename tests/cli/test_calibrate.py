@@ -95,6 +95,18 @@ def test_a_scale_that_does_not_hold_is_left_out_and_that_is_said(run):
     assert "direct_slope" not in out
 
 
+def test_a_model_that_cannot_ask_in_other_words_is_given_one_round(run, tmp_path):
+    def abstains(request):
+        text = request.messages[-1].content[-1]
+        assert "[count]" not in text or "Split the question" in text, "asked for other words"
+        return completion("unknown") if text.startswith("How many") else reply(request)
+
+    code, _, err = run("m", "--task", "task.yaml", "--no-votes", "--rounds", "1", "--out", "mine.json", script=abstains)
+    assert code == 0, err
+    assert read_entries(tmp_path / "mine.json")["m"].rounds == 1
+    assert run("m", "--task", "task.yaml", "--rounds", "9")[0] == 2
+
+
 def test_one_object(run, tmp_path):
     code, out, _ = run("m", "--task", "task.yaml", "--no-votes", "--out", "mine.json", "--json")
     found = json.loads(out)

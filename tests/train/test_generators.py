@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -14,7 +15,7 @@ from cot.train import data, easyvqa
 from cot.train.artwork import sprites
 from cot.train.charts import make_chart
 from cot.train.kinds import HELD_OUT_STYLE, KINDS, STYLES, TRAIN_STYLES
-from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, WORDS
+from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, FORMS, SHAPE_COLOURS, WORDS
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes, noun
@@ -196,6 +197,13 @@ def test_training_uses_neither_the_held_out_style_nor_held_out_wordings() -> Non
         sample = data.draw(rng)
         assert sample.style != HELD_OUT_STYLE
         assert all(qa.wording == "trained" for qa in sample.qas)
+
+
+def test_the_model_card_lists_all_that_is_drawn(root: Path) -> None:
+    card = (root / "cot" / "weights" / "README.md").read_text("utf-8")
+    listed = " ".join(card.split("## What it knows")[1].split("##")[0].split())
+    for names in ([kind.plural for kind in KINDS], FORMS, SHAPE_COLOURS, BACKGROUND_COLOURS, WORDS):
+        assert ", ".join(names) in listed
 
 
 def test_training_never_reads_the_test_split_of_easy_vqa(monkeypatch: pytest.MonkeyPatch) -> None:
