@@ -104,7 +104,7 @@ def _elect(chain: Chain, votes: Sequence[Vote]) -> FinalAnswer:
     texts = _said(chain, votes)
     best = _winner(texts)
     counts = Counter(texts)
-    shown = [f"{counts[text]} for {_shown(votes[texts.index(text)])}" for text, _ in counts.most_common()]
+    shown = [f'{counts[text]} for "{_shown(votes[texts.index(text)])}"' for text, _ in counts.most_common()]
     more = len(shown) - _MAX_SHOWN_ANSWERS
     listed = ", ".join(shown[:_MAX_SHOWN_ANSWERS]) + (f" and {more} other answers" if more > 0 else "")
     chain.add(Reasoning(text=f"Votes: {listed}."))

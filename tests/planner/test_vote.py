@@ -43,6 +43,7 @@ async def test_the_majority_overrules_the_direct_answer(question):
     assert outcome.answer.value == 4
     assert outcome.answer.confidence == pytest.approx(5 / 7)
     assert sum(drawn(engine)) == 6
+    assert outcome.steps[0].text == 'Votes: 5 for "4", 2 for "3".'
 
 
 async def test_ties_go_to_the_direct_answer(question):
