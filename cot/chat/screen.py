@@ -4,6 +4,9 @@ In: events. Out: finished lines, each printed once and never drawn again. All te
 What a line is, it says in words; colours only repeat it, and are such that can be read on light and dark backgrounds.
 """
 
+import re
+
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -104,7 +107,8 @@ class Screen:
             self.end(turn)
 
     def _line(self, text: Text) -> None:
-        # Terminals break long lines themselves, and then a copy of them has no breaks in it.
+        if self._console.is_terminal:
+            text = _between_words(text, self._console.width)
         self._console.print(text, soft_wrap=True)
 
 
@@ -120,6 +124,22 @@ def status_line(turn: Turn) -> str:
 def context_used(turn: Turn) -> str:
     """Tokens of the longest prompt with its answer, of how many if that is known."""
     return f"{turn.longest_tokens:,}" + (f" of {turn.context_tokens:,}" if turn.context_tokens else "")
+
+
+def _between_words(text: Text, columns: int) -> Text:
+    """Broken between words. A word longer than a line is left to the terminal, so that a copied path has no breaks."""
+    characters, used = list(text.plain), 0
+    for found in re.finditer(r"(\s*)(\S+)", text.plain):
+        _, line_break, space = found[1].rpartition("\n")
+        used = len(space) if line_break else used + len(space)
+        length = cell_len(found[2])
+        if used + length > columns >= length:
+            characters[found.start(2) - 1] = "\n"
+            used = 0
+        used = (used + length - 1) % columns + 1
+    broken = text.copy()
+    broken.plain = "".join(characters)
+    return broken
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from cot.chat.event import Said
@@ -38,6 +39,25 @@ def test_words_only_draws_nothing(talk):
     assert "step: #1 How many apples are there?  count\n" in text
     assert "\nanswer: yes" in text
     assert text.isascii()
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 90, 100])
+def test_a_terminal_breaks_lines_between_words(talk, columns):
+    chat = talk().say("red.png", APPLES, "/stats", "/sessions", "/nope", "/help")
+    path = f"/{'folder/' * 20}file.png"
+    chat.session.say(f"wrote {path} 図が二つ " + "and so on " * 20)
+    console = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None, legacy_windows=False)
+    screen = Screen(console)
+    for event in chat.events:
+        screen.show(event, "full")
+    screen.typed("one\n\ntwo " + "three " * 20)
+    text = console.file.getvalue()
+    assert all(cell_len(line.rstrip()) <= columns for line in text.splitlines() if path not in line)
+    assert path in text
+    on_a_pipe = shown(chat)
+    assert text.split()[: len(on_a_pipe.split()) - 3] == on_a_pipe.split()[:-3]
+    assert "> one\n\n  two" in text.replace("  \n", "\n")
+    assert len(on_a_pipe.splitlines()) < len(text.splitlines())
 
 
 def test_a_note_of_the_engine_is_said_once(talk):
