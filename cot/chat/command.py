@@ -76,14 +76,14 @@ COMMANDS: Final = {
     "paste": Command("/paste", "attach the image on the clipboard", images.paste),
     "images": Command("/images", "list the attached images", images.images),
     "drop": Command("/drop N", "take an image away", images.drop),
-    "model": Command("/model NAME", "answer with another model", choices.model),
-    "strategy": Command("/strategy NAME", f"reason in another way: {', '.join(STRATEGY_NAMES)}", choices.strategy),
+    "model": Command("/model [NAME]", "answer with another model", choices.model),
+    "strategy": Command("/strategy [NAME]", f"reason in another way: {', '.join(STRATEGY_NAMES)}", choices.strategy),
     "template": Command(
         "/template [STEP [NAME]]", "list the templates, or ask a step with another one", choices.template
     ),
     "system": Command("/system [TEXT|off]", "put a system message before every prompt", choices.system),
     "set": Command("/set KEY VALUE", "change a setting, as cot config names it", choices.setting),
-    "steps": Command("/steps full|brief|off", "show all steps, only what was found, or none", choices.steps),
+    "steps": Command("/steps [full|brief|off]", "show all steps, only what was found, or none", choices.steps),
     "retry": Command("/retry", "ask the last message again", turns.retry),
     "undo": Command("/undo", "take back the last message and its answer", turns.undo),
     "edit": Command("/edit", "change the last message in $EDITOR and ask it again", turns.edit),

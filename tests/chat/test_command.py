@@ -19,6 +19,18 @@ def test_unknown_commands_name_the_nearest(talk):
     assert talk().say("/drop").errors == ["/drop needs more; expected: /drop N"]
 
 
+def test_what_is_chosen_among_names_is_told_with_the_names(talk):
+    chat = talk(strategy="direct").say("/strategy", "/ask-mode", "/steps brief", "/steps", "/model")
+    known = "strategy: direct; known: direct, decompose, cot, vote, verify, route"
+    last = [
+        "steps: brief",
+        "steps: brief; known: full, brief, off",
+        "model: embedded; name another one with /model NAME",
+    ]
+    assert chat.words == [known, known, *last]
+    assert not chat.engines
+
+
 def test_names_that_other_tools_have(talk):
     chat = talk().say("/ask-mode direct", "/set\tseed 7", "/bye")
     assert (chat.session.settings.strategy, chat.session.settings.seed, chat.session.leaving) == ("direct", 7, True)
@@ -75,3 +87,10 @@ def test_a_step_is_asked_with_another_template(talk, tmp_path):
     assert texts == ["Tell: what?", "and?\nAnswer briefly."]
     assert "decompose/plan cannot stand in place of direct/answer: its output is plan, expected text" in chat.errors[0]
     assert "did you mean 'direct/answer'" in chat.errors[1]
+
+
+@pytest.mark.parametrize("name", ["nonsense", "no/nonsense"])
+def test_a_template_that_there_is_not_is_told_with_those_that_there_are(talk, name):
+    chat = talk().say(f"/template direct/answer {name}")
+    assert chat.errors[0].startswith(f"no template '{name}'; known: chat/follow_up, ")
+    assert chat.session.conversation.chosen == {}

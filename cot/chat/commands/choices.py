@@ -8,15 +8,18 @@ from cot.chat.mention import unquoted
 from cot.chat.session import Session
 from cot.config import with_setting
 from cot.errors import CotError, EngineError, UsageError
-from cot.planner.names import check_strategy
+from cot.planner.names import check_strategy, strategy_names
 
 SOON_SECONDS: Final = 3.0
 """How long a model's loading is waited for: most names that are none are known by then, a large model is not there."""
 
 
 async def model(session: Session, argument: str) -> None:
-    """Obey `/model NAME`: one that fails to load at once is not chosen."""
+    """Obey `/model [NAME]`: one that fails to load at once is not chosen."""
     before, named = session.settings.model, unquoted(argument)
+    if not named:
+        session.say(f"model: {before}; name another one with /model NAME")
+        return
     wanted = with_setting(session.settings, "model", named)
     try:
         loading = await session.engines.tried(wanted, SOON_SECONDS)
@@ -30,7 +33,10 @@ async def model(session: Session, argument: str) -> None:
 
 
 async def strategy(session: Session, argument: str) -> None:
-    """Obey `/strategy NAME`."""
+    """Obey `/strategy [NAME]`."""
+    if not argument:
+        session.say(f"strategy: {session.settings.strategy}; known: {', '.join(strategy_names())}")
+        return
     check_strategy(argument)
     session.change("strategy", argument)
     session.say(f"strategy: {argument}")
@@ -38,8 +44,7 @@ async def strategy(session: Session, argument: str) -> None:
 
 async def template(session: Session, argument: str) -> None:
     """Obey `/template [STEP [NAME]]`."""
-    from cot.planner.wording import read_templates, show_templates
-    from cot.prompt import load_template
+    from cot.planner.wording import check_template, read_templates, show_templates
 
     chosen = read_templates(session.settings.templates)
     step, _, name = argument.partition(" ")
@@ -49,12 +54,13 @@ async def template(session: Session, argument: str) -> None:
         return
     if "=" in argument or "," in argument or len(argument.split()) > 2:
         raise UsageError(f"got {argument!r}; expected: /template [STEP [NAME]]")
-    load_template(step, language=session.settings.language)
+    name = name.strip()
+    check_template(step, name or step, language=session.settings.language)
     chosen.pop(step, None)
-    if name.strip():
-        chosen[step] = name.strip()
+    if name:
+        chosen[step] = name
     session.change("templates", show_templates(chosen))
-    session.say(f"template: {step} is asked with {name.strip() or 'its own'}")
+    session.say(f"template: {step} is asked with {name or 'its own'}")
 
 
 async def system(session: Session, argument: str) -> None:
@@ -77,7 +83,10 @@ async def setting(session: Session, argument: str) -> None:
 
 
 async def steps(session: Session, argument: str) -> None:
-    """Obey `/steps full|brief|off`."""
+    """Obey `/steps [full|brief|off]`."""
+    if not argument:
+        session.say(f"steps: {session.detail}; known: {', '.join(get_args(Detail))}")
+        return
     if argument not in get_args(Detail):
         raise UsageError(f"got {argument!r}; expected /steps full, brief or off")
     session.detail = cast("Detail", argument)
