@@ -5,6 +5,7 @@ images of the conversation, so that an engine knows their prefix from the questi
 """
 
 import importlib
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -91,6 +92,9 @@ class Session:
         from cot.chat.asking import ask, begun
 
         self._check_askable(text)
+        if again:
+            self.say(f"asking: {text}")
+        self._tell_numbers_of_no_image(text)
         replaced = self.conversation.turns[-1:] if again else []
         images, before = self.images, tuple(self.conversation.turns[: -1 if replaced else None])
         if self.engines.state == "loading":
@@ -173,6 +177,12 @@ class Session:
         check_text(text)
         if not self.conversation.images:
             raise UsageError("there is no image to ask about; attach one with /image PATH, or drop it here")
+
+    def _tell_numbers_of_no_image(self, text: str) -> None:
+        named = dict.fromkeys(re.findall(r"\[[0-9]{1,9}\]", text))
+        missing = [name for name in named if not 1 <= int(name[1:-1]) <= len(self.conversation.images)]
+        if missing:
+            self.say(f"there is no image {', '.join(missing)}; /images lists those that are attached", "warning")
 
     async def paste(self) -> list[int]:
         """Put what is on the clipboard to the conversation. Raises ImageError if that is no image."""

@@ -82,6 +82,19 @@ def test_edit_asks_the_new_text_in_place_of_the_old(talk):
     assert "needs a terminal" in talk().say("red.png", "/edit").errors[0]
 
 
+def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
+    chat = talk(edit=lambda text: f"{text} [7]", strategy="direct").say("red.png", "blue.png", "is [1] like [2]?")
+    assert not any("no image" in words for words in chat.words)
+    chat.say("/drop 1", "/retry", "/edit")
+    no_image = "there is no image {}; /images lists those that are attached"
+    assert chat.words[-4:] == [
+        *("asking: is [1] like [2]?", no_image.format("[2]")),
+        *("asking: is [1] like [2]? [7]", no_image.format("[2], [7]")),
+    ]
+    last = [type(event).__name__ for event in chat.events[-4:]]
+    assert last == ["Said", "Said", "StepDone", "TurnDone"], "before it is asked"
+
+
 def test_an_empty_edit_changes_nothing(talk):
     chat = talk(edit=lambda text: " ", strategy="direct").say("red.png", "is it blue?", "/edit")
     assert [turn.question for turn in chat.turns] == ["is it blue?"]
