@@ -4,6 +4,7 @@ In: events, as they happen or as they were saved. Out: images, turns and chosen 
 what the running session has, since both go through `Conversation.apply`. Nothing here reads, writes or asks.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
@@ -100,6 +101,16 @@ class Conversation:
         """Images that no message has been asked about yet."""
         seen = {image.sha256 for turn in self.turns for image in turn.images}
         return [image for image in self.images if image.sha256 not in seen]
+
+    def in_order(self) -> Iterator[Turn | tuple[TracedImage, ...]]:
+        """The turns, and all images where they change: before the turn that was asked about them, and at the end."""
+        images: tuple[TracedImage, ...] = ()
+        for turn in self.turns:
+            if turn.images != images:
+                yield (images := turn.images)
+            yield turn
+        if tuple(self.images) != images:
+            yield tuple(self.images)
 
     def apply(self, event: SavedEvent) -> None:
         """Change the state. Events that do not fit it (a damaged file) change nothing."""

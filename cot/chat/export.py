@@ -15,9 +15,10 @@ from cot.chat.turn import Turn
 from cot.errors import UsageError
 from cot.image import LoadedImage
 from cot.source import shown
+from cot.trace.event import TracedImage
 from cot.trace.page import data_url, render_page
 from cot.trace.plain import escaped
-from cot.trace.show import step_line
+from cot.trace.show import percent, step_line
 
 
 def export(conversation: Conversation, path: Path, *, name: str, images: Mapping[str, LoadedImage]) -> None:
@@ -53,11 +54,9 @@ def as_json(conversation: Conversation, name: str) -> dict[str, Any]:
 
 def as_markdown(conversation: Conversation, name: str) -> str:
     """The whole conversation for people."""
-    lines = [f"# {_text(name)}", ""]
-    for number, image in enumerate(conversation.images, 1):
-        lines.append(f"- \\[{number}\\] {_text(image.source)} ({image.width} x {image.height})")
-    for turn in conversation.turns:
-        lines += ["", *_turn(turn)]
+    lines = [f"# {_text(name)}"]
+    for part in conversation.in_order():
+        lines += ["", *(_turn(part) if isinstance(part, Turn) else _images(part))]
     return "\n".join(lines)
 
 
@@ -70,16 +69,27 @@ def as_html(conversation: Conversation, name: str, images: Mapping[str, LoadedIm
         script="",
         name=name,
         pictures=[(image, data_url(images[image.sha256])) for image in shown_images.values() if image.sha256 in images],
-        turns=[(turn, [step_line(step).plain for step in turn.steps], _cost(turn)) for turn in conversation.turns],
+        parts=[
+            ("turn", part, [step_line(step).plain for step in part.steps], _cost(part))
+            if isinstance(part, Turn)
+            else ("images", part, [], "")
+            for part in conversation.in_order()
+        ],
     )
     return page.rstrip("\n")
+
+
+def _images(images: tuple[TracedImage, ...]) -> list[str]:
+    listed = (f"- \\[{n}\\] {_text(one.source)} ({one.width} x {one.height})" for n, one in enumerate(images, 1))
+    return ["images from here on:", "", *listed] if images else ["images from here on: none"]
 
 
 def _turn(turn: Turn) -> list[str]:
     lines = [f"## {_text(turn.question)}", ""]
     lines += [f"- {_text(step_line(step).plain)}" for step in turn.steps if step.kind != "final_answer"]
     answer = _text(turn.answer.text) if turn.answer else "none"
-    lines += ["", f"**{answer}**" if turn.answered else f"{answer} ({turn.stop_reason})"]
+    sure = f" {percent(turn.answer.confidence)}" if turn.answer and turn.answer.confidence else ""
+    lines += ["", f"**{answer}**{sure}" if turn.answered else f"{answer}{sure} ({turn.stop_reason})"]
     lines += [f"\nnote: {_text(note)}" for note in turn.notes]
     return [*lines, "", _text(_cost(turn))]
 

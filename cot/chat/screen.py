@@ -100,11 +100,14 @@ class Screen:
     def conversation(self, conversation: Conversation, name: str) -> None:
         """Print what was said before."""
         self.say(f"conversation {name}")
-        for number, image in enumerate(conversation.images, 1):
-            self.say(f"[{number}] {image.source}  {image.width} x {image.height}")
-        for turn in conversation.turns:
-            self.typed(turn.question)
-            self.end(turn)
+        for part in conversation.in_order():
+            if isinstance(part, Turn):
+                self.typed(part.question)
+                self.end(part)
+                continue
+            self.say("images from here on:" if part else "images from here on: none")
+            for number, image in enumerate(part, 1):
+                self.say(f"[{number}] {image.source}  {image.width} x {image.height}")
 
     def _line(self, text: Text) -> None:
         if self._console.is_terminal:

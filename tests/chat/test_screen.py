@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from cot.chat.event import Said
+from cot.chat.event import Said, WentOn
 from cot.chat.screen import Screen
 from cot.chat.status import toolbar
 from cot.engine import ScriptedEngine
@@ -39,6 +39,17 @@ def test_words_only_draws_nothing(talk):
     assert "step: #1 How many apples are there?  count\n" in text
     assert "\nanswer: yes" in text
     assert text.isascii()
+
+
+def test_what_was_said_before_is_shown_with_its_images(talk):
+    chat = talk(strategy="direct").say("red.png", "first?", "/drop 1", "blue.png", "second?", "red.png")
+    console = Console(file=io.StringIO(), width=200)
+    Screen(console).show(WentOn(chat.session.conversation, "one"), "full")
+    lines = console.file.getvalue().splitlines()
+    here, red, blue = "images from here on:", "[{}] red.png 8 x 6", "[{}] blue.png 8 x 6"
+    assert [line for line in lines if line.startswith(("[", "image", "> "))] == [
+        *(here, red.format(1), "> first?", here, blue.format(1), "> second?", here, blue.format(1), red.format(2)),
+    ]
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 90, 100])

@@ -220,6 +220,23 @@ def test_export(talk, tmp_path):
     assert "ends with .md, .json or .html" in chat.errors[1]
 
 
+def test_an_export_says_which_images_a_question_was_asked_about(talk, tmp_path):
+    chat = talk(strategy="direct").say("red.png", "first?", "blue.png", "second?", "third?", "/drop 1", "fourth?")
+    chat.say("/drop 1", "/export chat.md", "/export chat.html")
+    markdown, page = ((tmp_path / name).read_text() for name in ("chat.md", "chat.html"))
+    listed = [line for line in markdown.splitlines() if line.startswith(("#", "images", "- \\["))]
+    here, red, blue = "images from here on:", r"- \[{}\] red.png (8 x 6)", r"- \[{}\] blue.png (8 x 6)"
+    assert listed[1:] == [
+        *(here, red.format(1), "## first?"),
+        *(here, red.format(1), blue.format(2), "## second?", "## third?"),
+        *(here, blue.format(1), "## fourth?", f"{here} none"),
+    ]
+    texts = ("[1] red.png <", "<h2>first?", "[2] blue.png <", "<h2>second?", "<h2>third?", "[1] blue.png <", "on: none")
+    assert [page.index(text) for text in texts] == sorted(page.index(text) for text in texts)
+    assert page.count(here) == 4
+    assert "\n**yes** 90%\n" in markdown
+
+
 def test_text_that_no_model_can_take_is_refused(talk):
     chat = talk().say("red.png", "x" * 10_001, "\udcff?")
     assert "more than 10,000 characters" in chat.errors[0]
