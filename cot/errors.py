@@ -75,6 +75,10 @@ class DataError(CotError):
     """Training or evaluation data is missing or malformed."""
 
 
+class MissingDataError(DataError):
+    """The file or folder of a task's data is not where it is expected."""
+
+
 def reason(error: BaseException, *, most: int = 300) -> str:
     """What a library's exception says, on one line of at most `most` characters; its type if it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__

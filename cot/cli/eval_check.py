@@ -8,7 +8,7 @@ from typing import IO, Final
 
 from cot.cli.eval_tasks import Wanted, choose, load
 from cot.cli.words import counted
-from cot.config import Settings, tasks_folder
+from cot.config import Settings
 from cot.errors import CotError, DataError, ImageError
 from cot.evaluate import Selection
 from cot.evaluate.images import image_opener
@@ -27,7 +27,7 @@ def check_tasks(suite: Suite, settings: Settings, wanted: Wanted) -> int:
         try:
             task = load(name, wanted)
             if bad := _bad_rows(task):
-                _print(f"{task.task.name}: {counted(bad, 'row')} {'is' if bad == 1 else 'are'} wrong{_needed(task)}")
+                _print(f"{task.task.name}: {counted(bad, 'row')} {'is' if bad == 1 else 'are'} wrong{task.needed}")
                 codes.append(1)
                 continue
             alone = suite.model_copy(update={"tasks": {name: most}})
@@ -79,14 +79,9 @@ def _is_whole(selection: Selection, limits: ImageLimits) -> bool:
     missing = "" if whole else f", and not the {published} that are published"
     wrong = f", {counted(bad, 'image')} cannot be opened" if bad else ""
     shown = f", each behind {counted(selection.identity.shots, 'example')}" if selection.identity.shots else ""
-    needed = _needed(selection.task) if bad or not whole else ""
+    needed = selection.task.needed if bad or not whole else ""
     _print(f"{selection.identity.name}: {counted(n, 'sample')}{missing}{shown}{wrong}; {_shown(first)}{needed}")
     return whole and not bad
-
-
-def _needed(task: LoadedTask) -> str:
-    """What a task that ships says of the files that it needs."""
-    return f"; what it needs: {task.task.description}" if task.path.parent == tasks_folder() else ""
 
 
 def _shown(sample: Sample | None) -> str:

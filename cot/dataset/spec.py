@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cot.errors import DataError, quoted, reason
+from cot.errors import DataError, MissingDataError, quoted, reason
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -64,7 +64,9 @@ def existing(name: str | None, folder: Path, missing: str) -> Path:
         raise DataError(f"{missing}; expected the name of a file or folder")
     path = _placed(name, folder)
     if not path.exists():
-        raise DataError(f"{path} does not exist; expected the data there; put it there, or name its folder with --data")
+        raise MissingDataError(
+            f"{path} does not exist; expected the data there; put it there, or name its folder with --data"
+        )
     return path
 
 

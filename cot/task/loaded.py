@@ -15,9 +15,10 @@ from typing import Any, Final, TypeVar
 
 import jinja2
 
+from cot.config import tasks_folder
 from cot.dataset import Loader, Row, files_sha256, load_rows
 from cot.dataset.spec import images_folder
-from cot.errors import CotError, DataError, reason
+from cot.errors import CotError, DataError, MissingDataError, reason
 from cot.metric import JUDGE, VERDICT_TEMPLATE, Metric, Target
 from cot.task.file import Task
 from cot.task.sample import (
@@ -86,6 +87,11 @@ class LoadedTask:
         metric = self.task.metric
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
+    @property
+    def needed(self) -> str:
+        """What a task that ships says of the files that it needs, to stand behind what is wrong with them."""
+        return f"; what it needs: {self.task.description}" if self.path.parent == tasks_folder() else ""
+
     def files_sha256(self, *, max_bytes: int | None = None) -> str | None:
         """Of the bytes that the rows are read from; None where these are more than files, or more than `max_bytes`."""
         return files_sha256(self.task.data, self.folder, self.loaders[self.task.data.loader], max_bytes=max_bytes)
@@ -96,7 +102,7 @@ class LoadedTask:
         bad: told of each row without an id, with its file and line; without it the first one is raised.
         Raises DataError for a file that cannot be read further, and if there is no row.
         """
-        for number, row in enumerate(load_rows(self.task.data, self.folder, self.loaders), 1):
+        for number, row in enumerate(self._read(), 1):
             try:
                 named = _told(row, partial(self._named, row, number))
             except DataError as error:
@@ -106,6 +112,12 @@ class LoadedTask:
                 continue
             if named is not None:
                 yield named
+
+    def _read(self) -> Iterator[Row]:
+        try:
+            yield from load_rows(self.task.data, self.folder, self.loaders)
+        except MissingDataError as error:
+            raise MissingDataError(f"{error}{self.needed}") from error
 
     def sample(self, named: NamedRow) -> Sample:
         """The sample of a row. Raises DataError, which says where the row is."""

@@ -187,7 +187,15 @@ def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
     assert out.startswith("photos: 3 samples, and not the 4 that are published; the first")
     assert "error: gone.yaml is no file" in err
     assert "error: pope: photos/coco_pope_random.json does not exist" in err
+    assert "--data; what it needs: POPE, random negatives. Put coco_pope_random.json of https://github.com/" in err
     assert run("photos/task.yaml", "--check", "--limit", "2")[0] == 0
+
+
+def test_a_task_without_its_data_tells_where_that_is_from(run):
+    code, out, err = run("pope", "--limit", "5")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.endswith("COCO's folder val2014 into one folder, and name it with --data.\n")
+    assert "what it needs: POPE, random negatives. Put coco_pope_random.json of https://github.com/" in err
 
 
 def test_a_name_that_is_a_folder_is_told_the_task_in_it(run, guide):
