@@ -10,7 +10,7 @@ from typing import Any, Final
 from cot.errors import CotError, PromptError, did_you_mean
 from cot.prompt.find import read_template, resolver
 from cot.prompt.lint_body import shown_bare, used_inputs, varies_before_images
-from cot.prompt.lint_matter import Finding, check_keys, check_kinds
+from cot.prompt.lint_matter import Finding, check_keys, check_kinds, check_values
 from cot.prompt.matter import FrontMatter, read_yaml, split_source, unlike
 from cot.prompt.sandbox import IMAGES, Body
 from cot.prompt.source import ENGLISH, Folder, Located, locate, read_inside
@@ -34,7 +34,9 @@ def lint(
         matter = read_yaml(head, origin="front matter") if head is not None else None
     except PromptError as error:
         return (_named(found, Finding("error", str(error))),)
-    findings = [*check_keys(matter), *check_kinds(matter)] if isinstance(matter, dict) else []
+    findings: list[Finding] = []
+    if isinstance(matter, dict):
+        findings += [*check_keys(matter), *check_kinds(matter), *check_values(matter, found.name)]
     try:
         body = build_body(text, name=found.name, resolve=resolver(found.language, folders))
     except PromptError as error:
@@ -43,8 +45,8 @@ def lint(
         findings += _names(body, _inputs(matter))
         if moved := varies_before_images(body):
             findings.append(Finding("warning", _BEFORE.format(moved)))
-    # What loading says is news only if nothing above has said it.
-    if not any(finding.level == "error" for finding in findings):
+    # What loading says is news only if nothing above has said it; of front matter that is none nothing has.
+    if not isinstance(matter, dict) or not any(finding.level == "error" for finding in findings):
         try:
             template = read_template(found, folders)
             findings += _stands_in(template.matter, found, folders)

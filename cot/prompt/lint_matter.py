@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cot.errors import did_you_mean
-from cot.prompt.matter import FrontMatter
+from cot.errors import PromptError, did_you_mean
+from cot.prompt.matter import FrontMatter, check_matter
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,11 @@ def check_kinds(matter: dict[Any, Any]) -> Iterator[Finding]:
         given = inputs.get(name) if isinstance(inputs, dict) else None
         if matter.get("output") == output and (given.get("kind") if isinstance(given, dict) else None) != kind:
             yield Finding("error", f"output {output} needs the input {name!r}: `inputs: {{{name}: {{kind: {kind}}}}}`")
+
+
+def check_values(matter: dict[Any, Any], name: str) -> Iterator[Finding]:
+    """What is missing, or is not what its key takes, as loading the template of this name says it: the first of it."""
+    try:
+        check_matter({key: value for key, value in matter.items() if key in FrontMatter.model_fields}, name=name)
+    except PromptError as error:
+        yield Finding("error", str(error))

@@ -102,6 +102,22 @@ def test_all_is_reported_errors_first(prompts):
 
 
 @pytest.mark.parametrize(
+    ("head", "body", "texts"),
+    [
+        ("name: a/b", "{% if x %}", ["front matter is not valid: description: Field required", "line 1 of its body"]),
+        ("name: a/b\nextra: 1", "x", ["unknown front matter key 'extra'", "description: Field required"]),
+        ("name: a/c\ndescription: d", "{{ x }}", ["its front matter says name: a/c", "undefined input 'x'"]),
+        ("- a", "{{ x }}", ["undefined input 'x'", "front matter is not valid"]),
+    ],
+)
+def test_front_matter_and_body_are_both_told(prompts, head, body, texts):
+    prompts.raw("a/b.jinja", f"---\n{head}\n---\n{body}")
+    errors = [text for level, text in found(prompts) if level == "error"]
+    assert len(errors) == len(texts)
+    assert all(text in error for text, error in zip(texts, errors, strict=True))
+
+
+@pytest.mark.parametrize(
     ("output", "inputs", "text"),
     [
         ("wants", "", "output wants needs the input 'wants': `inputs: {wants: {kind: text}}`"),
