@@ -272,7 +272,7 @@ async def test_limit_and_shuffle(make, tmp_path):
     assert drawn != set("01234")
     with pytest.raises(UsageError, match="--shuffle without --limit"):
         select(task, shuffle=True)
-    with pytest.raises(UsageError, match="got --limit 0"):
+    with pytest.raises(UsageError, match="got --limit 0; expected a whole number of at least 1$"):
         select(task, limit=0)
 
 

@@ -84,7 +84,8 @@ def select(
     Raises UsageError for a limit out of range or a shuffle without one, and DataError.
     """
     if limit is not None and not 1 <= limit <= sys.maxsize:
-        raise UsageError(f"got --limit {limit}; expected 1 to {sys.maxsize}")
+        expected = "of at least 1" if limit < 1 else f"from 1 to {sys.maxsize}"
+        raise UsageError(f"got --limit {limit}; expected a whole number {expected}")
     if shuffle and limit is None:
         raise UsageError("got --shuffle without --limit; it draws the samples at random, so say how many")
     max_bytes = None if limit is None or shuffle else MAX_HASHED_BYTES

@@ -99,7 +99,7 @@ def test_the_table_and_the_object(run, guide, tmp_path):
         (["photos/task.yaml", "--strategy", ""], "unknown strategy ''"),
         (["photos/task.yaml", "--strategy", "cot,cot"], "expected at least one, each once, of: direct"),
         (["photos/task.yaml", "--concurrency", "0"], "got --concurrency 0"),
-        (["photos/task.yaml", "--limit", "0"], "got --limit 0"),
+        (["photos/task.yaml", "--limit", "0"], "got --limit 0; expected a whole number of at least 1"),
         (["photos/task.yaml", "--limit", "9" * 30], "got --limit 9999"),
         (["photos/task.yaml", "--shuffle"], "--shuffle without --limit"),
     ],
