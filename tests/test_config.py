@@ -239,6 +239,23 @@ class TestCommandLine:
         assert tuple(rows) == NAMES
         assert rows["seed"] == {"value": 7, "from": "COT_SEED"}
 
+    @pytest.mark.parametrize("form", [[], ["--json"]])
+    def test_show_says_that_there_is_no_such_strategy(
+        self, form: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COT_STRATEGY", "direkt")
+        assert cot.cli.main(["config", "show", *form]) == 0
+        out, err = capsys.readouterr()
+        assert "direkt" in out
+        assert err.startswith("warning: unknown strategy 'direkt', did you mean 'direct'?; known: direct, decompose")
+        assert err.count("\n") == 1
+        (tmp_path / "prompts" / "direkt").mkdir(parents=True)
+        steps = "description: d\nsteps: [{name: one, template: direct/answer}]\n"
+        (tmp_path / "prompts" / "direkt" / "strategy.yaml").write_text(steps)
+        assert cot.cli.main(["config", "show", *form]) == 0
+        assert capsys.readouterr().err == ""
+
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cot.cli.main(["--version"]) == 0
         assert capsys.readouterr().out == f"cot {cot.__version__}\n"

@@ -23,8 +23,15 @@ def show(
     the command line, COT_* environment variables, cot.toml in the current folder, the user's config.toml, the default.
     """
     from cot.config import load_settings
+    from cot.errors import CotError
+    from cot.planner.names import check_strategy
+    from cot.trace.plain import plain
 
     settings, origins = load_settings({})
+    try:
+        check_strategy(settings.strategy)
+    except CotError as error:
+        typer.echo(f"warning: {plain(str(error), one_line=True)}", err=True)
     values = settings.model_dump(mode="json")
     if as_json:
         rows = {name: {"value": values[name], "from": origin} for name, origin in origins.items()}
@@ -32,7 +39,6 @@ def show(
         return
 
     from cot.cli.table import console, table
-    from cot.trace.plain import plain
 
     shown = table("setting", "value", "from")
     for name, origin in origins.items():
