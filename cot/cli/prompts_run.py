@@ -51,7 +51,8 @@ def watch(name: Name, inputs: Inputs = None, tokens: _TOKENS = False) -> None:
 
 def run_cases(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Templates; all that have cases if none.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Templates; all that have cases if none, your own first."),
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Also ask the model, for cases that say `live: true`.")] = False,
     model: Annotated[str | None, typer.Option(help="With --live: the model, as for cot ask.")] = None,
@@ -90,11 +91,12 @@ def find(reference: str) -> "tuple[Located, tuple[Folder, ...]]":
 
 
 def find_all() -> "list[tuple[Located, tuple[Folder, ...]]]":
-    """Every template that wins, in every language."""
+    """Every template that wins, in every language, the shipped ones last."""
     from cot.prompt.source import list_located, search_path
 
     folders = search_path()
-    return [(found, folders) for found in list_located(folders)]
+    located = sorted(list_located(folders), key=lambda found: found.folder.origin == "shipped")
+    return [(found, folders) for found in located]
 
 
 def label(found: "Located") -> str:

@@ -176,6 +176,14 @@ def test_all_shipped_cases_pass(prompts):
     assert int(err.split()[0]) >= 16
 
 
+def test_own_cases_come_before_the_shipped_ones(prompts, write):
+    write("zoo/b.jinja", body("{{ question }}").replace("a/b", "zoo/b"))
+    write("zoo/b.cases.yaml", "- {name: n, inputs: {question: q}, prompt: {equals: q}}")
+    code, out, _ = prompts("test")
+    assert (code, out.splitlines()[0]) == (0, "passed  zoo/b: n")
+    assert "passed  direct/answer: " in out
+
+
 def test_a_failing_case_is_exit_code_1(prompts, write):
     write("a/b.jinja", body("{{ question }}"))
     write("a/b.cases.yaml", "- {name: n, inputs: {question: q}, prompt: {equals: p}, output: x, expect: {equals: x}}")
