@@ -165,7 +165,7 @@ async def test_another_run_is_refused_by_name(make, tmp_path, monkeypatch):
         await run(make(), out, strategies=("cot",))
     with pytest.raises(DataError, match=r"tasks.mine.data_sha256 was"):
         await run(make(answer="no"), out)
-    with pytest.raises(DataError, match=r"limit was None and is 3"):
+    with pytest.raises(DataError, match=r"another run: --limit of mine was not given and is 3; run it"):
         await run(make(), out, limit=3)
     monkeypatch.chdir(tmp_path)
     template = tmp_path / "prompts" / "direct" / "answer.jinja"

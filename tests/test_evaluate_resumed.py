@@ -112,7 +112,7 @@ async def test_the_same_choice_goes_on_without_a_look_and_another_is_refused(fol
     assert await run(folder, **chosen) == (whole, 1)
     assert made == [one]
     for other, said in [
-        ({"limit": 6}, "tasks.mine.limit was 5 and is 6"),
+        ({"limit": 6}, "--limit of mine was 5 and is 6; run it"),
         ({"shuffle": not chosen.get("shuffle")}, "shuffle was"),
         ({"seed": 4}, "seed was"),
     ]:

@@ -193,9 +193,9 @@ async def test_examples_of_one_file_told_apart_by_a_column(make, tmp_path):
 async def test_a_run_does_not_go_on_with_other_examples(make, tmp_path):
     out, task = tmp_path / "out", make()
     await run(task, out, 2)
-    with pytest.raises(DataError, match=r"tasks.mine.shots was 2 and is 3; tasks.mine.shots_ids was"):
+    with pytest.raises(DataError, match=r"another run: --shots of mine was 2 and is 3; run it"):
         await run(task, out, 3)
-    with pytest.raises(DataError, match=r"tasks.mine.shots was 2 and is 0"):
+    with pytest.raises(DataError, match=r"another run: --shots of mine was 2 and is 0; run it"):
         await run(task, out, 0)
     Image.new("RGB", (8, 6), "white").save(tmp_path / f"{draw(task, 2).ids[0]}.png")
     with pytest.raises(DataError, match=r"holds another run: tasks.mine.shots_sha256 was '\w+…' and is '\w+…'; run it"):

@@ -103,7 +103,7 @@ def run_selections(
 
     Raises CotError.
     """
-    from cot.evaluate.define import check_judge
+    from cot.evaluate.define import check_asked, check_judge
     from cot.evaluate.shots import check_strategies
     from cot.planner.ask import ONE_IMAGE
     from cot.planner.calibration_file import tuning_for
@@ -111,6 +111,8 @@ def run_selections(
     # Loading takes long, so what is wrong is said before.
     for run in runs:
         check_strategies(selections[0].identity.shots, run.options.strategies)
+        if before := run.folder.definition():
+            check_asked(before, selections, run.options, str(run.folder.path))
     check_judge(selections, judge_model is not None, settings.language)
     shard = runs[0].folder.shard
     engine = _load(settings, shard, output)

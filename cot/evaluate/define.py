@@ -5,6 +5,7 @@ In: tasks with their samples, engines, options. Out: a `Definition`. It asks no 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import cot
 from cot.engine.base import Engine
@@ -32,16 +33,11 @@ def define(
     asking, info = options.asking, engine.info
     return Definition(
         cot=cot.__version__,
-        tasks=tuple(selection.identity for selection in selections),
         model=info.model,
         revision=info.revision,
         dtype=info.dtype,
         quantization=info.quantization,
-        strategies=options.strategies,
-        language=asking.language,
-        seed=asking.seed,
-        shuffle=selections[0].numbers is not None,
-        ablation=asking.ablation,
+        **_asked(selections, options),
         settings={**_settings(asking), **_tools(options.strategies)},
         templates=template_hashes(asking.language, options.strategies),
         judge=_judge_identity(selections, judge, asking.language),
@@ -52,6 +48,23 @@ def define(
             data={selection.identity.name: selection.place for selection in selections},
         ),
     )
+
+
+def check_asked(before: Definition, selections: Sequence[Selection], options: Options, where: str) -> None:
+    """Raise DataError, as `check_same` does, for what tells before a model is loaded that a run cannot go on so."""
+    before.check_same(before.model_copy(update=_asked(selections, options)), where)
+
+
+def _asked(selections: Sequence[Selection], options: Options) -> dict[str, Any]:
+    """What a definition takes neither from a model nor from files of templates."""
+    return {
+        "tasks": tuple(selection.identity for selection in selections),
+        "strategies": options.strategies,
+        "language": options.asking.language,
+        "seed": options.asking.seed,
+        "shuffle": selections[0].numbers is not None,
+        "ablation": options.asking.ablation,
+    }
 
 
 def check_judge(selections: Sequence[Selection], named: bool, language: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ In: two definitions. Out: in what they differ. How one is made is for `cot.evalu
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,9 @@ from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
 
 _SHOWN = 3
+
+_OPTIONS: Final = {"limit": ("n", "data_sha256"), "shots": ("shots_ids", "shots_sha256")}
+"""Of a task: what an option of the command line says, and what is another with it, so that it need not be told."""
 
 
 class _Frozen(BaseModel):
@@ -109,6 +112,14 @@ class Definition(_Frozen):
         """Raise DataError, which names what differs, unless a run so defined can go on as `now`."""
         before, after = dict(_flat(self)), dict(_flat(now))
         differing = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        following = {
+            f"tasks.{task.name}.{name}"
+            for task in now.tasks
+            for option, names in _OPTIONS.items()
+            if _option(option, task.name) in differing
+            for name in names
+        }
+        differing = [name for name in differing if name not in following]
         # A hash says least.
         differing.sort(key=lambda name: name.endswith("sha256"))
         if not differing:
@@ -123,11 +134,16 @@ class Definition(_Frozen):
 
 
 def _flat(definition: Definition) -> Iterator[tuple[str, Any]]:
-    """`settings.max_tokens` -> its value; tasks go by their names."""
+    """`settings.max_tokens` -> its value; tasks go by their names, options of theirs by what a user calls them."""
     plain = definition.model_dump(mode="json", exclude={"made_with", "tasks"})
-    tasks = {task.name: task.model_dump(mode="json", exclude={"name"}) for task in definition.tasks}
-    for name, value in {**plain, "tasks": tasks}.items():
+    tasks = {task.name: task.model_dump(mode="json", exclude={"name", *_OPTIONS}) for task in definition.tasks}
+    options = {_option(name, task.name): getattr(task, name) for task in definition.tasks for name in _OPTIONS}
+    for name, value in {**options, **plain, "tasks": tasks}.items():
         yield from _under(name, value)
+
+
+def _option(name: str, task: str) -> str:
+    return f"--{name} of {task}"
 
 
 def _under(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -142,4 +158,6 @@ def _value(values: dict[str, Any], name: str) -> str:
     if name not in values:
         return "not there"
     value = values[name]
+    if value is None and name.startswith("--"):
+        return "not given"
     return repr(f"{value[:12]}…" if name.endswith("sha256") and value else value)[:80]

@@ -214,6 +214,9 @@ def test_a_run_is_told_of_only_once_it_begins(run, guide, monkeypatch, capfd):
     monkeypatch.setattr(eval_run, "load_engine", refuse)
     assert cot.cli.main(["eval", *command]) == 1
     assert capfd.readouterr().err == "error: no such device\n"
+    assert cot.cli.main(["eval", *command, "--limit", "2"]) == 1
+    refused = "error: a holds another run: --limit of photos was not given and is 2; run it as it was"
+    assert capfd.readouterr().err.startswith(refused)
 
 
 def test_nothing_is_said_of_a_run_that_cannot_begin(run, guide, tmp_path):

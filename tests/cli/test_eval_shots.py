@@ -61,7 +61,7 @@ def test_every_question_stands_behind_solved_ones(run, capfd):
     assert "has only learned to look at one image at a time" in err
     code, _, err = run("--shots", "2", "--out", "a", engine=scripted())
     assert code == 1
-    assert err.splitlines()[-1].startswith("error: a holds another run: tasks.mine.shots was 3 and is 2")
+    assert err.splitlines()[-1].startswith("error: a holds another run: --shots of mine was 3 and is 2;")
     assert cot.cli.main(["runs", "show", "a"]) == 0
     assert "shots 3" in " ".join(capfd.readouterr().out.split())
 
