@@ -137,9 +137,9 @@ def _between_words(text: Text, columns: int) -> Text:
         used = len(space) if line_break else used + len(space)
         length = cell_len(found[2])
         if used + length > columns >= length:
-            characters[found.start(2) - 1] = "\n"
-            used = 0
-        used = (used + length - 1) % columns + 1
+            characters[found.start(2) - len(space)] = "\n"
+            used = len(space) - 1
+        used = (used + length - 1) % columns + 1 if length else used
     broken = text.copy()
     broken.plain = "".join(characters)
     return broken

@@ -41,8 +41,11 @@ def calibrate(
     votes: Annotated[bool, typer.Option("--votes/--no-votes", help="Fit `vote` too, which takes the longest.")] = True,
     max_cost: Annotated[float, typer.Option(help="Tokens of `route` over those of `direct` at most.")] = 2.5,
     rounds: Annotated[
-        int, typer.Option(min=1, max=4, help="Rounds of sub-questions; later ones ask for what stayed unknown.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            min=1, max=4, help="Rounds of sub-questions, if not as before; later ones ask what stayed unknown."
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option(help="Samples in flight at most.")] = 32,
     language: Language = None,
     device: Device = None,
@@ -90,12 +93,13 @@ def _measure(
     *,
     votes: bool,
     max_cost: float,
-    rounds: int,
+    rounds: int | None,
     concurrency: int,
     quiet: bool,
 ) -> "tuple[Calibration, EngineInfo]":
     from cot.evaluate.calibration import Watch
     from cot.evaluate.calibration import calibrate as measure
+    from cot.planner.calibration_file import tuning_for
     from cot.planner.tuning import Tuning
 
     class Progress(Watch):
@@ -104,8 +108,9 @@ def _measure(
                 typer.echo(f"{done}/{counted(total, 'sample')}", err=True)
 
     asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
-    asking = replace(asking, tuning=Tuning(rounds=rounds))
     engine = load_engine(settings)
+    before, _ = tuning_for(settings, engine.info)
+    asking = replace(asking, tuning=Tuning(rounds=rounds or before.rounds))
 
     async def run(engine: "Engine") -> "Calibration":
         try:

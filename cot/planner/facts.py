@@ -175,7 +175,7 @@ def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None,
     confidence = product(found[number].confidence for number in plan.supports)
     # The answer to a question that was only asked in other words is as sure as a direct one.
     source: Source = "steps" if plan.needs_several_facts else "direct"
-    if source == "steps":
+    if source == "steps" and plan.confidence:
         confidence *= plan.confidence**chain.tuning.plan_share
     answer = FinalAnswer(
         text=text, value=use.result, raw=raw, confidence=confidence, supports=plan.supports, source=source
