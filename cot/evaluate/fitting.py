@@ -144,11 +144,11 @@ def _scale(half: Sequence[Asked], source: Source, tuning: Tuning) -> tuple[tuple
     """The scale of a source, and why it is none. It must be clearly likelier than none, and what fits one part of the
     images must lower the error on the other part, and the other way round."""
     fitted = _answers(half, source, tuning.temperature)
-    found = fit_scale([a.sure(tuning) for a in fitted], [a.right for a in fitted], source)
+    # That a share of plans makes the answers clearly likelier is known; then any scale may go with it.
+    scale = likeliest_scale if source == "steps" and tuning.plan_share else fit_scale
+    found = scale([a.sure(tuning) for a in fitted], [a.right for a in fitted], source)
     if found == UNCHANGED:
-        if source != "steps" or not tuning.plan_share:
-            return UNCHANGED, "no scale is clearly likelier than none"
-        found = likeliest_scale([a.sure(tuning) for a in fitted], [a.right for a in fitted], source)
+        return UNCHANGED, "no scale is clearly likelier than none"
     numbers = {image: number for number, image in enumerate(dict.fromkeys(one.image for one in half))}
     parts = [
         _answers([one for one in half if numbers[one.image] % 2 == part], source, tuning.temperature) for part in (0, 1)
