@@ -126,7 +126,7 @@ def match_choice(value: Value, choices: Sequence[str]) -> str | None:
     """The one choice that says the same as a computed value, or None: 3 fits "3" and "three", True fits "Yes"."""
     if value is None:
         return None
-    text = show_value(value).casefold()
+    text = bare(show_value(value)).casefold()
     same = [choice for choice in choices if bare(choice).casefold() == text]
     if not same and not isinstance(value, str):
         typed = {choice: _typed(bare(choice)) for choice in choices}
@@ -135,9 +135,13 @@ def match_choice(value: Value, choices: Sequence[str]) -> str | None:
 
 
 def show_answer(value: Value, raw: str) -> str:
-    """A value as `show_value` has it, with the % sign that the model gave it."""
-    percent = type(value) in (int, float) and bare(raw).endswith("%")
-    return show_value(value) + "%" * percent
+    """A value in the model's own words where these say it ("007", "1,000", "12%", "Two"), else as `show_value` does."""
+    try:
+        said = None if isinstance(value, str) else parse_free(raw)
+    except AnswerError:
+        said = None
+    # Computed values, and those in JSON, nobody said like that. True equals 1.
+    return bare(raw) if value is not None and (type(said), said) == (type(value), value) else show_value(value)
 
 
 def comparable(value: Value) -> str:

@@ -31,9 +31,10 @@ def find_choice(text: str, choices: Sequence[str], *, lettered: bool = True) -> 
     not. None if no choice is found, or several are.
     """
     shown = text.strip()
-    exact, folded, core = {shown, bare(shown)}, {_fold(shown), _fold(bare(shown))} - {""}, _core(shown)
+    folded, core = {_fold(shown), _fold(bare(shown))} - {""}, _core(shown)
     ways: tuple[Callable[[str], bool], ...] = (
-        lambda choice: choice in exact,
+        lambda choice: choice == shown,
+        lambda choice: choice == bare(shown),
         lambda choice: not folded.isdisjoint((_fold(choice), _fold(bare(choice)))),
         lambda choice: core != "" and core == _core(choice),
     )

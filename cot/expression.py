@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
 
-from cot.answer import INVISIBLE, SPACES, UNKNOWN, show_value
+from cot.answer import INVISIBLE, SPACES, UNKNOWN, comparable, show_value
+from cot.choice import bare
 from cot.errors import PlanError
 from cot.step import Value
 
@@ -199,7 +200,7 @@ def _compare(comparison: Comparison, answers: Mapping[int, Value]) -> bool:
             case ((_, Ref(id=left)),), ((_, Ref(id=right)),):
                 first, second = answers[left], answers[right]
                 if isinstance(first, str) and isinstance(second, str):
-                    return first.strip().casefold() == second.strip().casefold()
+                    return comparable(bare(first)) == comparable(bare(second))
                 if isinstance(first, bool) and isinstance(second, bool):
                     return first == second
     return _COMPARE[comparison.operator](_total(comparison.left, answers), _total(comparison.right, answers))

@@ -152,16 +152,19 @@ def show(part: str, figures: dict[str, Any]) -> None:
     for strategy in ("direct", "decompose"):
         if strategy in figures:
             for family, row in {"all": figures[strategy], **figures[strategy]["by_family"]}.items():
-                low, high = row["interval"]
                 more = {k: row[k] for k in ("plan_accuracy", "step_accuracy", "faithfulness") if k in row}
                 shown = "  ".join(f"{name} {value:.3f}" for name, value in more.items())
-                line = (
-                    f"{part:13} {strategy:10} {family:16} n {row['n']:5}  {row['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
+                print(
+                    f"{part:13} {strategy:10} {family:16} n {row['n']:5}  {row['accuracy']:.3f} {_range(row)}  {shown}",
+                    flush=True,
                 )
-                print(f"{line}  {shown}", flush=True)
     for family, row in figures.get("gain_of_steps", {}).items():
-        low, high = row["interval"]
-        print(f"{part:13} gain of steps {family:16} {row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]", flush=True)
+        print(f"{part:13} gain of steps {family:16} {row['difference']:+.3f} {_range(row, '+.3f')}", flush=True)
+
+
+def _range(row: dict[str, Any], form: str = ".3f") -> str:
+    """The interval of a row; nothing where too few images give none."""
+    return f"[{', '.join(format(bound, form) for bound in row['interval'])}]" if row["interval"] else ""
 
 
 def positive(text: str) -> int:
@@ -220,9 +223,9 @@ def main(arguments: list[str] | None = None) -> None:
         report[part] = evaluate_part(
             Model(options.model, options.quantize), part, limit=options.limit, processes=options.processes
         )
-        show(part, report[part])
         if options.out:
             write_report(options.out, report)
+        show(part, report[part])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ Answers = dict[str, SampleResult]
 
 
 def read_answers(run: Path) -> list[Answers]:
-    """The questions of a run that every strategy has answered. Raises DataError."""
+    """The questions of a run that were asked with every strategy, and errored with none. Raises DataError."""
     found: dict[tuple[str, str], Answers] = defaultdict(dict)
     for result in read_run(run):
         found[result.task, result.id][result.strategy] = result
@@ -33,7 +33,14 @@ def read_answers(run: Path) -> list[Answers]:
         raise DataError(
             f"{run} has no answers by {', '.join(sorted(missing))}; expected a run with {', '.join(PAIRED)}"
         )
-    return [answers for answers in found.values() if answers.keys() == strategies]
+    whole = [
+        answers
+        for answers in found.values()
+        if answers.keys() == strategies and all(result.status != "errored" for result in answers.values())
+    ]
+    if not whole:
+        raise DataError(f"{run} has no question that was asked with every strategy, and errored with none")
+    return whole
 
 
 def _percent(results: Iterable[SampleResult]) -> float:
@@ -54,7 +61,9 @@ def by_strategy(asked: list[Answers]) -> str:
         results = [answers[strategy] for answers in asked]
         right = [result.status == "correct" for result in results]
         low, high = wilson(sum(right), len(right))
-        error = calibration_error([result.confidence for result in results], right)
+        # An answer that could not be read has no confidence.
+        read = [result for result in results if result.status != "unparsed"]
+        error = calibration_error([result.confidence for result in read], [one.status == "correct" for one in read])
         each = [f"{_percent(result for result in results if result.task == task):.1f}" for task in tasks]
         overall = f"{_percent(results):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
         cells = [strategy, overall, *each, f"{error:.3f}", f"{_tokens(results) / len(results):.0f}"]

@@ -197,11 +197,26 @@ def test_values_are_shown_for_people(value, shown):
     assert show_value(value) == shown
 
 
-def test_a_percentage_keeps_its_sign():
-    assert show_answer(12, "12%") == "12%"
-    assert show_answer(12, "12") == "12"
-    assert show_answer("12%", "12%") == "12%"
-    assert show_answer(True, "yes") == "yes"
+@pytest.mark.parametrize(
+    ("value", "raw", "text"),
+    [
+        (12, "12%", "12%"),
+        (7, "007", "007"),
+        (1000, "Answer: 1,000.", "1,000"),
+        (2.0, "2.0", "2.0"),
+        (2, "**Two**", "Two"),
+        (True, "Yes.", "Yes"),
+        ("12%", "12%", "12%"),
+        ("a dog.", "a dog.", "a dog."),
+        (6, "#1 + #2", "6"),
+        (True, '{"answer": true}', "yes"),
+        (True, "1", "yes"),
+        (None, "Unknown.", "unknown"),
+        (3, "", "3"),
+    ],
+)
+def test_a_value_is_shown_in_the_words_that_say_it(value, raw, text):
+    assert show_answer(value, raw) == text
 
 
 @given(st.integers(0, 10**12) | st.floats(-1e9, 1e9).map(lambda x: round(x, 6)) | st.booleans())
@@ -219,6 +234,7 @@ def test_shown_values_are_read_back(value):
         (True, ("1", "0"), None),
         (1, ("yes", "no"), None),
         ("Apples", ("apples", "cars"), "apples"),
+        ("Apples.", ("apples", "cars"), "apples"),
         ("a", ("apples", "cars"), None),
         (5, ("2", "3"), None),
         (3, ("3", "three"), "3"),

@@ -119,6 +119,58 @@ async def test_what_a_reply_that_does_not_fit_said_and_cost_is_kept(make, tmp_pa
     assert (first["raw"], first["answer"], first["usage"]["completion_tokens"]) == ("Hm", None, 2)
 
 
+@pytest.mark.parametrize(
+    ("said", "truth", "metric", "score"),
+    [
+        ("Yes", "Yes", "{name: exact, options: {normalise: vqa}}", 1),
+        ("2.50", "2.50", "{name: exact, options: {normalise: vqa}}", 1),
+        ("Answer: Two.", "Two", "anls", 1),
+        ("1,234", "1,234", "anls", 1),
+        ("1,000", "1000", "relaxed", 0),
+        ("NO", "no", "pope", 0),
+        ("12%", "12%", "anls", 1),
+    ],
+)
+async def test_metrics_read_the_words_of_the_model(make, tmp_path, said, truth, metric, score):
+    (part,) = (await run(make(2, metric=metric, answer=truth), tmp_path / "out", lambda request: said)).parts
+    assert part.score == score
+
+
+async def test_a_computed_answer_is_scored_by_its_value(make, tmp_path):
+    def script(request):
+        return "1. [count] How many?\nanswer: #1 > 1" if "answer: " in asked(request) else "two"
+
+    options = {"strategies": ("decompose",)}
+    (part,) = (await run(make(1, metric="anls", answer="yes"), tmp_path / "out", script, **options)).parts
+    assert part.score == 1
+    assert results(tmp_path / "out")[0]["raw"] != "yes"
+
+
+@pytest.mark.parametrize(
+    ("metric", "said", "counts"),
+    [
+        ("choice", "I believe it is (B) because of the tail.", {"correct": 2}),
+        ("choice", "I believe it is (A) because of the tail.", {"wrong": 2}),
+        ("mmmu", "The animal shown here is B", {"correct": 2}),
+        ("choice", "I cannot tell.", {"unparsed": 2}),
+        ("exact", "I believe it is (B) because of the tail.", {"unparsed": 2}),
+    ],
+)
+async def test_a_metric_that_finds_choices_in_free_text_is_given_it(make, tmp_path, metric, said, counts):
+    task = make(2, metric=metric, answer="dog", more="choices: \"['cat', 'dog']\"\n")
+    (part,) = (await run(task, tmp_path / "out", lambda request: said)).parts
+    assert {status: n for status, n in part.counts.items() if n} == counts
+    first = results(tmp_path / "out")[0]
+    assert first["raw"] == said
+    assert (first["answer"] is None) == ("unparsed" in counts)
+
+
+async def test_why_there_is_no_answer_is_not_what_was_noted_before(make, tmp_path):
+    await run(make(1), tmp_path / "out", lambda request: "unknown")
+    (first,) = results(tmp_path / "out")
+    assert first["explanation"] == "no answer (answered): the model says that it does not know"
+
+
 async def test_partial_scores_have_a_bootstrap_over_images(make, tmp_path):
     (part,) = (await run(make(6, metric="anls", answer="yet"), tmp_path / "out")).parts
     assert part.interval_method == "clustered_bootstrap"

@@ -9,6 +9,7 @@ from cot.errors import DataError
 from cot.evaluate import Options, RunFolder, evaluate, select
 from cot.evaluate.steps import StepTally, score_steps
 from cot.image import from_pixels
+from cot.planner.budget import Budget
 from cot.planner.run import run
 from cot.question import Question
 from cot.task import Fact, load_task
@@ -58,6 +59,30 @@ async def test_where_nothing_is_planned_there_is_nothing_to_score():
 async def test_a_direct_answer_that_stands_is_not_drawn_from_the_steps():
     scores = await scored(["7", PLAN, "3", "2"], "verify")
     assert (scores.valid, scores.planned, scores.right, scores.faithful) == (True, True, 2, None)
+
+
+ITSELF = "1. [count] How many?\nanswer: #1"
+
+
+@pytest.mark.parametrize(
+    ("replies", "strategy", "valid", "planned"),
+    [
+        (["unknown", ITSELF], "route", True, None),
+        (["7", ITSELF], "verify", True, None),
+        (["unknown", "no plan", "no plan"], "route", False, False),
+        (["7", "no plan", "no plan"], "verify", False, False),
+    ],
+)
+async def test_a_plan_that_is_not_followed_is_a_plan_all_the_same(replies, strategy, valid, planned):
+    scores = await scored(replies, strategy)
+    assert (scores.valid, scores.planned, scores.known, scores.faithful) == (valid, planned, 0, None)
+
+
+async def test_what_no_plan_was_asked_for_is_none():
+    question = Question("How many?", (from_pixels(Image.new("RGB", (8, 8)), source="test"),))
+    outcome = await run("decompose", question, ScriptedEngine(["5"]), Budget(max_steps=1))
+    assert outcome.answer.value == 5
+    assert score_steps(outcome, (APPLES, CARS)) is None
 
 
 TASK = """

@@ -94,6 +94,8 @@ def test_sums_agree_with_python(counts, total):
         ("#1 = 2", {1: 2}, True),
         ("#1 + #2 = 5", {1: 2, 2: 3}, True),
         ("#1 = #2", {1: "Red ", 2: "red"}, True),
+        ("#1 = #2", {1: "Red.", 2: "red"}, True),
+        ("#1 = #2", {1: "dark  red", 2: '"dark red"'}, True),
         ("#1 = #2", {1: "red", 2: "blue"}, False),
         ("#1 = #2", {1: True, 2: False}, False),
         ("#1 = #2", {1: 2, 2: 2.0}, True),

@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 
 import pytest
 from PIL import Image
@@ -140,6 +141,23 @@ def test_the_recorded_image_is_wanted(tmp_path, damage):
         trace.path.write_text(trace.path.read_text().replace(sha256, "../../secret"))
     with pytest.raises(TraceError, match="is not beside it|holds another image"):
         again(read(trace.path))
+
+
+@pytest.mark.parametrize("changed", ["budget", "step"])
+def test_numbers_that_no_run_has_are_an_error_or_nothing(tmp_path, changed):
+    trace = made(tmp_path)
+    pattern, new = {
+        "budget": (r'"max_seconds":[0-9.]+', f'"max_seconds":{10**400}'),
+        "step": (r'"step":"sub_question 1"', f'"step":"sub_question {"9" * 5000}"'),
+    }[changed]
+    text, n = re.subn(pattern, new, trace.path.read_text())
+    assert n == 1
+    trace.path.write_text(text)
+    if changed == "budget":
+        with pytest.raises(TraceError, match="holds a budget that no run has"):
+            again(read(trace.path))
+    else:
+        assert again(read(trace.path)).differences
 
 
 def test_an_unknown_strategy_is_said(tmp_path):

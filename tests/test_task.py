@@ -55,6 +55,8 @@ def test_a_row_becomes_a_sample(write, tmp_path):
         ("question: question", "question: question(1)", "no expression: call is not allowed"),
         ("question: question", "question: 'a }}{{ b'", "no expression"),
         ("name: mine", "name: [", "no YAML"),
+        ("name: mine", "name: !!timestamp foo", "no YAML"),
+        ('"[answer]"', "''", "task.yaml: answers"),
         (TASK, "- a", "holds a list"),
     ],
 )
@@ -96,6 +98,14 @@ def test_a_missing_value_may_stand_where_none_is_needed(write):
         assert (sample.target.choices, sample.target.precision, sample.in_groups) == (("yes", "no"), None, ())
     with pytest.raises(DataError, match="choices is nan, which stands for a missing value"):
         list(write(task, ROW.replace("{", '{"b": NaN, "c": "no", "places": 1, "pair": 1, ')).samples())
+
+
+def test_whole_numbers_of_a_column_with_gaps_are_whole_numbers(write):
+    answers = [
+        sample.target.answers
+        for sample in write(rows=ROW.replace('"yes"', "3.0") + ROW.replace('"yes"', "2.5")).samples()
+    ]
+    assert answers == [("3",), ("2.5",)]
 
 
 def test_rows_can_be_left_out(write):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cot.errors import CotError, TraceError, reason
-from cot.evaluate.ablation import Ablation
+from cot.evaluate.ablation import PLANNING, Ablation
 from cot.evaluate.health import WatchedEngine
 from cot.evaluate.images import Images
 from cot.evaluate.judge import Judge, Judged, JudgedRecorder
@@ -18,7 +18,7 @@ from cot.evaluate.result import SampleResult
 from cot.evaluate.shots import Shots
 from cot.evaluate.steps import score_steps
 from cot.image import DEFAULT_LIMITS, ImageLimits, LoadedImage
-from cot.metric import Metric, Score, errored, unparsed
+from cot.metric import Metric, Score, errored, reads_replies, unparsed
 from cot.planner.asked import storable
 from cot.planner.budget import Budget
 from cot.planner.facts import EXCHANGED
@@ -90,7 +90,12 @@ async def ask_sample(
 
 
 def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
-    """Errored if asking failed, unparsed if there is no answer in the reply, else what the metric says of its text."""
+    """Errored if asking failed, unparsed if there is no answer in the reply, else what the metric says of its text.
+
+    What is none of the choices as it stands is left to a metric that finds them in free text.
+    """
+    if outcome.stop_reason == "unparsed" and outcome.answer.raw and reads_replies(metric):
+        return metric(outcome.answer.raw, sample.target)
     return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
 
 
@@ -105,7 +110,8 @@ def _without_answer(outcome: Outcome) -> Score | None:
     if outcome.stop_reason in ("error", "cancelled"):
         return errored(outcome.notes[-1] if outcome.notes else outcome.stop_reason)
     if outcome.answer.value is None:
-        why = outcome.notes[-1] if outcome.notes else "the model says that it does not know"
+        stopped = outcome.stop_reason != "answered" and outcome.notes
+        why = outcome.notes[-1] if stopped else "the model says that it does not know"
         return unparsed(f"no answer ({outcome.stop_reason}): {why}")
     return None
 
@@ -160,7 +166,7 @@ def _result(
         strategy=strategy,
         question=sample.question,
         choices=sample.target.choices,
-        answer=(score.answer or storable(answer.text)) if answer and answer.value is not None else None,
+        answer=score.answer or (storable(answer.text) if answer and answer.value is not None else None),
         raw=storable(answer.raw) if answer else "",
         targets=sample.target.answers,
         in_groups=dict(sample.in_groups),
@@ -170,7 +176,7 @@ def _result(
         confidence=answer.confidence if answer else 0.0,
         stop_reason=outcome.stop_reason if outcome else "error",
         judge=judged,
-        steps=score_steps(outcome, sample.facts, sample.target.choices) if outcome else None,
+        steps=score_steps(outcome, sample.facts, sample.target.choices) if outcome and strategy in PLANNING else None,
         notes=tuple(storable(note) for note in outcome.notes) if outcome else (),
         usage=dataclasses.asdict(outcome.usage) if outcome else {},
         seconds=round(outcome.seconds, 6) if outcome else 0.0,

@@ -13,7 +13,7 @@ from cot.answer import match_choice, show_value
 from cot.errors import PlanError
 from cot.expression import evaluate
 from cot.planner.direct import FALL_BACK
-from cot.planner.plan import NOT_VALID, OPEN, Plan, parse_plan
+from cot.planner.plan import NOT_FOLLOWED, NOT_VALID, OPEN, Plan, parse_plan
 from cot.planner.run import Outcome
 from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, ToolUse
 from cot.task import Fact
@@ -29,7 +29,7 @@ class StepScores(_Frozen):
     valid: bool
     """Whether the model's plan was one."""
     planned: bool | None
-    """Whether exactly the needed sub-questions were asked; None where nobody knows them."""
+    """Whether exactly the needed sub-questions were asked; None where nobody knows them, or none was asked."""
     right: int = 0
     """Sub-answers that agree with the program,"""
     known: int = 0
@@ -88,6 +88,7 @@ class StepTally:
 
 def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[str] = ()) -> StepScores | None:
     """Score the steps of an outcome; None if the model was not asked for a plan, or gave none because a call failed.
+    The outcome is one of a strategy that plans: the steps of others are no plan.
 
     facts: those of the program; none where nobody knows it. choices: the question's.
     """
@@ -96,13 +97,15 @@ def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[
     asked = {s.id: s.text for s in reversed(outcome.steps) if isinstance(s, SubQuestion)}
     fell_back = any(text.startswith(FALL_BACK) for text in said)
     invalid = any(NOT_VALID in text for text in said)
-    if not (asked or fell_back or invalid):
+    is_open = any(OPEN in text for text in said)
+    followed = not any(reason in text for reason in NOT_FOLLOWED for text in said)
+    if followed and not (asked or invalid or is_open):
         return None
     truth = {normalise(fact.asked): normalise(fact.answer) for fact in facts}
     answers = [step for step in outcome.steps if isinstance(step, SubAnswer) and normalise(step.asked) in truth]
     return StepScores(
         valid=not invalid,
-        planned=_planned(facts, set(asked.values()), is_open=any(OPEN in text for text in said)),
+        planned=_planned(facts, set(asked.values()), is_open=is_open) if followed else None,
         right=sum(normalise(show_value(a.value)) == truth[normalise(a.asked)] for a in answers),
         known=len(answers),
         faithful=None if fell_back else _faithful(outcome, choices),

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from cot.errors import DataError, quoted
+from cot.answer import comparable, parse_free
+from cot.errors import AnswerError, DataError, quoted
 from cot.metric.score import Score, Target, scored
 from cot.metric.vqa import normalised, strip_breaks
 
@@ -10,14 +11,15 @@ from cot.metric.vqa import normalised, strip_breaks
 def exact_match(prediction: str, target: Target, *, normalise: Literal["none", "vqa"] = "none") -> Score:
     """1 if the prediction equals any ground truth, else 0.
 
-    normalise: `none` compares the texts as they are, but for white space around them; `vqa` compares them after the
-    normalisation of VQAv2. What that leaves empty, such as the answer "A", is compared lowercased instead.
+    normalise: `none` compares the texts as they are, but for white space around them, and numbers, yes and no by what
+    they say ("Two" is 2); `vqa` compares texts after the normalisation of VQAv2. What that leaves empty, such as the
+    answer "A", is compared lowercased instead.
     Raises DataError for a ground truth without text.
     """
     tidy = str.strip if normalise == "none" else _never_empty
     answer, truths = tidy(prediction), [tidy(truth) for truth in target.answers]
     _refuse_empty(truths)
-    met = answer in truths
+    met = answer in truths or (normalise == "none" and _value(answer) in {_value(truth) for truth in truths} - {None})
     return scored(float(met), answer, f"{quoted(answer)} is {'a' if met else 'no'} ground truth")
 
 
@@ -43,6 +45,15 @@ def containment(prediction: str, target: Target, *, variant: Literal["text", "fo
     if held is None:
         return scored(0, answer, f"{quoted(answer)} contains no ground truth")
     return scored(1, answer, f"{quoted(answer)} contains {quoted(held)}")
+
+
+def _value(text: str) -> str | None:
+    """A number, yes or no, in one way of writing; None for other text."""
+    try:
+        value = parse_free(text)
+    except AnswerError:
+        return None
+    return comparable(value) if isinstance(value, int | float) else None
 
 
 def _never_empty(text: str) -> str:

@@ -52,6 +52,11 @@ def find_metric(name: str, options: Mapping[str, str] | None = None) -> Metric:
     return functools.partial(function, **dict(options or {}))
 
 
+def reads_replies(metric: Metric) -> bool:
+    """Whether a metric finds the choice in a reply that says more than that, as official parsers do."""
+    return isinstance(metric, functools.partial) and metric.func in (multiple_choice, mmmu, mathvista)
+
+
 def metric_options(name: str) -> dict[str, tuple[str, ...]]:
     """The options of a metric, and what each may be, its default first; nothing where it may be any text."""
     hints = get_type_hints(METRICS[name])

@@ -94,7 +94,7 @@ async def find_more(chain: Chain, plan: Plan, found: Found) -> Found:
     try:
         asked = await chain.ask(
             "decompose/more",
-            lambda text: parse_reworded(text.strip(), missing),
+            lambda text: _reworded(text, plan, missing),
             step="more",
             constraint=Regex(reworded_pattern(missing)),
             question=chain.question.text,
@@ -156,8 +156,8 @@ def as_shown(chain: Chain, plan: Plan, found: Found) -> Found:
 def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None, str | None]:
     """The computed answer, or why there is none; neither where the model is to decide.
 
-    With choices it is the choice that says the same. Its confidence is the product of its supports', and where it is by
-    several facts, as much of the plan's as the tuning says.
+    With choices it is the choice that says the same. Its confidence is the product of those of all that it rests on,
+    and where it is by several facts, as much of the plan's as the tuning says.
     """
     if plan.expression is None:
         return None, None
@@ -172,7 +172,7 @@ def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None,
         case _:
             text, raw = show_value(use.result), str(plan.expression)
             chain.add(use)
-    confidence = product(found[number].confidence for number in plan.supports)
+    confidence = product(found[number].confidence for number in plan.grounds)
     # The answer to a question that was only asked in other words is as sure as a direct one.
     source: Source = "steps" if plan.needs_several_facts else "direct"
     if source == "steps" and plan.confidence:
@@ -219,6 +219,13 @@ async def _answer(chain: Chain, question: SubQuestion, found: Found) -> SubAnswe
         answer = await ask_one(chain, question, found, step=f"sub_question {question.id}")
     chain.add(answer)
     return answer
+
+
+def _reworded(text: str, plan: Plan, missing: Sequence[SubQuestion]) -> tuple[SubQuestion, ...]:
+    """Other words for what is missing. Raises PlanError, also if the plan would ask the same twice with them."""
+    found = parse_reworded(text.strip(), missing)
+    _with(plan, found).check_distinct()
+    return found
 
 
 def _with(plan: Plan, reworded: Sequence[SubQuestion]) -> Plan:

@@ -17,7 +17,17 @@ from typing import Final
 
 from cot.answer import INVISIBLE, SPACES
 from cot.errors import PlanError
-from cot.expression import MAX_REFERENCES, Expression, Ref, Sum, expression_pattern, parse_expression, supports
+from cot.expression import (
+    MAX_REFERENCES,
+    Comparison,
+    Expression,
+    Extreme,
+    Ref,
+    Sum,
+    expression_pattern,
+    parse_expression,
+    supports,
+)
 from cot.step import SubQuestion, Wants
 
 MAX_SUB_QUESTIONS: Final = MAX_REFERENCES
@@ -32,6 +42,12 @@ DECIDE: Final = "decide"
 
 NOT_VALID: Final = "the plan is not valid"
 """Why there are no steps, where the model gave no plan."""
+
+ITSELF: Final = "the plan is the question itself"
+NO_FACTS: Final = "the plan asks for no facts of their own"
+LEFT_TO_MODEL: Final = "the plan leaves the answer to the model"
+NOT_FOLLOWED: Final = (ITSELF, NO_FACTS, LEFT_TO_MODEL)
+"""Why there are none, where a valid plan is of no use to `route` or `verify`."""
 
 OPEN: Final = "the plan asks for a description, which parts do not make better"
 """Why there are none, where the plan is open."""
@@ -59,6 +75,14 @@ class Plan:
         return supports(self.expression) if self.expression else tuple(q.id for q in self.sub_questions)
 
     @property
+    def grounds(self) -> tuple[int, ...]:
+        """Ids of `supports`, and of the sub-answers that were filled into these sub-questions, ascending."""
+        found = set(self.supports)
+        for question in reversed(self.sub_questions):  # they refer back only
+            found |= set(question.depends_on) if question.id in found else set()
+        return tuple(sorted(found))
+
+    @property
     def needs_several_facts(self) -> bool:
         """Whether it does more than to ask one question again: `#1` alone over one sub-question does not."""
         return len(self.sub_questions) > 1 or self.expression not in (None, Sum(((1, Ref(1)),)))
@@ -69,12 +93,22 @@ class Plan:
         return len(self.sub_questions) == 1 and self.sub_questions[0].wants == "text"
 
     def check_distinct(self) -> None:
-        """Raise PlanError if it asks the same twice. No pattern can tell, so a model held to the format may do it."""
-        seen: dict[tuple[Wants, str], int] = {}
+        """Raise PlanError if it asks the same twice, or compares an answer with itself. No pattern can tell, so a model
+        held to the format may do it."""
+        seen: dict[str, int] = {}
         for question in self.sub_questions:
-            first = seen.setdefault((question.wants, " ".join(question.text.casefold().split())), question.id)
+            first = seen.setdefault(" ".join(question.text.casefold().split()), question.id)
             if first != question.id:
                 raise PlanError(f"line {question.id}: got the same as in line {first}; expected another sub-question")
+        match self.expression:
+            case Comparison(left=left, right=right):
+                twice = left == right
+            case Extreme(entries=entries):
+                twice = len({ref for _, ref in entries}) < len(entries)
+            case _:
+                twice = False
+        if twice:
+            raise PlanError(f"got {self.expression}, which compares an answer with itself; expected another one")
 
 
 def _text_pattern(number: int) -> str:

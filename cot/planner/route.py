@@ -11,7 +11,7 @@ from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import follow
 from cot.planner.direct import ask_first, let_stand, likely, say_first
 from cot.planner.facts import ask_plan
-from cot.planner.plan import NOT_VALID
+from cot.planner.plan import ITSELF, NOT_VALID
 from cot.trace.show import percent
 
 
@@ -37,7 +37,7 @@ async def route(chain: Chain) -> Conclusion:
     if plan is None:
         return let_stand(chain, first, NOT_VALID)
     if not plan.needs_several_facts:
-        return let_stand(chain, first, "the plan is the question itself")
+        return let_stand(chain, first, ITSELF)
 
     async def otherwise(chain: Chain, reason: str) -> Conclusion:
         return let_stand(chain, first, reason)

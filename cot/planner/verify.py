@@ -12,7 +12,7 @@ from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import announce
 from cot.planner.direct import ask_first, let_stand, say_first
 from cot.planner.facts import Found, as_choice, as_shown, ask_one, ask_plan, compute, find
-from cot.planner.plan import NOT_VALID, Plan
+from cot.planner.plan import LEFT_TO_MODEL, NO_FACTS, NOT_VALID, Plan
 from cot.region import Box, parse_box
 from cot.step import FinalAnswer, Reasoning, SubQuestion
 from cot.tools.zoom import zoom_step
@@ -58,9 +58,9 @@ async def _checkable_plan(chain: Chain) -> tuple[Plan | None, str]:
     if plan is None:
         return None, NOT_VALID
     if plan.expression is None:
-        return None, "the plan leaves the answer to the model"
+        return None, LEFT_TO_MODEL
     if not plan.needs_several_facts:
-        return None, "the plan asks for no facts of their own"
+        return None, NO_FACTS
     return plan, ""
 
 

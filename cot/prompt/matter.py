@@ -140,7 +140,7 @@ def read_yaml(text: str, *, origin: str) -> Any:
     """YAML without tags, aliases and names that are given twice. Raises PromptError, naming the origin."""
     try:
         return yaml.load(text, _NoAliases)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:  # of foreign tags too
         raise PromptError(f"{origin} is not YAML: {reason(error)}; expected lines like `key: value`") from error
 
 

@@ -157,7 +157,8 @@ class _Checker:
             raise place.refuse(node, f"{name} begins with _, which is not allowed in templates")
         if isinstance(node, nodes.Filter) and node.name not in _ALLOWED_FILTERS:
             raise place.refuse(node, f"there is no filter {node.name!r}; known: {', '.join(_ALLOWED_FILTERS)}")
-        if isinstance(node, nodes.Concat | nodes.Add) and sum(1 for _ in node.find_all(nodes.Name)) > MAX_JOINED:
+        joins = isinstance(node, nodes.Concat | nodes.Add | nodes.List | nodes.Tuple)
+        if joins and sum(1 for _ in node.find_all(nodes.Name)) > MAX_JOINED:
             raise place.refuse(node, f"more than {MAX_JOINED} names are put together; write them one after another")
         if isinstance(node, nodes.Name) and node.name in ("self", "super", IMAGES):
             raise place.refuse(node, f"{node.name} is not allowed here; {{{{ {IMAGES} }}}} can only stand alone")

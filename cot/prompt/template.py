@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import jinja2
 
-from cot.errors import CotError, PromptError
+from cot.errors import CotError, PromptError, reason
 from cot.image import LoadedImage
 from cot.prompt.matter import FrontMatter, read_matter, split_source
 from cot.prompt.sandbox import IMAGES, MAX_RENDERED_CHARACTERS, Body, Resolve, compile_body
@@ -108,7 +108,7 @@ class Template:
         except PromptError:
             raise
         except Exception as error:  # a template can make any operation fail
-            raise PromptError(f"{self.matter.name}: {error}") from error
+            raise PromptError(f"{self.matter.name}: {reason(error)}") from error
         if len(parts) > 2:
             raise PromptError(f"{self.matter.name}: got {{{{ {IMAGES} }}}} {len(parts) - 1} times; expected it once")
         texts = ["".join(part).strip() for part in parts]

@@ -32,7 +32,7 @@ from cot.trace.event import UNFIT, Call, RunStarted
 NOT_RECORDED: Final = "no reply was recorded for this prompt"
 """How the problem of a call begins for which the recording has nothing."""
 
-_NUMBER: Final = re.compile("[0-9]+")
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _FINISH_REASONS: Final[tuple[FinishReason, ...]] = ("stop", "length", "cancelled")
 
 

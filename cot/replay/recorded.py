@@ -55,13 +55,13 @@ def recorded_budget(trace: Trace) -> Budget:
     """The budget of the recorded run; what it does not say is the default. Raises TraceError."""
     settings = begun(trace).settings
     given: dict[str, Any] = {}
-    for field in dataclasses.fields(Budget):
-        value = settings.get(field.name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            given[field.name] = float(value) if field.name == "max_seconds" else int(value)
     try:
+        for field in dataclasses.fields(Budget):
+            value = settings.get(field.name)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                given[field.name] = float(value) if field.name == "max_seconds" else int(value)
         return Budget(**given)
-    except UsageError as error:
+    except (UsageError, OverflowError) as error:
         raise TraceError(f"{trace.path} holds a budget that no run has: {error}") from error
 
 

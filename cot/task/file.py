@@ -10,7 +10,9 @@ from cot.dataset import DataSpec
 from cot.errors import TaskError, did_you_mean, quoted, reason
 from cot.task.read import read_yaml
 
-Expression = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+Expression = Annotated[
+    str, Field(min_length=1), BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)
+]
 """A Jinja expression over a row: the name of a field, `[answer]`, `question ~ " Yes or no?"`."""
 
 

@@ -226,6 +226,6 @@ def _told(row: Row, make: Callable[[], T]) -> T:
         return make()
     except CotError as error:
         raise DataError(f"{row.where}: {error}") from error
-    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         fields = ", ".join(map(str, row.values))[:200]
         raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error

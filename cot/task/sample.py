@@ -97,7 +97,8 @@ def text_of(value: Any, field: str) -> str:
             f"{field} is {value}, which stands for a missing value; expected text or a finite number; fill it in, or"
             " leave the row out with `only`"
         )
-    text = str(value).strip()
+    # A column of whole numbers with a gap comes as floats out of a table, and nobody answers "3.0".
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
     if not text:
         raise DataError(f"{field} is empty; expected some text")
     if len(text) > MAX_TEXT_CHARACTERS:

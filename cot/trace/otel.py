@@ -146,7 +146,8 @@ def _opened(trace: Trace) -> float:
 def _model(trace: Trace) -> dict[str, Any]:
     started = trace.started or RunStarted(question="", images=(), strategy="", seed=0)
     model = str(started.engine.get("model", ""))
-    server = model.lower().startswith(("http://", "https://"))
+    # A server's address stands where a local model has its device.
+    server = str(started.engine.get("device", "")).lower().startswith(("http://", "https://"))
     return {"gen_ai.provider.name": "openai_compatible" if server else "transformers", "gen_ai.request.model": model}
 
 

@@ -93,7 +93,7 @@ def _rejected(reply: bytes) -> str:
         partial = json.loads(reply).get("partialSuccess") or {}
         if int(partial.get("rejectedSpans") or 0) > 0:
             return plain(f"{partial['rejectedSpans']}, {partial.get('errorMessage') or ''}", one_line=True, most=200)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
         # A reply that says nothing that can be read says nothing against them.
         pass
     return ""

@@ -44,6 +44,27 @@ def test_questions_of_all_tasks_are_pooled_and_paired(tmp_path: Path) -> None:
     assert "comparison" not in rows
 
 
+def test_what_errored_is_in_no_score_and_what_is_unparsed_has_no_confidence(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", RIGHT) / SAMPLES_FILE
+    lines = path.read_text().splitlines()
+    failed = SampleResult.model_validate_json(lines[3]).model_copy(
+        update={"score": None, "status": "errored", "usage": {}, "answer": None, "confidence": 0.0}
+    )
+    silent = SampleResult.model_validate_json(lines[1]).model_copy(
+        update={"score": None, "status": "unparsed", "answer": None, "confidence": 0.0}
+    )
+    lines[3], lines[1] = failed.model_dump_json(), silent.model_dump_json()
+    path.write_text("\n".join(lines) + "\n")
+    asked = read_answers(path.parent)
+    assert [answers["direct"].id for answers in asked] == ["0", "1", "2"]
+    rows = {row.split(" | ")[0].strip("| "): row for row in by_strategy(asked).splitlines()}
+    assert rows["direct"].startswith("| direct | 66.7 [")
+    assert rows["direct"].endswith("| 0.500 | 100 |")
+    path.write_text("\n".join(lines[3:4] + lines[7:8] + lines[11:12]) + "\n")
+    with pytest.raises(DataError, match="errored with none"):
+        read_answers(path.parent)
+
+
 def test_a_run_without_the_strategies_is_one_clear_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", {"direct": (0,), "decompose": ()})
     with pytest.raises(DataError, match="no answers by route; expected a run with direct, decompose, route"):

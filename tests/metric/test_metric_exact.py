@@ -17,6 +17,14 @@ def test_exact_as_written_or_normalised():
     assert gqa_accuracy("dogs", target).status == "wrong"
 
 
+def test_numbers_yes_and_no_are_compared_by_what_they_say():
+    for prediction, truth in (("Yes", "yes"), ("two", "2"), ("1,000", "1000"), ("2", "2.0"), ("NO.", "No")):
+        assert exact_match(prediction, Target((truth,))).value == 1
+    for prediction, truth in (("1", "yes"), ("2", "2.5"), ("unknown", "none"), ("", "0"), ("Dog", "dog")):
+        assert exact_match(prediction, Target((truth,))).value == 0
+    assert exact_match("2.50", Target(("2.5",)), normalise="vqa").value == 0
+
+
 def test_what_normalisation_empties_still_counts():
     assert gqa_accuracy("A", Target(("a",))).value == 1
     assert gqa_accuracy("the", Target(("a",))).value == 0

@@ -172,6 +172,36 @@ async def test_where_the_plan_is_not_valid_the_likeliest_valid_sample_is_followe
     assert any("line 2: got the same as in line 1" in note and "of 2 that are" in note for note in outcome.notes)
 
 
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        ("1. [count] How many apples?\n2. [number] how many  apples?\nanswer: #1 > #2", "got the same as in line 1"),
+        ("1. [count] How many apples?\nanswer: #1 > #1", "compares an answer with itself"),
+        ("1. [count] How many apples?\nanswer: most(apples: #1, cars: #1)", "compares an answer with itself"),
+    ],
+)
+async def test_a_plan_that_compares_an_answer_with_itself_is_none(question, engine, plan, why):
+    outcome = await run("decompose", question(), engine(plan, COUNTS, direct="yes"))
+    assert (outcome.answer.value, outcome.answer.source) == (True, "direct")
+    assert any(why in step.text for step in step_of(outcome, Reasoning))
+
+
+async def test_what_is_counted_twice_over_is_no_comparison_with_itself(question, engine):
+    plan = COMPARE.replace("#1 > #2", "#1 + #1 > #2")
+    assert (await run("decompose", question(), engine(plan, COUNTS))).answer.value is True
+
+
+async def test_an_answer_is_as_sure_as_all_that_was_filled_in_before_it(question, engine, completion):
+    plan = "1. [phrase] What is left?\n2. [phrase] What is on it?\n3. [phrase] What colour is #1?\nanswer: #3"
+    answers = {
+        "What is left": completion("a hat", probability=0.1), "What is on it": completion("pins", probability=0.2),
+        "What colour is a hat": completion("red", probability=0.9),
+    }  # fmt: skip
+    outcome = await run("decompose", question(), engine(plan, answers))
+    assert (outcome.answer.value, outcome.answer.supports) == ("red", (3,))
+    assert outcome.answer.confidence == pytest.approx(0.1 * 0.9)
+
+
 @pytest.mark.parametrize("budget", [Budget(max_tokens=300), Budget(max_steps=3)])
 async def test_no_plan_is_drawn_where_that_would_cost_the_answer(question, engine, budget):
     outcome = await run("decompose", question(), engine("I think so.", direct="yes"), budget=budget)

@@ -8,7 +8,13 @@ from cot.step import FinalAnswer
 
 @pytest.mark.parametrize(
     ("said", "value", "shown"),
-    [("3", 3, "3"), ("three.", 3, "3"), ("yes", True, "yes"), ("A red car.", "A red car.", "A red car.")]
+    [
+        ("3", 3, "3"),
+        ("Three.", 3, "Three"),
+        ("007", 7, "007"),
+        ("yes", True, "yes"),
+        ("A red car.", "A red car.", "A red car."),
+    ]
     + [("12%", 12, "12%"), ("unknown", None, "unknown")],
 )
 async def test_the_answer_is_the_models_own(question, said, value, shown, completion):

@@ -43,6 +43,13 @@ async def test_words_for_anything_else_are_refused(question, engine, said):
     assert any(note.startswith("more: got") for note in outcome.notes)
 
 
+async def test_other_words_do_not_ask_for_what_another_part_asks_for(question, engine):
+    said = {"Question:": "2. [count] How many apples are there?"}
+    outcome = await run("decompose", question(), engine(COMPARE, ANSWERS | said, direct="yes"))
+    assert (outcome.answer.value, outcome.answer.source) == (True, "direct")
+    assert any("got the same as in line 1" in note for note in outcome.notes)
+
+
 @pytest.mark.parametrize(("rounds", "calls"), [(1, 4), (2, 6), (3, 8)])
 async def test_rounds_are_bounded(question, engine, rounds, calls):
     scripted = engine(COMPARE, ANSWERS | {"Question:": "2. [count] How many cars, then?"}, direct="no")

@@ -134,6 +134,9 @@ def test_what_goes_wrong_fails_the_case_and_no_other(prompts):
         ("- {name: '', prompt: {equals: y}}", "case 0.name"),
         ("- [", "is not YAML"),
         ("- !!python/object:os.system {}", "is not YAML"),
+        ("- !!timestamp foo", "is not YAML"),
+        ("- !!bool foo", "is not YAML"),
+        ("- !!int ''", "is not YAML"),
     ],
 )
 def test_case_files_are_checked(prompts, text, reason):

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from cot.errors import PromptError
-from cot.prompt.sandbox import MAX_INCLUDES
+from cot.prompt.sandbox import MAX_INCLUDES, MAX_JOINED
 
 
 def test_a_part_is_included_with_the_names_around_it(prompts):
@@ -82,6 +82,8 @@ LOOP = "{% for x in question %}{% include 'a/_part' %}{% endfor %}"
         ("{% include 'a/_part' %}", "{% set x = 1 %}", "line 1 of a/_part: assign is not allowed"),
         ("{% block z %}{% block y %}{% endblock %}{% endblock %}", "", "a block in a loop or in another block"),
         ("{% block z %}{{ super() }}{{ super() }}{% endblock %}", "", "super.. once"),
+        ("{{ [" + "question, " * (MAX_JOINED + 1) + "question] | join }}", "", "names are put together"),
+        ("{{ (" + "question, " * (MAX_JOINED + 1) + "question) | join }}", "", "names are put together"),
         ("{{ super() }}", "", "super.. can only stand in a block"),
         ("{% block z %}{{ super.name }}{% endblock %}", "", "super is not allowed here"),
         ("{% block z %}{% endblock %}{{ self.z }}", "", "self is not allowed here"),

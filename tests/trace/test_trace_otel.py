@@ -42,6 +42,15 @@ def test_one_agent_over_its_calls_and_tools(tmp_path):
     assert attributes(root)["cot.stop_reason"] == "answered"
 
 
+def test_a_server_is_told_from_a_model_here(tmp_path):
+    trace = read(recorded(tmp_path))
+    started = trace.started
+    for device, provider in (("cpu", "transformers"), ("https://host:8000/v1", "openai_compatible")):
+        events = (started.model_copy(update={"engine": started.engine | {"device": device}}), *trace.events[1:])
+        root, *_ = spans(dataclasses.replace(trace, events=events))
+        assert attributes(root)["gen_ai.provider.name"] == provider
+
+
 def test_times_are_such_as_the_protocol_can_hold(tmp_path):
     trace = read(recorded(tmp_path))
     measured = Measured(at_seconds=1e12, seconds={"queue": -1e12}, started_at="9999-12-31T23:59:59+00:00")

@@ -71,6 +71,12 @@ def test_a_prefix_of_the_address_and_headers_of_the_environment(collector):
     assert (headers["Authorization"], headers["x-one"]) == ("Basic abc==", "2")
 
 
+def test_a_number_of_spans_that_is_none_says_nothing(collector):
+    collector.reply = (200, b'{"partialSuccess": {"rejectedSpans": 1e999}}')
+    send({}, collector.url, environment={})
+    assert len(collector.got) == 1
+
+
 @pytest.mark.parametrize("headers", ["secret", "a=b,secret", "=secret", "a=secret%0d%0ab: c", "sécret=1"])
 def test_what_is_no_header_is_refused_without_being_shown(collector, headers):
     with pytest.raises(TraceError, match="OTEL_EXPORTER_OTLP_HEADERS is not made of headers") as caught:

@@ -8,8 +8,8 @@ import json
 from functools import lru_cache
 from typing import Any, Final
 
-from cot.choice import find_choice
-from cot.engine.base import Choices, Constraint, JsonSchema
+from cot.choice import bare, find_choice
+from cot.engine.base import Choices, Constraint, JsonSchema, Regex
 from cot.engine.grammar import grammar, one_line, shown
 from cot.errors import EngineError
 
@@ -41,12 +41,16 @@ def check_constraint(constraint: Constraint) -> None:
 
 
 def fitting(constraint: Constraint, text: str, *, cut: bool = False) -> str | None:
-    """`text`, or `text` without the blanks around it, whichever fits, or the choice that it means; None if none does.
+    """`text`, or `text` without the blanks around it, whichever fits; else the choice that it means, or what stands
+    between quotes, behind "Answer:" or before a final full stop, as answers are read; None if none fits.
 
     cut: whether the text was cut short; then it fits if something that begins with it would.
     JSON may be spaced and escaped in any way; the order of its fields is free where the schema lists them.
     """
-    for found in dict.fromkeys((text, text.lstrip() if cut else text.strip())):
+    forms = [text, text.lstrip() if cut else text.strip()]
+    if isinstance(constraint, Regex) and not cut and len(text) <= MAX_CHECKED_BYTES:
+        forms.append(bare(text))
+    for found in dict.fromkeys(forms):
         if isinstance(constraint, JsonSchema) and not cut:
             if _fits_schema(constraint, found):
                 return found

@@ -260,6 +260,23 @@ def test_choices_become_a_grammar() -> None:
     assert choices_grammar(Choices(('"', "中\n"))) == r'root ::= "\x22" | "\u4E2D\x0A"'
 
 
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("3.", "3"),
+        ("**3**", "3"),
+        ("Answer: 3", "3"),
+        (" 12\n", "12"),
+        ("Three", None),
+        ("3 or 4.", None),
+        ("..", None),
+    ],
+)
+def test_what_stands_around_a_value_is_taken_away(text: str, fits: str | None) -> None:
+    assert fitting(Regex(COUNT_PATTERN), text) == fits
+    assert fitting(Regex(COUNT_PATTERN), "3.", cut=True) is None
+
+
 def test_checking_takes_time_in_proportion_to_the_text() -> None:
     assert fitting(Regex("(a*)*b"), "a" * 20_000) is None
     assert fitting(Regex("(a*)*b"), "a" * 20_000 + "b") is not None
