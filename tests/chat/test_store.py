@@ -8,7 +8,7 @@ from PIL import Image
 from cot.chat.saved import list_saved, open_saved, read
 from cot.chat.store import SESSION_FILE, Store
 from cot.errors import TraceError, UsageError
-from cot.image import Original
+from cot.image import ImageLimits, Original, load_image
 
 
 def test_looking_in_leaves_nothing(talk, chats):
@@ -173,6 +173,14 @@ def test_what_an_image_was_before_is_kept(talk, chats, tmp_path):
     store, _, images = open_saved(chats, "one")
     store.close()
     assert [image.original for image in images.values()] == [Original("RGBA", 5, 4)]
+
+
+def test_an_image_that_limits_were_raised_for_is_opened_again(talk, chats, monkeypatch):
+    talk().say("red.png", "/save one").session.close()
+    monkeypatch.setattr(load_image, "__defaults__", (ImageLimits(max_bytes=8, max_pixels=8),))
+    store, _, images = open_saved(chats, "one")
+    store.close()
+    assert [image.width for image in images.values()] == [8]
 
 
 def test_an_older_file_is_gone_on_with(talk, chats):
