@@ -17,7 +17,7 @@ from cot.chat.store import Store
 from cot.chat.turn import Turn
 from cot.config import Settings, with_setting
 from cot.engine.base import EngineInfo
-from cot.errors import CotError, UsageError
+from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
 from cot.planner.names import check_strategy
 from cot.step import Step
@@ -63,6 +63,7 @@ class Session:
         self.detail: Detail = "full"
         self.leaving = False
         self._loaded = dict(images or {})
+        self._unsaved: list[SavedEvent] = []
 
     def load(self) -> None:
         """Begin to load the model in the background."""
@@ -104,20 +105,21 @@ class Session:
         self.keep(*(Undone() for _ in replaced), Asked(turn=turn))
 
         def on_step(step: Step) -> None:
-            self.keep(Stepped(step=step))
+            self._keep_if_there_is_room(Stepped(step=step))
             self.emit(StepDone(step))
 
         turn = await ask(turn, before, images, self.settings, self.engines, self._tell_note, on_step)
-        try:
-            self.keep(Ended(turn=turn))
-        finally:
-            # An answer that cannot be saved is still an answer.
-            self.emit(TurnDone(turn))
+        self._keep_if_there_is_room(Ended(turn=turn))
+        self.emit(TurnDone(turn))
 
     def change(self, name: str, text: str) -> None:
-        """Change a setting. Raises ConfigError or UsageError for a value that makes no sense."""
-        settings = self.settings = _with(self.settings, name, text)
+        """Change a setting.
+
+        Raises ConfigError or UsageError for a value that makes no sense, TraceError if it cannot be saved; then it stays.
+        """
+        settings = _with(self.settings, name, text)
         self.keep(Chosen(name=name, value=str(getattr(settings, name))))
+        self.settings = settings
         self._renewed()
 
     def _chosen(self, conversation: Conversation) -> Settings:
@@ -141,15 +143,29 @@ class Session:
         """Leave this conversation for a saved one."""
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
+        self._unsaved.clear()
         self.settings = self._chosen(conversation)
         self._renewed()
         self.emit(WentOn(conversation, store.name))
 
     def keep(self, *events: SavedEvent) -> None:
-        """Save what happens, then let it happen."""
-        self.store.append(*events)
+        """Save what happens, then let it happen. Raises TraceError if it cannot be saved, and then it does not."""
+        self.store.append(*self._unsaved, *events)
+        self._unsaved.clear()
         for event in events:
             self.conversation.apply(event)
+
+    def _keep_if_there_is_room(self, *events: SavedEvent) -> None:
+        """Let happen what is no longer up to us; what cannot be saved is told once, and saved with what comes next."""
+        for event in events:
+            self.conversation.apply(event)
+        try:
+            self.store.append(*self._unsaved, *events)
+            self._unsaved.clear()
+        except TraceError as error:
+            if not self._unsaved:
+                self.say(str(error), "error")
+            self._unsaved += events
 
     @property
     def images(self) -> list[LoadedImage]:

@@ -139,18 +139,34 @@ def test_after_a_full_disk_nothing_is_swallowed(chats):
     assert read(path).chosen == {"seed": "3"}
 
 
-def test_an_answer_that_cannot_be_saved_is_shown(talk):
-    chat = talk(strategy="direct").say("red.png")
+def test_an_answer_that_cannot_be_saved_is_shown_and_saved_when_there_is_room(talk, chats):
+    chat = talk().say("red.png", "/save one")
     append = chat.session.store.append
 
     def full(*events):
-        if events[-1].event == "ended":
+        if events[-1].event in ("stepped", "ended"):
             raise TraceError("cannot save")
         append(*events)
 
     chat.session.store.append = full
-    chat.say("what?")
+    chat.say("Are there more apples than cars?", "/export chat.md")
     assert (chat.answers, chat.errors) == (["yes"], ["cannot save"])
+    assert "**yes**" in (chats.parent / "chat.md").read_text()
+    chat.say("/set seed 7")
+    found = read(chats / "one" / SESSION_FILE)
+    assert (found.turns, found.chosen) == (chat.turns, {"seed": "7"})
+    assert chat.turns[0].answered
+
+
+def test_a_setting_that_cannot_be_saved_stays(talk):
+    chat = talk().say("red.png")
+
+    def full(*events):
+        raise TraceError("cannot save")
+
+    chat.session.store.append = full
+    chat.say("/set seed 7")
+    assert (chat.session.settings.seed, chat.session.conversation.chosen, chat.errors) == (0, {}, ["cannot save"])
 
 
 def test_nothing_to_go_on_with(chats):
