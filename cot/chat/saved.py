@@ -4,7 +4,9 @@ In: the folder that `cot/chat/store.py` writes to. Out: conversations and their 
 left half written is left out.
 """
 
+import contextlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +64,7 @@ def saved_names(chats: Path) -> list[str]:
 
 
 def open_saved(chats: Path, name: str | None) -> tuple[Store, Conversation, dict[str, LoadedImage]]:
-    """A saved conversation to go on with; the one changed last if `name` is None.
+    """A saved conversation to go on with; the one changed last if `name` is None. An image that is lost is not in it.
 
     Raises UsageError if there is none of this name or it is open elsewhere, TraceError if it is damaged.
     """
@@ -79,11 +81,20 @@ def open_saved(chats: Path, name: str | None) -> tuple[Store, Conversation, dict
     store.hold()
     try:
         conversation = read(path)
-        images = {image.sha256: _image(path.parent, image) for image in conversation.images}
+        images = kept_images(path.parent, conversation.images)
     except CotError:
         store.close()
         raise
     return store, conversation, images
+
+
+def kept_images(folder: Path, images: Iterable[TracedImage]) -> dict[str, LoadedImage]:
+    """Those of the images that a conversation's folder still has as they were, by SHA-256."""
+    found = {}
+    for image in images:
+        with contextlib.suppress(CotError):
+            found[image.sha256] = _image(folder, image)
+    return found
 
 
 def read(path: Path) -> Conversation:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from cot.chat.conversation import Asked, Attached, Chosen, Conversation, Ended, SavedEvent, Stepped, Undone
+from cot.chat.conversation import Asked, Attached, Chosen, Conversation, Dropped, Ended, SavedEvent, Stepped, Undone
 from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
 from cot.chat.store import Store
@@ -21,7 +21,7 @@ from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
 from cot.planner.names import check_strategy
 from cot.step import Step
-from cot.trace.images import described
+from cot.trace.images import IMAGES_FOLDER, described
 
 MAX_QUESTION_CHARACTERS: Final = 10_000
 Edit = Callable[[str], str | None]
@@ -48,7 +48,8 @@ class Session:
     ) -> None:
         """conversation, images: a saved one to go on with; what was chosen in it holds, but for the settings `fixed`.
 
-        edit: None where there is no editor. Raises UsageError or PromptError for settings that make no sense.
+        An image of it that is not in `images` is dropped, which is said. edit: None where there is no editor.
+        Raises UsageError or PromptError for settings that make no sense.
         """
         check_strategy(settings.strategy)
         self.emit = emit
@@ -64,6 +65,7 @@ class Session:
         self.leaving = False
         self._loaded = dict(images or {})
         self._unsaved: list[SavedEvent] = []
+        self._drop_lost()
 
     def load(self) -> None:
         """Begin to load the model in the background."""
@@ -115,7 +117,7 @@ class Session:
     def change(self, name: str, text: str) -> None:
         """Change a setting.
 
-        Raises ConfigError or UsageError for a value that makes no sense, TraceError if it cannot be saved; then it stays.
+        Raises ConfigError or UsageError for a value that makes no sense, TraceError if it cannot be saved: it stays.
         """
         settings = _with(self.settings, name, text)
         self.keep(Chosen(name=name, value=str(getattr(settings, name))))
@@ -132,6 +134,15 @@ class Session:
                 self.say(f"{name} is not set as it was in this conversation: {error}", "warning")
         return settings
 
+    def _drop_lost(self) -> None:
+        """Go on without the images of a saved conversation that could not be opened."""
+        # From the last one, so that the numbers of those before it stay.
+        for number, image in reversed(list(enumerate(self.conversation.images, 1))):
+            if image.sha256 not in self._loaded:
+                lost = f"its copy in {self.store.folder / IMAGES_FOLDER} is missing or damaged"
+                self.say(f"[{number}] {image.source} is dropped: {lost}; name it again to attach it", "warning")
+                self._keep_if_there_is_room(Dropped(number=number))
+
     def _renewed(self) -> None:
         """Settings changed: begin to load what they name, if that was begun before."""
         self._noted = ""
@@ -144,6 +155,7 @@ class Session:
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
         self._unsaved.clear()
+        self._drop_lost()
         self.settings = self._chosen(conversation)
         self._renewed()
         self.emit(WentOn(conversation, store.name))

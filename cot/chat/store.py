@@ -72,10 +72,10 @@ class Store:
             raise _unwritable(self.folder, error) from error
 
     def add_image(self, image: LoadedImage) -> None:
-        """Keep an image, once. Raises TraceError if it cannot be written."""
+        """Keep an image, in place of a copy that may be damaged. Raises TraceError if it cannot be written."""
         try:
             self._opened()
-            keep_image(self.folder, image)
+            keep_image(self.folder, image, anew=True)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 

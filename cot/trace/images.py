@@ -39,13 +39,14 @@ def image_path(folder: Path, sha256: str) -> Path:
     return folder / IMAGES_FOLDER / f"{sha256}.png"
 
 
-def keep_image(folder: Path, image: LoadedImage, *, shared: Path | None = None) -> Path:
+def keep_image(folder: Path, image: LoadedImage, *, shared: Path | None = None, anew: bool = False) -> Path:
     """Keep an image beside what is recorded in a folder, once; a killed process leaves none that is half.
 
-    shared: a folder whose images are kept for all that name it. Raises OSError.
+    shared: a folder whose images are kept for all that name it. anew: write it also where there is one, which may be
+    damaged. Raises OSError.
     """
     path = image_path(folder, image.sha256)
-    if path.exists():
+    if path.exists() and not anew:
         return path
     path.parent.mkdir(exist_ok=True)
     common = image_path(shared, image.sha256) if shared else None

@@ -9,6 +9,7 @@ from cot.chat.saved import list_saved, open_saved, read
 from cot.chat.store import SESSION_FILE, Store
 from cot.errors import TraceError, UsageError
 from cot.image import ImageLimits, Original, load_image
+from cot.trace.images import image_path
 
 
 def test_looking_in_leaves_nothing(talk, chats):
@@ -174,13 +175,39 @@ def test_nothing_to_go_on_with(chats):
         open_saved(chats, None)
 
 
-def test_foreign_and_damaged_files(talk, chats):
+def test_foreign_files(talk, chats):
     talk().say("red.png", "/save one").session.close()
-    next((chats / "one" / "images").iterdir()).write_bytes((chats.parent / "blue.png").read_bytes())
-    with pytest.raises(TraceError, match="has other pixels"):
-        open_saved(chats, "one")
     (chats / "one" / SESSION_FILE).write_text('{"other": 1}\n')
     assert "is no conversation of version 1 to 2" in list_saved(chats)[0].unreadable
+
+
+@pytest.mark.parametrize("damage", ["other pixels", "no image", "gone", "no SHA-256"])
+def test_images_that_are_lost_are_dropped_and_the_conversation_goes_on(talk, chats, tmp_path, damage):
+    chat = talk(strategy="direct").say("red.png", "blue.png", "what?")
+    red, blue = chat.session.conversation.images
+    Image.new("RGB", (8, 6), "green").save(tmp_path / "green.png")
+    chat.say("green.png", "/save one").session.close()
+    path = chats / "one" / SESSION_FILE
+    for image in (red, blue):
+        copy = image_path(path.parent, image.sha256)
+        match damage:
+            case "other pixels":
+                copy.write_bytes((tmp_path / "green.png").read_bytes())
+            case "no image":
+                copy.write_bytes(b"")
+            case "gone":
+                copy.unlink()
+            case "no SHA-256":
+                path.write_text(path.read_text().replace(image.sha256, f"../{image.sha256}"))
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert [f"[{number}] {name}.png is dropped" in chat.words[n] for n, number, name in ((0, 2, "blue"), (1, 1, "red"))]
+    assert not chat.errors
+    assert [[image.source for image in turn.images] for turn in chat.turns] == [["red.png", "blue.png"]]
+    chat.say("and?", "red.png").session.close()
+    store, conversation, images = open_saved(chats, "one")
+    store.close()
+    assert [image.source for image in conversation.images] == ["green.png", "red.png"]
+    assert len(images) == 2, "what is attached again replaces the damaged copy"
 
 
 def test_what_an_image_was_before_is_kept(talk, chats, tmp_path):
