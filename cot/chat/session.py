@@ -88,7 +88,7 @@ class Session:
         return [self.add_image(image) for image in opened]
 
     async def ask(self, text: str, *, again: bool = False) -> None:
-        """Ask a question over the images; again: in place of the last turn.
+        """Ask a question over the images; again: in place of the last turn, whose answer stays if there comes none.
 
         Raises UsageError if it cannot be asked, and then the last turn stays.
         """
@@ -111,8 +111,13 @@ class Session:
             self.emit(StepDone(step))
 
         turn = await ask(turn, before, images, self.settings, self.engines, self._tell_note, on_step)
-        self._keep_if_there_is_room(Ended(turn=turn))
+        # A good answer is not lost to an attempt that came to none.
+        stays = [old for old in replaced if old.answered and not turn.answered]
+        back = [event for old in stays for event in (Undone(), Asked(turn=old), Ended(turn=old))]
+        self._keep_if_there_is_room(Ended(turn=turn), *back)
         self.emit(TurnDone(turn))
+        if stays:
+            self.say("the answer before stays")
 
     def change(self, name: str, text: str) -> None:
         """Change a setting.

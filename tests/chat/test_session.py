@@ -8,6 +8,8 @@ from runs import script
 
 from cot.chat.commands import choices
 from cot.chat.event import TurnDone
+from cot.chat.saved import read
+from cot.chat.store import SESSION_FILE
 from cot.chat.take import take
 from cot.cli.ask import load_engine
 from cot.engine import ScriptedEngine
@@ -205,6 +207,33 @@ def test_an_interrupted_answer_keeps_what_was_said(talk):
     assert isinstance(chat.events[-1], TurnDone)
     chat.say("/strategy direct", "/set max_seconds 1", "red.png", "/undo")
     assert chat.turns == []
+
+
+def test_an_attempt_that_is_interrupted_leaves_the_answer_before(talk, chats):
+    class Stuck(ScriptedEngine):
+        async def complete(self, request):
+            if len(self.requests) == 4:
+                await asyncio.sleep(60)
+            return await super().complete(request)
+
+    chat = talk(load=lambda settings: Stuck(script())).say("red.png", "/save one", APPLES)
+    before = list(chat.turns)
+    chat.events.clear()
+    interrupted(chat, "/retry")
+    assert (chat.turns, chat.words[-1]) == (before, "the answer before stays")
+    assert read(chats / "one" / SESSION_FILE).turns == before
+
+
+def test_an_attempt_that_fails_leaves_the_answer_before(talk):
+    replies = iter(["red", EngineError("broken"), EngineError("broken"), "blue", EngineError("broken")])
+    chat = talk(replies=lambda request: next(replies), edit=lambda text: "and?", strategy="direct", memory="off")
+    chat.say("red.png", "what?", "/retry", "/edit")
+    assert [(turn.question, turn.answer.text) for turn in chat.turns] == [("what?", "red")]
+    assert chat.words.count("the answer before stays") == 2
+    chat.say("/edit")
+    assert [(turn.question, turn.answer.text) for turn in chat.turns] == [("and?", "blue")]
+    chat.say("what?", "/undo")
+    assert (len(chat.turns), chat.words.count("the answer before stays")) == (1, 2), "a new message replaces none"
 
 
 def test_export(talk, tmp_path):
