@@ -1,7 +1,7 @@
 """A chat without a terminal: one message a line comes in, one line of answer goes out.
 
 In: lines of bytes. Out: for each message one line on stdout, its answer or one JSON object; everything else goes to
-stderr. Commands are obeyed and give no line.
+stderr. Commands are obeyed and give no line; `/retry` asks a message, so it gives one.
 """
 
 import asyncio
@@ -55,28 +55,39 @@ class Pipe:
         code = 0
         for data in bounded(lines):
             line = data.decode("utf-8", "surrogateescape").rstrip("\r\n")
-            turn = self._take(session, line)
-            if turn and turn.stop_reason == "cancelled":
+            self._problem, self._turn = "", None
+            if asyncio.run(_interrupted(session, line)):
                 raise KeyboardInterrupt
+            turn = self._turn
             if self._problem or (turn and not turn.answered):
                 code = 1
             if turn or (self._problem and not is_command(line)):
-                self._answer(line, turn)
+                self._answer(turn or self._refused(session, line))
             if session.leaving:
                 break
         return code
 
-    def _take(self, session: Session, line: str) -> Turn | None:
-        """The turn that a line led to, if any; `_problem` says what was wrong."""
-        self._problem, self._turn = "", None
-        asyncio.run(take(session, line))
-        return self._turn
+    def _refused(self, session: Session, line: str) -> Turn:
+        """The turn of a message that could not be asked; `_problem` says why."""
+        return Turn(
+            question=plain(line),
+            images=(),
+            strategy=session.settings.strategy,
+            stop_reason="error",
+            notes=(plain(self._problem),),
+        )
 
-    def _answer(self, line: str, turn: Turn | None) -> None:
+    def _answer(self, turn: Turn) -> None:
         if self._as_json:
-            failed = {"answer": None, "stop_reason": "error", "question": plain(line), "notes": [self._problem]}
-            print(json.dumps(turn.as_json() if turn else failed))
+            print(json.dumps(turn.as_json()))
         else:
-            print(plain(turn.answer.text, one_line=True) if turn and turn.answer else UNKNOWN)
+            print(plain(turn.answer.text, one_line=True) if turn.answer else UNKNOWN)
         # Who reads the other end may wait for this answer before he asks the next question.
         sys.stdout.flush()
+
+
+async def _interrupted(session: Session, line: str) -> bool:
+    """Take a line; whether Ctrl-C came meanwhile, which `take` only tells."""
+    await take(session, line)
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

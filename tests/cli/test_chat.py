@@ -1,7 +1,10 @@
 """`cot chat` on a pipe."""
 
+import asyncio
 import json
+import os
 import re
+import signal
 import sys
 
 import pytest
@@ -9,6 +12,8 @@ from PIL import Image
 from runs import script
 
 import cot.cli
+from cot.chat import engines
+from cot.chat.commands import images
 from cot.cli import ask as ask_module
 from cot.engine import ScriptedEngine
 
@@ -51,6 +56,35 @@ def test_json_is_one_object_a_message(cot_chat):
     assert second["question"] == "missing/../"
     assert (third["answer"], third["stop_reason"]) == (None, "error")
     assert "does not exist" in third["notes"][0]
+    assert list(third) == list(first)
+
+
+def test_retry_prints_the_new_answer(cot_chat):
+    replies = iter(["yes", "no"])
+    code, out, _ = cot_chat(
+        "red.png", "--strategy", "direct", lines="red?\n/retry\n/stats\n", replies=lambda request: next(replies)
+    )
+    assert (code, out) == (0, "yes\nno\n")
+
+
+@pytest.mark.parametrize("line", ["/image 'blue one.png'", "/model other"])
+def test_an_interrupt_while_something_is_opened_or_loaded_ends_the_pipe(cot_chat, monkeypatch, line):
+    waited = []
+
+    async def finished(outcome):
+        """Ctrl-C comes while the first work in the background is waited for."""
+        if not waited:
+            waited.append(outcome)
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(20)
+        return await wait(outcome)
+
+    wait = engines.finished
+    for module in (engines, images):
+        monkeypatch.setattr(module, "finished", finished)
+    code, out, err = cot_chat("red.png", lines=f"{line}\nred?\n")
+    assert (code, out, len(waited)) == (130, "", 1)
+    assert "interrupted" in err
 
 
 def test_what_has_no_answer_is_unknown_and_counts(cot_chat):
