@@ -147,7 +147,7 @@ def load_settings(
             continue
         values[name], origins[name] = _parsed(name, text, variable), variable
     for name, value in overrides.items():
-        _check_name(name)
+        check_name(name)
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
             origins[name] = "command line"
@@ -156,8 +156,14 @@ def load_settings(
 
 def with_setting(settings: Settings, name: str, text: str) -> Settings:
     """The settings with one of them changed, from the text that a person typed. Raises ConfigError."""
-    _check_name(name)
+    check_name(name)
     return settings.model_copy(update={name: _parsed(name, text, name)})
+
+
+def check_name(name: str, where: str = "") -> None:
+    """Raises ConfigError for a name that no setting has. where: behind the name in the message."""
+    if name not in NAMES:
+        raise ConfigError(f"unknown setting {name!r}{where}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
 
 
 def user_file() -> Path:
@@ -243,13 +249,8 @@ def _read_file(path: Path) -> dict[str, object]:
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply; expected lines like: max_steps = 20") from error
     for name in found:
-        _check_name(name, f" in {path}")
+        check_name(name, f" in {path}")
     return found
-
-
-def _check_name(name: str, where: str = "") -> None:
-    if name not in NAMES:
-        raise ConfigError(f"unknown setting {name!r}{where}{_nearest(name, NAMES)}; known: {', '.join(NAMES)}")
 
 
 def _checked(name: str, value: object, origin: str, folder: Path) -> object:

@@ -82,7 +82,7 @@ COMMANDS: Final = {
         "/template [STEP [NAME]]", "list the templates, or ask a step with another one", choices.template
     ),
     "system": Command("/system [TEXT|off]", "put a system message before every prompt", choices.system),
-    "set": Command("/set KEY VALUE", "change a setting, as cot config names it", choices.setting),
+    "set": Command("/set [KEY [VALUE]]", "show the settings, or change one, as cot config names it", choices.setting),
     "steps": Command("/steps [full|brief|off]", "show all steps, only what was found, or none", choices.steps),
     "retry": Command("/retry", "ask the last message again", turns.retry),
     "undo": Command("/undo", "take back the last message and its answer", turns.undo),

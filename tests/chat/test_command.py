@@ -2,15 +2,24 @@ import pytest
 
 from cot.chat.command import COMMANDS
 from cot.chat.event import TraceOpened
+from cot.config import NAMES
 
 APPLES = "Are there more apples than cars?"
 
 
 def test_settings_are_checked(talk):
-    chat = talk().say("/set max_steps 7", "/set max_steps x", "/set max_stpes 7", "/set seed", "/strategy guess")
+    chat = talk().say(
+        "/set max_steps \t 7", "/set max_steps x", "/set max_stpes 7", "/set max_stpes", "/strategy guess"
+    )
     assert chat.session.settings.max_steps == 7
-    parts = ("got 'x'", "did you mean 'max_steps'", "without a value", "known: direct")
+    parts = ("got 'x'", *["did you mean 'max_steps'"] * 2, "known: direct")
     assert [part in error for part, error in zip(parts, chat.errors, strict=True)] == [True] * 4
+
+
+def test_settings_are_shown(talk):
+    chat = talk(seed=7).say("/set seed", "/set")
+    assert chat.words == ["seed = 7", *(f"{name} = {getattr(chat.session.settings, name)}" for name in NAMES)]
+    assert chat.session.conversation.chosen == {}
 
 
 def test_unknown_commands_name_the_nearest(talk):
@@ -66,7 +75,7 @@ def test_stats_tell_the_context(talk):
 
 
 def test_a_system_message_goes_before_every_prompt(talk):
-    chat = talk(strategy="direct").say("red.png", "/system", "/system Be brief.", "what?", "/system off", "and?")
+    chat = talk(strategy="direct").say("red.png", "/system", "/system Be brief.", "what?", "/set  system  off", "and?")
     roles = [[message.role for message in request.messages] for request in chat.engines[0].requests]
     assert roles == [["system", "user"], ["user"]]
     assert chat.words[1:4:2] == ["system message: none", "system message: none"]

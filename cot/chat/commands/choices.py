@@ -6,7 +6,7 @@ from typing import Final, cast, get_args
 from cot.chat.event import Detail
 from cot.chat.mention import unquoted
 from cot.chat.session import Session
-from cot.config import with_setting
+from cot.config import NAMES, check_name, with_setting
 from cot.errors import CotError, EngineError, UsageError
 from cot.planner.names import check_strategy, strategy_names
 
@@ -71,15 +71,17 @@ async def system(session: Session, argument: str) -> None:
 
 
 async def setting(session: Session, argument: str) -> None:
-    """Obey `/set KEY VALUE`."""
-    name, _, text = argument.partition(" ")
-    if not text.strip():
-        raise UsageError(f"got /set {name} without a value; expected: /set KEY VALUE")
-    if name == "model":
-        await model(session, text)
+    """Obey `/set [KEY [VALUE]]`."""
+    name, *text = argument.split(maxsplit=1) or [""]
+    if name:
+        check_name(name)
+    if name in _OWN_COMMANDS and text:
+        await _OWN_COMMANDS[name](session, *text)
         return
-    session.change(name, text.strip())
-    session.say(f"{name} = {getattr(session.settings, name)}")
+    if text:
+        session.change(name, *text)
+    for one in [name] if name else NAMES:
+        session.say(f"{one} = {getattr(session.settings, one)}")
 
 
 async def steps(session: Session, argument: str) -> None:
@@ -91,6 +93,10 @@ async def steps(session: Session, argument: str) -> None:
         raise UsageError(f"got {argument!r}; expected /steps full, brief or off")
     session.detail = cast("Detail", argument)
     session.say(f"steps: {argument}")
+
+
+_OWN_COMMANDS: Final = {"model": model, "system": system}
+"""Settings that have a command, which does more than to set them."""
 
 
 def _templates(language: str, chosen: dict[str, str]) -> Iterator[str]:
