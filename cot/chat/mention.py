@@ -28,6 +28,7 @@ _WORD: Final = re.compile(
 _SINGLE_QUOTED: Final = re.compile(r"'(?:[^'\n]|'\\'')+'")
 """As terminals put what is dropped on them: `'it'\\''s.png'`."""
 
+_ADDRESS: Final = re.compile(r"(?:file|https?)://\S+", re.IGNORECASE)
 _END: Final = re.compile(r"[?!.,;:)\]]+$")
 
 
@@ -92,7 +93,7 @@ def expand(argument: str) -> list[str]:
     path = os.path.expanduser(name)
     if "://" in name or os.path.lexists(path) or not glob.has_magic(path):
         return [name]
-    found = sorted(file for file in glob.glob(path) if _has_ending(file) and os.path.isfile(file))
+    found = _fitting(path)
     if not found:
         raise ImageError(f"no image fits {shown(name)}; expected files that end with {', '.join(ENDINGS)}")
     if len(found) > MAX_IMAGES:
@@ -103,7 +104,7 @@ def expand(argument: str) -> list[str]:
 def named(argument: str) -> list[str]:
     """What `/image` names: as `expand`, or several of these with spaces between them. Raises ImageError."""
     words = [word[0] for word in _WORD.finditer(argument)]
-    if _is_file(unquoted(argument)) or not any(_is_file(unquoted(word)) for word in words):
+    if _leads_somewhere(argument) or not any(map(_leads_somewhere, words)):
         return expand(argument)
     return [source for word in words for source in expand(word)]
 
@@ -147,6 +148,21 @@ def _named(name: str, *, alone: bool) -> list[str]:
     if alone or os.sep in name:
         raise ImageError(f"image {shown(name)} does not exist; expected an image file; check the path")
     return []
+
+
+def _leads_somewhere(text: str) -> bool:
+    """Whether it is an address, a file, or a pattern that files fit."""
+    name = os.path.expanduser(unquoted(text))
+    return _ADDRESS.fullmatch(name) is not None or _is_file(name) or (glob.has_magic(name) and bool(_fitting(name)))
+
+
+def _fitting(pattern: str) -> list[str]:
+    """The images that fit a pattern, in order."""
+    try:
+        return sorted(file for file in glob.glob(pattern) if _has_ending(file) and os.path.isfile(file))
+    except ValueError:
+        # No folder's name holds the character NUL.
+        return []
 
 
 def _path_of(url: str) -> str:

@@ -76,6 +76,26 @@ def test_several_names_for_one_command():
     assert named("two words.png") == ["two words.png"]
 
 
+def test_several_patterns_and_addresses_for_one_command(tmp_path):
+    for name in ("d1/a.png", "d2/b.png", "My Photos/c.png", "Photos/d.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    assert named("d1/*.png d2/*.png") == ["d1/a.png", "d2/b.png"]
+    assert named("My Photos/*.png") == ["My Photos/c.png"]
+    assert named(r"My\ Photos/*.png 'd2/*'") == ["My Photos/c.png", "d2/b.png"]
+    addresses = ["https://h.example/a.png?w=9", "file:///x/y%20z.png"]
+    assert named(" ".join(addresses)) == addresses
+    assert named("a.png https://h.example/photo") == ["a.png", "https://h.example/photo"]
+    with pytest.raises(ImageError, match=r"no image fits 'd1/\*.webp'"):
+        named("d1/*.webp d2/*.png")
+
+
+@pytest.mark.parametrize("line", ["what is in a\0/*.png ?", "a\0/*.png"])
+def test_a_pattern_that_no_file_can_fit_is_said(line):
+    with pytest.raises(ImageError, match="no image fits"):
+        mentioned(line)
+
+
 def test_a_pattern_gives_images_only():
     assert expand("*") == ["a.png", "b.png", "it's.png", "my photo.jpg"]
     assert expand(r"my\ photo.jpg") == ["my photo.jpg"]
