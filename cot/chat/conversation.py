@@ -102,6 +102,12 @@ class Conversation:
         seen = {image.sha256 for turn in self.turns for image in turn.images}
         return [image for image in self.images if image.sha256 not in seen]
 
+    @property
+    def every_image(self) -> dict[str, TracedImage]:
+        """Those that are attached, and all that a message was asked about, by SHA-256."""
+        asked_about = (image for turn in self.turns for image in turn.images)
+        return {image.sha256: image for image in (*asked_about, *self.images)}
+
     def in_order(self) -> Iterator[Turn | tuple[TracedImage, ...]]:
         """The turns, and all images where they change: before the turn that was asked about them, and at the end."""
         images: tuple[TracedImage, ...] = ()

@@ -61,14 +61,13 @@ def as_markdown(conversation: Conversation, name: str) -> str:
 
 
 def as_html(conversation: Conversation, name: str, images: Mapping[str, LoadedImage]) -> str:
-    """The whole conversation as a page of its own, images included."""
-    shown_images = {image.sha256: image for turn in conversation.turns for image in turn.images}
-    shown_images |= {image.sha256: image for image in conversation.images}
+    """The whole conversation as a page of its own, with those of its images that are given."""
+    pictures = [(one, images[one.sha256]) for one in conversation.every_image.values() if one.sha256 in images]
     page = render_page(
         "chat.html.jinja",
         script="",
         name=name,
-        pictures=[(image, data_url(images[image.sha256])) for image in shown_images.values() if image.sha256 in images],
+        pictures=[(image, data_url(opened)) for image, opened in pictures],
         parts=[
             ("turn", part, [step_line(step).plain for step in part.steps], _cost(part))
             if isinstance(part, Turn)

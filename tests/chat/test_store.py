@@ -210,6 +210,19 @@ def test_images_that_are_lost_are_dropped_and_the_conversation_goes_on(talk, cha
     assert len(images) == 2, "what is attached again replaces the damaged copy"
 
 
+def test_a_page_has_images_that_were_dropped_before_and_says_how_many_are_lost(talk, chats, tmp_path):
+    chat = talk(strategy="direct").say("red.png", "what?", "/drop 1", "blue.png", "/save one")
+    red = chat.turns[0].images[0]
+    chat.session.close()
+    chat = talk(open_saved(chats, "one"), strategy="direct").say("/export whole.html")
+    assert (tmp_path / "whole.html").read_text().count("data:image/png;base64,") == 2
+    image_path(chats / "one", red.sha256).unlink()
+    chat.say("/export part.html", "/export part.md")
+    assert (tmp_path / "part.html").read_text().count("data:image/png;base64,") == 1
+    left_out = "; images left out, their copies are missing or damaged: 1"
+    assert chat.words[-3:] == ["wrote whole.html", f"wrote part.html{left_out}", "wrote part.md"]
+
+
 def test_what_an_image_was_before_is_kept(talk, chats, tmp_path):
     Image.new("RGBA", (5, 4), "red").save(tmp_path / "see-through.png")
     talk().say("see-through.png", "/save one").session.close()

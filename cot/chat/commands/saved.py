@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from cot.chat.engines import finished, in_background
 from cot.chat.mention import unquoted
-from cot.chat.saved import list_saved, open_saved
+from cot.chat.saved import kept_images, list_saved, open_saved
 from cot.chat.session import Session
 from cot.errors import UsageError
 
@@ -45,5 +46,11 @@ async def export(session: Session, argument: str) -> None:
         path = path.expanduser()
     except RuntimeError as error:
         raise UsageError(f"got {argument!r}; expected a folder that there is: {error}") from error
-    write(session.conversation, path, name=session.store.name, images=session.opened)
-    session.say(f"wrote {path}")
+    wanted = session.conversation.every_image if path.suffix.lower() == ".html" else {}
+    images = session.opened
+    # Those that were dropped before the conversation was gone on with.
+    closed = [image for sha256, image in wanted.items() if sha256 not in images]
+    images |= await finished(in_background(lambda: kept_images(session.store.folder, closed)))
+    write(session.conversation, path, name=session.store.name, images=images)
+    lost = len(wanted.keys() - images.keys())
+    session.say(f"wrote {path}" + (f"; images left out, their copies are missing or damaged: {lost}" if lost else ""))
