@@ -18,7 +18,9 @@ T = TypeVar("T")
 Load = Callable[[Settings], Engine]
 """Loads a model. Raises EngineError."""
 
-_OF_THE_MODEL: Final = ("model", "device", "quantize", "kv_memory", "compile")
+OF_THE_MODEL: Final = ("model", "device", "quantize", "kv_memory", "compile")
+"""Settings that say what is loaded, and how."""
+
 _POLL_SECONDS: Final = 0.02
 
 
@@ -62,7 +64,7 @@ class Engines:
 
     def want(self, settings: Settings) -> None:
         """Begin to load, unless it is what is loaded. What failed before is tried again."""
-        named = tuple(getattr(settings, name) for name in _OF_THE_MODEL)
+        named = tuple(getattr(settings, name) for name in OF_THE_MODEL)
         if named == self._named and self.state in ("loading", "ready"):
             return
         self._named, before = named, self._outcome

@@ -117,8 +117,29 @@ def test_a_model_that_cannot_be_loaded_is_not_chosen(talk):
         return ScriptedEngine(["red"])
 
     chat = talk(load=load, strategy="direct", memory="off").say("red.png", "what?", "/model other", "and?")
-    assert chat.errors == ["no such model; the model stays embedded, which is loaded again"]
+    assert chat.errors == ["no such model; model stays embedded, and the model is loaded as before"]
     assert ([turn.answered for turn in chat.turns], chat.session.settings.model) == ([True, True], "embedded")
+    assert chat.session.conversation.chosen == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "before"),
+    [
+        ("device", "cuda:1", "auto"),
+        ("quantize", "nf4", "none"),
+        ("kv_memory", "9GiB", "auto"),
+        ("compile", "true", False),
+    ],
+)
+def test_a_setting_that_the_model_cannot_be_loaded_with_is_not_chosen(talk, name, value, before):
+    def load(settings):
+        if getattr(settings, name) != before:
+            raise EngineError("cannot be")
+        return ScriptedEngine(["red"])
+
+    chat = talk(load=load, strategy="direct", memory="off").say("red.png", "what?", f"/set {name} {value}", "and?")
+    assert chat.errors == [f"cannot be; {name} stays {before}, and the model is loaded as before"]
+    assert ([turn.answered for turn in chat.turns], getattr(chat.session.settings, name)) == ([True, True], before)
     assert chat.session.conversation.chosen == {}
 
 
@@ -128,7 +149,7 @@ def test_a_model_that_cannot_be_loaded_is_not_chosen_before_the_first_question_e
         raise EngineError("no such model")
 
     chat = talk(load=load).say(line)
-    assert (chat.errors[0].startswith("no such model; the model stays"), chat.session.conversation.chosen) == (True, {})
+    assert (chat.errors[0].startswith("no such model; model stays"), chat.session.conversation.chosen) == (True, {})
 
 
 def test_giving_up_on_a_model_keeps_the_one_before(talk):

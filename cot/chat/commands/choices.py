@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, cast, get_args
 
+from cot.chat.engines import OF_THE_MODEL
 from cot.chat.event import Detail
 from cot.chat.mention import unquoted
 from cot.chat.session import Session
@@ -15,21 +16,13 @@ SOON_SECONDS: Final = 3.0
 
 
 async def model(session: Session, argument: str) -> None:
-    """Obey `/model [NAME]`: one that fails to load at once is not chosen."""
-    before, named = session.settings.model, unquoted(argument)
+    """Obey `/model [NAME]`."""
+    named = unquoted(argument)
     if not named:
-        session.say(f"model: {before}; name another one with /model NAME")
+        session.say(f"model: {session.settings.model}; name another one with /model NAME")
         return
-    wanted = with_setting(session.settings, "model", named)
-    try:
-        loading = await session.engines.tried(wanted, SOON_SECONDS)
-        session.change("model", named)
-    except CotError as error:
-        raise EngineError(f"{error}; the model stays {before}, which is loaded again") from error
-    finally:
-        # What the settings name: after a failure, or Ctrl-C, that is the one before.
-        session.load()
-    session.say(f"model: {named}{', being loaded' if loading else ''}")
+    loading = await _load_with(session, "model", named)
+    session.say(f"model: {named}{loading}")
 
 
 async def strategy(session: Session, argument: str) -> None:
@@ -78,10 +71,13 @@ async def setting(session: Session, argument: str) -> None:
     if name in _OWN_COMMANDS and text:
         await _OWN_COMMANDS[name](session, *text)
         return
-    if text:
+    loading = ""
+    if name in OF_THE_MODEL and text:
+        loading = await _load_with(session, name, *text)
+    elif text:
         session.change(name, *text)
     for one in [name] if name else NAMES:
-        session.say(f"{one} = {getattr(session.settings, one)}")
+        session.say(f"{one} = {getattr(session.settings, one)}{loading}")
 
 
 async def steps(session: Session, argument: str) -> None:
@@ -97,6 +93,21 @@ async def steps(session: Session, argument: str) -> None:
 
 _OWN_COMMANDS: Final = {"model": model, "system": system}
 """Settings that have a command, which does more than to set them."""
+
+
+async def _load_with(session: Session, name: str, text: str) -> str:
+    """Change a setting of the model; one with which it fails to load at once is not chosen. What to say of loading."""
+    before = getattr(session.settings, name)
+    wanted = with_setting(session.settings, name, text)
+    try:
+        loading = await session.engines.tried(wanted, SOON_SECONDS)
+        session.change(name, text)
+    except CotError as error:
+        raise EngineError(f"{error}; {name} stays {before}, and the model is loaded as before") from error
+    finally:
+        # What the settings name: after a failure, or Ctrl-C, that is the one before.
+        session.load()
+    return ", being loaded" if loading else ""
 
 
 def _templates(language: str, chosen: dict[str, str]) -> Iterator[str]:
