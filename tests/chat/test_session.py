@@ -187,6 +187,22 @@ def test_a_model_that_takes_long_is_loaded_while_the_user_types(talk, monkeypatc
     assert [turn.answered for turn in chat.say("and?").turns] == [True, True]
 
 
+def test_that_a_model_waits_for_one_that_is_being_loaded_is_said(talk, monkeypatch):
+    monkeypatch.setattr(choices, "SOON_SECONDS", 0.1)
+    go_on = threading.Event()
+
+    def load(settings):
+        assert go_on.wait(20)
+        return ScriptedEngine(["red"])
+
+    chat = talk(load=load)
+    chat.session.load()
+    chat.say("/model embedded", "/model other")
+    go_on.set()
+    waits = "the model embedded is still being loaded; this waits for that to end"
+    assert chat.words == ["model: embedded, being loaded", waits, "model: other, being loaded"]
+
+
 def test_a_model_that_cannot_be_loaded_ends_the_turn_and_not_the_chat(talk):
     broken = [True]
 

@@ -99,6 +99,8 @@ async def _load_with(session: Session, name: str, text: str) -> str:
     """Change a setting of the model; one with which it fails to load at once is not chosen. What to say of loading."""
     before = getattr(session.settings, name)
     wanted = with_setting(session.settings, name, text)
+    if session.engines.state == "loading" and wanted != session.settings:
+        session.say(f"the model {session.settings.model} is still being loaded; this waits for that to end")
     try:
         loading = await session.engines.tried(wanted, SOON_SECONDS)
         session.change(name, text)
