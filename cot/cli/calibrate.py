@@ -5,6 +5,7 @@ Figures go to stdout; progress, and how to go back, to stderr.
 
 import asyncio
 import json
+import shlex
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def calibrate(
     """
     from cot.config import load_settings
     from cot.evaluate.select import select
-    from cot.planner.calibration_file import read_entries
+    from cot.planner.calibration_file import check_writable, read_entries
     from cot.task import load_task
 
     settings, _ = load_settings(
@@ -72,18 +73,19 @@ def calibrate(
          "compile": compile, "seed": seed}
     )  # fmt: skip
     path = out or settings.calibration
-    read_entries(path)  # what cannot be added to is told before anything is asked
+    # What cannot be added to, or written, is told before anything is asked.
+    before = read_entries(path).get(settings.model)
+    check_writable(path)
     loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks or ["calibration"]]
     selections = [select(task, limit=limit) for task in loaded]
     found, info = _measure(
         selections, settings, votes=votes, max_cost=max_cost, rounds=rounds, concurrency=concurrency, quiet=quiet
     )
-    entry = _entry(found, info)
-    before, back = _write(path, settings.model, entry)
     if as_json:
         typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
     else:
         _print(found, before)
+    back = _write(path, settings.model, _entry(found, info))
     typer.echo(f"wrote {path}\nto go back: {back}", err=True)
 
 
@@ -135,16 +137,16 @@ def _entry(found: "Calibration", info: "EngineInfo") -> "Entry":
     return Entry(revision=info.revision, quantization=info.quantization, measured=rounded, **numbers)
 
 
-def _write(path: Path, model: str, entry: "Entry") -> "tuple[Entry | None, str]":
-    """Write it; the entry that was there, and the command that undoes it. The file that was there is kept beside."""
+def _write(path: Path, model: str, entry: "Entry") -> str:
+    """Write it; the command that undoes it. The file that was there is kept beside."""
     from cot.planner.calibration_file import write_entry
 
     kept = path.with_name(f"{path.name}.before")
     was_there = path.is_file()
     if was_there:
         shutil.copyfile(path, kept)
-    before = write_entry(path, model, entry)
-    return before, f"mv {kept} {path}" if was_there else f"rm {path}"
+    write_entry(path, model, entry)
+    return shlex.join(["mv", str(kept), str(path)] if was_there else ["rm", str(path)])
 
 
 def _print(found: "Calibration", before: "Entry | None") -> None:

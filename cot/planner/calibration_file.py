@@ -94,6 +94,11 @@ def read_entries(path: Path) -> dict[str, Entry]:
         ) from error
 
 
+def check_writable(path: Path) -> None:
+    """Find out before a long measurement; its folder is made. Raises ConfigError if no file can be written there."""
+    _begun(path, "").unlink()
+
+
 def write_entry(path: Path, model: str, entry: Entry | None) -> Entry | None:
     """Put a model's entry into a file, or take it out; other models' stay. The entry that was there is given back.
 
@@ -104,11 +109,24 @@ def write_entry(path: Path, model: str, entry: Entry | None) -> Entry | None:
     if entry is not None:
         entries[model] = entry
     plain = {name: one.model_dump(mode="json", exclude_unset=True) for name, one in sorted(entries.items())}
+    temporary = _begun(path, json.dumps(plain, indent=1) + "\n")
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return before
+
+
+def _begun(path: Path, text: str) -> Path:
+    """A file with the text, to be put in place of the one that is there."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
-        os.replace(temporary, path)
+        temporary.write_text(text, "utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {reason(error)}; name another file with --out") from error
-    return before
+        raise _unwritable(path, error) from error
+    return temporary
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{path} cannot be written: {reason(error)}; name another file with --out")

@@ -108,11 +108,12 @@ def test_a_model_that_cannot_ask_in_other_words_is_given_one_round(run, tmp_path
 
 
 def test_one_object(run, tmp_path):
-    code, out, _ = run("m", "--task", "task.yaml", "--no-votes", "--out", "mine.json", "--json")
+    code, out, err = run("m", "--task", "task.yaml", "--no-votes", "--out", "my own/mine.json", "--json")
     found = json.loads(out)
-    assert (code, found["n"], found["left_out"], found["out"]) == (0, N, 0, "mine.json")
+    assert (code, found["n"], found["left_out"], found["out"]) == (0, N, 0, "my own/mine.json")
+    assert err.endswith("to go back: rm 'my own/mine.json'\n")
     assert [one["source"] for one in found["honesty"]] == ["direct", "steps"]
-    assert found["tuning"] == read_entries(tmp_path / "mine.json")["m"].tuning.model_dump()
+    assert found["tuning"] == read_entries(tmp_path / "my own" / "mine.json")["m"].tuning.model_dump()
 
 
 def test_without_probabilities_there_is_nothing_to_fit(run):
@@ -132,3 +133,11 @@ def test_a_file_that_is_no_calibration_is_told_before_anything_is_asked(run, tmp
     code, _, err = run("--task", "task.yaml", "--out", "mine.json", script=[])
     assert code == 2
     assert "mine.json" in err
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(run, tmp_path):
+    code, out, err = run("--task", "task.yaml", "--out", "task.yaml/mine.json", script=[])
+    assert (code, out) == (2, "")
+    assert "task.yaml/mine.json cannot be written" in err
+    assert run("--task", "task.yaml", "--no-votes", "--limit", "40", "--out", "new/mine.json")[0] == 1
+    assert list((tmp_path / "new").iterdir()) == [], "nothing is left where nothing came of it"
