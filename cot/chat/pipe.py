@@ -55,10 +55,7 @@ class Pipe:
         code = 0
         for data in bounded(lines):
             line = data.decode("utf-8", "surrogateescape").rstrip("\r\n")
-            self._problem, self._turn = "", None
-            if asyncio.run(_interrupted(session, line)):
-                raise KeyboardInterrupt
-            turn = self._turn
+            turn = self._take(session, line)
             if self._problem or (turn and not turn.answered):
                 code = 1
             if turn or (self._problem and not is_command(line)):
@@ -66,6 +63,13 @@ class Pipe:
             if session.leaving:
                 break
         return code
+
+    def _take(self, session: Session, line: str) -> Turn | None:
+        """The turn that a line led to, if any; `_problem` says what was wrong. Raises KeyboardInterrupt."""
+        self._problem, self._turn = "", None
+        if asyncio.run(_interrupted(session, line)):
+            raise KeyboardInterrupt
+        return self._turn
 
     def _refused(self, session: Session, line: str) -> Turn:
         """The turn of a message that could not be asked; `_problem` says why."""
