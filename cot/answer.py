@@ -126,9 +126,11 @@ def match_choice(value: Value, choices: Sequence[str]) -> str | None:
     """The one choice that says the same as a computed value, or None: 3 fits "3" and "three", True fits "Yes"."""
     if value is None:
         return None
-    text = bare(show_value(value)).casefold()
+    if isinstance(value, str):
+        return find_choice(value, choices, lettered=False)
+    text = show_value(value).casefold()
     same = [choice for choice in choices if bare(choice).casefold() == text]
-    if not same and not isinstance(value, str):
+    if not same:
         typed = {choice: _typed(bare(choice)) for choice in choices}
         same = [c for c, t in typed.items() if t == value and isinstance(t, bool) == isinstance(value, bool)]
     return same[0] if len(same) == 1 else None

@@ -61,12 +61,12 @@ def by_strategy(asked: list[Answers]) -> str:
         results = [answers[strategy] for answers in asked]
         right = [result.status == "correct" for result in results]
         low, high = wilson(sum(right), len(right))
-        # An answer that could not be read has no confidence.
-        read = [result for result in results if result.status != "unparsed"]
-        error = calibration_error([result.confidence for result in read], [one.status == "correct" for one in read])
+        sure = [result for result in results if result.has_confidence]
+        told = [result.confidence for result in sure], [result.status == "correct" for result in sure]
+        error = f"{calibration_error(*told):.3f}" if sure else ""
         each = [f"{_percent(result for result in results if result.task == task):.1f}" for task in tasks]
         overall = f"{_percent(results):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        cells = [strategy, overall, *each, f"{error:.3f}", f"{_tokens(results) / len(results):.0f}"]
+        cells = [strategy, overall, *each, error, f"{_tokens(results) / len(results):.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -1,13 +1,23 @@
 """What is fitted to half of the samples, and told of the other half; `tests/cli/test_calibrate.py` asks them."""
 
+import math
 import random
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
+from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob, Usage
 from cot.errors import DataError
+from cot.evaluate.calibration import _scored
 from cot.evaluate.fitting import Answer, Asked, fit
+from cot.image import from_pixels
+from cot.metric import Target
+from cot.metric.exact import exact_match
+from cot.planner.run import run
 from cot.planner.tuning import Tuning
+from cot.question import Question
+from cot.task import Sample
 
 
 def asked(number, *, fitted=None, direct=None, steps=None, votes=None):
@@ -17,6 +27,30 @@ def asked(number, *, fitted=None, direct=None, steps=None, votes=None):
     direct = direct or Answer("direct", sure, rng.random() < sure, 100)
     steps = steps or Answer("direct", direct.confidence, direct.right, 300)
     return Asked(number % 2 == 0 if fitted is None else fitted, direct, steps, votes or {}, image=number // 8)
+
+
+async def test_confidences_are_fitted_as_they_are_given():
+    plan = "1. [phrase] What is left?\n2. [phrase] What is on it?\n3. [phrase] What colour is #1?\nanswer: #3"
+    said = {
+        "Split": (plan, 0.8),
+        "What is left": ("a hat", 0.1),
+        "on it": ("pins", 0.2),
+        "colour is a hat": ("red", 0.9),
+    }
+
+    def reply(request):
+        text = request.messages[-1].content[-1]
+        words, probability = next(found for key, found in said.items() if key in text)
+        return Completion((Candidate(words, "stop", (TokenLogprob(words, math.log(probability)),)),), Usage())
+
+    question = Question("Which?", (from_pixels(Image.new("RGB", (8, 8)), source="test"),))
+    sample = Sample("1", "1", "Which?", (), Target(("red",)), "row 1")
+    for share in (0, 0.5, 1):
+        outcome = await run("decompose", question, ScriptedEngine(reply), tuning=Tuning(plan_share=share))
+        whole = await run("decompose", question, ScriptedEngine(reply), tuning=Tuning(plan_share=1))
+        found = _scored(whole, exact_match, sample)
+        assert found.sure(Tuning(plan_share=share)) == pytest.approx(outcome.answer.confidence)
+    assert (found.right, found.planned) == (True, pytest.approx(0.8))
 
 
 def test_a_model_without_faults_is_left_alone():

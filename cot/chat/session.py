@@ -64,7 +64,7 @@ class Session:
         self.detail: Detail = "full"
         self.leaving = False
         self._loaded = dict(images or {})
-        self._unsaved: list[SavedEvent] = []
+        self._lost: list[SavedEvent] = []
         self._drop_lost()
 
     def load(self) -> None:
@@ -111,8 +111,8 @@ class Session:
             self.emit(StepDone(step))
 
         turn = await ask(turn, before, images, self.settings, self.engines, self._tell_note, on_step)
-        # A good answer is not lost to an attempt that came to none.
-        stays = [old for old in replaced if old.answered and not turn.answered]
+        # A good answer is not lost to an attempt that came to no end; that the model does not know is an end.
+        stays = [old for old in replaced if old.answered and turn.stop_reason != "answered"]
         back = [event for old in stays for event in (Undone(), Asked(turn=old), Ended(turn=old))]
         self._keep_if_there_is_room(Ended(turn=turn), *back)
         self.emit(TurnDone(turn))
@@ -140,13 +140,16 @@ class Session:
         return settings
 
     def _drop_lost(self) -> None:
-        """Go on without the images of a saved conversation that could not be opened."""
+        """Go on without the images of a saved conversation that could not be opened: who only looks into it finds them
+        again when they are back."""
+        self._lost.clear()
         # From the last one, so that the numbers of those before it stay.
         for number, image in reversed(list(enumerate(self.conversation.images, 1))):
             if image.sha256 not in self._loaded:
                 lost = f"its copy in {self.store.folder / IMAGES_FOLDER} is missing or damaged"
                 self.say(f"[{number}] {image.source} is dropped: {lost}; name it again to attach it", "warning")
-                self._keep_if_there_is_room(Dropped(number=number))
+                self._lost.append(Dropped(number=number))
+                self.conversation.apply(self._lost[-1])
 
     def _renewed(self) -> None:
         """Settings changed: begin to load what they name, if that was begun before."""
@@ -157,9 +160,9 @@ class Session:
 
     def go_on_with(self, store: Store, conversation: Conversation, images: dict[str, LoadedImage]) -> None:
         """Leave this conversation for a saved one."""
+        self.settle()
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
-        self._unsaved.clear()
         self._drop_lost()
         self.settings = self._chosen(conversation)
         self._renewed()
@@ -167,8 +170,8 @@ class Session:
 
     def keep(self, *events: SavedEvent) -> None:
         """Save what happens, then let it happen. Raises TraceError if it cannot be saved, and then it does not."""
-        self.store.append(*self._unsaved, *events)
-        self._unsaved.clear()
+        self.store.append(*self._lost, *events)
+        self._lost.clear()
         for event in events:
             self.conversation.apply(event)
 
@@ -176,13 +179,18 @@ class Session:
         """Let happen what is no longer up to us; what cannot be saved is told once, and saved with what comes next."""
         for event in events:
             self.conversation.apply(event)
+        told = bool(self.store.owed)
+        self.store.owed.extend((*self._lost, *events))
+        self._lost.clear()
+        self.settle(quietly=told)
+
+    def settle(self, *, quietly: bool = False) -> None:
+        """Save what could not be saved when it happened; if it still cannot be, that is said."""
         try:
-            self.store.append(*self._unsaved, *events)
-            self._unsaved.clear()
+            self.store.append()
         except TraceError as error:
-            if not self._unsaved:
+            if not quietly:
                 self.say(str(error), "error")
-            self._unsaved += events
 
     @property
     def images(self) -> list[LoadedImage]:
@@ -204,6 +212,7 @@ class Session:
     def close(self) -> None:
         """Free the model and close the file."""
         self.engines.close()
+        self.settle(quietly=True)
         self.store.close()
 
     def _check_askable(self, text: str) -> None:

@@ -39,6 +39,8 @@ class Store:
         self.chats: Final = chats
         self._file: BinaryIO | None = None
         self._torn = False
+        self.owed: Final[list[SavedEvent]] = []
+        """Events that happened, and could not be kept yet."""
         self.name = name or f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         self._new = name is None
 
@@ -60,16 +62,29 @@ class Store:
             raise _unwritable(self.folder, error) from error
 
     def append(self, *events: SavedEvent) -> None:
-        """Keep events, in one write. Raises TraceError if they cannot be written, or only in part."""
-        lines = "\n".join(json.dumps(event.model_dump(mode="json"), allow_nan=False) for event in events)
+        """Keep what is owed, and these events behind it, in one write.
+
+        Raises TraceError if they cannot be written, or only in part; none of them is kept then.
+        """
+        if not (self.owed or events):
+            return
+        whole = [*self.owed, *events]
+        lines = "\n".join(json.dumps(event.model_dump(mode="json"), allow_nan=False) for event in whole)
         try:
             file = self._opened()
+            start = file.seek(0, os.SEEK_END)
             # What was left of an earlier write, on a disk that was full, must not swallow what comes behind it.
             torn, self._torn = self._torn, True
-            _write(file, f"\n{lines}" if torn else lines)
+            try:
+                _write(file, f"\n{lines}" if torn else lines)
+            except OSError:
+                file.truncate(start)
+                self._torn = torn
+                raise
             self._torn = False
         except OSError as error:
             raise _unwritable(self.folder, error) from error
+        self.owed.clear()
 
     def add_image(self, image: LoadedImage) -> None:
         """Keep an image, in place of a copy that may be damaged. Raises TraceError if it cannot be written."""
@@ -87,6 +102,7 @@ class Store:
             return
         if (self.chats / name).exists():
             raise UsageError(f"there is a conversation {name!r} already; choose another name")
+        self.append()
         try:
             self._opened()
             self.folder.rename(self.chats / name)
@@ -95,7 +111,7 @@ class Store:
         self.name = name
 
     def close(self) -> None:
-        """Close the file. Nothing is lost without it."""
+        """Close the file. Nothing is lost without it, but what is owed."""
         if self._file:
             self._file.close()
 

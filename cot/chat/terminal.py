@@ -184,7 +184,10 @@ class Terminal:
         return now - before <= SECOND_STOP_SECONDS
 
     def _farewell(self, session: Session) -> None:
-        if session.store.saved:
+        session.settle()
+        if session.store.owed:
+            self._screen.say(f"not all was saved; go on with what was: cot chat --resume {session.store.name}")
+        elif session.store.saved:
             self._screen.say(f"saved; go on with: cot chat --resume {session.store.name}")
         else:
             self._screen.say("goodbye; nothing was said, and nothing was saved")

@@ -75,8 +75,8 @@ def calibrate(
     path = out or settings.calibration
     # What cannot be added to, or written, is told before anything is asked.
     before = read_entries(path).get(settings.model)
-    check_writable(path)
     loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks or ["calibration"]]
+    check_writable(path)
     selections = [select(task, limit=limit) for task in loaded]
     found, info = _measure(
         selections, settings, votes=votes, max_cost=max_cost, rounds=rounds, concurrency=concurrency, quiet=quiet

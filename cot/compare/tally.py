@@ -82,6 +82,8 @@ class Tally:
             if why in self._reasons or len(self._reasons) < _MAX_REASONS:
                 self._reasons[why] += 1
             return
+        if not result.has_confidence:
+            return
         self.confidences.append(result.confidence)
         self.right.append((result.score or 0.0) >= RIGHT_FROM)
 

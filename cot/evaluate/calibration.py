@@ -17,11 +17,12 @@ from cot.evaluate.select import Selection
 from cot.metric import Metric
 from cot.planner.calibrate import MAX_COST
 from cot.planner.conclusion import product
+from cot.planner.plan import grounds
 from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Question
-from cot.step import SubAnswer
+from cot.step import SubAnswer, SubQuestion
 from cot.task import Sample
 
 TEMPERATURES: Final = (0.7, 1.0)
@@ -125,6 +126,8 @@ def _scored(outcome: Outcome, metric: Metric, sample: Sample) -> Answer:
     facts, planned = answer.confidence, 1.0
     if answer.source == "steps" and answer.confidence:
         found = {step.to: step.confidence for step in outcome.steps if isinstance(step, SubAnswer)}
-        facts = product(found[number] for number in answer.supports)
+        # A later round words some of them anew under the same number; the plan is the first wording.
+        asked = {step.id: step for step in reversed(outcome.steps) if isinstance(step, SubQuestion)}
+        facts = product(found[number] for number in grounds(answer.supports, asked.values()))
         planned = min(1.0, answer.confidence / facts)
     return Answer(answer.source, facts, right, max(1, tokens), planned)

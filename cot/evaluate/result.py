@@ -83,6 +83,11 @@ class SampleResult(BaseModel):
         kind, _, budget = self.stop_reason.partition("_")
         return budget if kind == "budget" and self.status == "unparsed" and self.answer is None else ""
 
+    @property
+    def has_confidence(self) -> bool:
+        """Whether it is an answer that comes with one: not what only a metric found in a reply."""
+        return self.status not in ("unparsed", "errored") and self.stop_reason != "unparsed"
+
     def item(self) -> Item:
         """As aggregates take it."""
         score = Score(self.score, self.status, self.answer or "", self.explanation)

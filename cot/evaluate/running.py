@@ -109,7 +109,7 @@ class Running:
             self._items.append(result.item())
         if result.status == "errored":
             return
-        if result.status in ("correct", "wrong"):
+        if result.has_confidence and result.status != "partial":
             self._confidences.append(result.confidence)
             self._right.append(result.status == "correct")
         self._confidence += result.confidence

@@ -1,8 +1,10 @@
 """Equality and containment of texts."""
 
+import re
 from typing import Literal
 
 from cot.answer import comparable, parse_free
+from cot.choice import bare
 from cot.errors import AnswerError, DataError, quoted
 from cot.metric.score import Score, Target, scored
 from cot.metric.vqa import normalised, strip_breaks
@@ -48,12 +50,15 @@ def containment(prediction: str, target: Target, *, variant: Literal["text", "fo
 
 
 def _value(text: str) -> str | None:
-    """A number, yes or no, in one way of writing; None for other text."""
+    """A number, yes or no, in one way of writing; None for other text, and for codes that only look like numbers."""
     try:
         value = parse_free(text)
     except AnswerError:
         return None
-    return comparable(value) if isinstance(value, int | float) else None
+    said = bare(text)
+    if not isinstance(value, int | float) or re.match(r"[+-]?0[0-9]", said):
+        return None
+    return comparable(value) + "%" * said.endswith("%")
 
 
 def _never_empty(text: str) -> str:

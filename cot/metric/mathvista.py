@@ -4,7 +4,8 @@ import math
 import re
 from typing import Final
 
-from cot.errors import DataError, quoted
+from cot.answer import parse_free
+from cot.errors import AnswerError, DataError, quoted
 from cot.metric.choice import multiple_choice
 from cot.metric.number import numbers
 from cot.metric.score import Score, Target, scored, unparsed
@@ -18,11 +19,12 @@ def mathvista(prediction: str, target: Target) -> Score:
     r"""1 if the answer is right, else 0.
 
     Officially a language model extracts the answer, and what is not the text of an option counts as the most similar
-    one (lupantech/MathVista, evaluation/calculate_score.py). Here nothing is guessed: with target.choices it is read
-    as in multiple choice; else by target.answer_type. `integer`: cut to a whole number, as officially. `float`: rounded
-    to target.precision decimals. The number is the first behind the last "answer is" or \boxed, or else the only one
-    in the text. `list`: the last one in brackets, numbers compared as numbers. `text`: equal but for case and spaces.
-    Unparsed where nothing of the kind is found. Raises DataError for a ground truth of another kind.
+    one (lupantech/MathVista, evaluation/calculate_score.py). Here nothing is guessed: with target.choices it is read as
+    in multiple choice; else by target.answer_type. `integer`: cut to a whole number, as officially. `float`: rounded to
+    target.precision decimals. The number is the first behind the last "answer is" or \boxed, or else the only one in
+    the text, which may be one in words up to twenty. `list`: the last one in brackets, numbers compared as numbers.
+    `text`: equal but for case and spaces. Unparsed where nothing of the kind is found. Raises DataError for a ground
+    truth of another kind.
     """
     if target.choices:
         return multiple_choice(prediction, target)
@@ -72,8 +74,17 @@ def _stated(text: str) -> float | None:
     marks = list(_MARK.finditer(text))
     if marks and (behind := numbers(text[marks[-1].end() :])):
         return behind[0]
-    distinct = set(numbers(text))
+    distinct = set(numbers(text)) or _word(text)
     return distinct.pop() if len(distinct) == 1 else None
+
+
+def _word(text: str) -> set[float]:
+    """The number that a text is in words."""
+    try:
+        value = parse_free(text)
+    except AnswerError:
+        return set()
+    return {value} if isinstance(value, int | float) and not isinstance(value, bool) else set()
 
 
 def _list_score(prediction: str, target: Target) -> Score:

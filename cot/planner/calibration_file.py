@@ -7,6 +7,7 @@ whatever goes by its name. What is not in the file has its default.
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -96,7 +97,12 @@ def read_entries(path: Path) -> dict[str, Entry]:
 
 def check_writable(path: Path) -> None:
     """Find out before a long measurement; its folder is made. Raises ConfigError if no file can be written there."""
-    _begun(path, "").unlink()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def write_entry(path: Path, model: str, entry: Entry | None) -> Entry | None:
@@ -109,23 +115,14 @@ def write_entry(path: Path, model: str, entry: Entry | None) -> Entry | None:
     if entry is not None:
         entries[model] = entry
     plain = {name: one.model_dump(mode="json", exclude_unset=True) for name, one in sorted(entries.items())}
-    temporary = _begun(path, json.dumps(plain, indent=1) + "\n")
+    temporary = path.with_name(f"{path.name}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from error
     return before
-
-
-def _begun(path: Path, text: str) -> Path:
-    """A file with the text, to be put in place of the one that is there."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, "utf-8")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    return temporary
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:

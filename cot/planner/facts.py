@@ -18,7 +18,7 @@ from cot.planner.asked import Asked
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import product
-from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, levels, parse_plan, parse_reworded, reworded_pattern
+from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, grounds, levels, parse_plan, parse_reworded, reworded_pattern
 from cot.step import FinalAnswer, Source, SubAnswer, SubQuestion, Summary, Value
 from cot.tools.calculate import calculate
 
@@ -172,7 +172,7 @@ def compute(chain: Chain, plan: Plan, found: Found) -> tuple[FinalAnswer | None,
         case _:
             text, raw = show_value(use.result), str(plan.expression)
             chain.add(use)
-    confidence = product(found[number].confidence for number in plan.grounds)
+    confidence = product(found[number].confidence for number in grounds(plan.supports, plan.sub_questions))
     # The answer to a question that was only asked in other words is as sure as a direct one.
     source: Source = "steps" if plan.needs_several_facts else "direct"
     if source == "steps" and plan.confidence:

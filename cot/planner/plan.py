@@ -11,7 +11,7 @@ it accepts. A sub-question refers to earlier ones only, so no plan has a cycle. 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,14 +75,6 @@ class Plan:
         return supports(self.expression) if self.expression else tuple(q.id for q in self.sub_questions)
 
     @property
-    def grounds(self) -> tuple[int, ...]:
-        """Ids of `supports`, and of the sub-answers that were filled into these sub-questions, ascending."""
-        found = set(self.supports)
-        for question in reversed(self.sub_questions):  # they refer back only
-            found |= set(question.depends_on) if question.id in found else set()
-        return tuple(sorted(found))
-
-    @property
     def needs_several_facts(self) -> bool:
         """Whether it does more than to ask one question again: `#1` alone over one sub-question does not."""
         return len(self.sub_questions) > 1 or self.expression not in (None, Sum(((1, Ref(1)),)))
@@ -109,6 +101,15 @@ class Plan:
                 twice = False
         if twice:
             raise PlanError(f"got {self.expression}, which compares an answer with itself; expected another one")
+
+
+def grounds(supports: Iterable[int], sub_questions: Iterable[SubQuestion]) -> tuple[int, ...]:
+    """Ids of the sub-answers that an answer rests on, and of those that were filled into their sub-questions."""
+    found = set(supports)
+    for question in sorted(sub_questions, key=lambda question: -question.id):  # they refer back only
+        if question.id in found:
+            found.update(question.depends_on)
+    return tuple(sorted(found))
 
 
 def _text_pattern(number: int) -> str:

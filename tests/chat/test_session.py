@@ -143,6 +143,21 @@ def test_a_setting_that_the_model_cannot_be_loaded_with_is_not_chosen(talk, name
     assert chat.session.conversation.chosen == {}
 
 
+def test_two_wrong_settings_can_be_mended_one_after_the_other(talk):
+    def load(settings):
+        if settings.quantize == "nf4":
+            raise EngineError("needs CUDA")
+        if settings.model == "typo":
+            raise EngineError("no such model")
+        return ScriptedEngine(["red"])
+
+    chat = talk(load=load, strategy="direct", model="typo", quantize="nf4").say("red.png", "what?")
+    chat.say("/set quantize none", "/model embedded", "what?")
+    assert (chat.session.settings.quantize, chat.session.settings.model) == ("none", "embedded")
+    assert (chat.turns[-1].answered, chat.errors) == (True, [])
+    assert "no such model" in chat.words
+
+
 @pytest.mark.parametrize("line", ["/model other", "/set model other"])
 def test_a_model_that_cannot_be_loaded_is_not_chosen_before_the_first_question_either(talk, line):
     def load(settings):

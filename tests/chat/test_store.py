@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -5,9 +6,10 @@ import sys
 import pytest
 from PIL import Image
 
+from cot.chat import store
 from cot.chat.saved import list_saved, open_saved, read
 from cot.chat.store import SESSION_FILE, Store
-from cot.errors import TraceError, UsageError
+from cot.errors import EngineError, UsageError
 from cot.image import ImageLimits, Original, load_image
 from cot.trace.images import image_path
 
@@ -136,38 +138,88 @@ def test_after_a_full_disk_nothing_is_swallowed(chats):
     done = subprocess.run([sys.executable, "-c", FULL, chats], capture_output=True, text=True, check=True)
     assert "cannot save to" in done.stdout
     (path,) = chats.glob(f"*/{SESSION_FILE}")
-    assert len(path.read_bytes().splitlines()) == 4
+    assert [json.loads(line)["event"] for line in path.read_bytes().splitlines()] == ["opened", "chosen", "chosen"]
     assert read(path).chosen == {"seed": "3"}
 
 
-def test_an_answer_that_cannot_be_saved_is_shown_and_saved_when_there_is_room(talk, chats):
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk that can be full of what tells of certain events: half a line of it is written all the same."""
+    full = set()
+    write = store._write
+
+    def written(file, lines):
+        if any(f'"event": "{name}"' in lines for name in full):
+            file.write(lines[: len(lines) // 2].encode())
+            raise OSError(errno.ENOSPC, "disk full")
+        write(file, lines)
+
+    monkeypatch.setattr(store, "_write", written)
+    return full
+
+
+@pytest.mark.parametrize("then", ["/set seed 7", "/save two", "/load other", "leave"])
+def test_an_answer_that_cannot_be_saved_is_shown_and_saved_when_there_is_room(talk, chats, disk, then):
+    talk().say("red.png", "/save other").session.close()
     chat = talk().say("red.png", "/save one")
-    append = chat.session.store.append
-
-    def full(*events):
-        if events[-1].event in ("stepped", "ended"):
-            raise TraceError("cannot save")
-        append(*events)
-
-    chat.session.store.append = full
+    disk.update(("stepped", "ended"))
     chat.say("Are there more apples than cars?", "/export chat.md")
-    assert (chat.answers, chat.errors) == (["yes"], ["cannot save"])
+    assert chat.answers == ["yes"]
+    assert len(chat.errors) == 1
+    assert "disk full" in chat.errors[0]
     assert "**yes**" in (chats.parent / "chat.md").read_text()
+    turns = list(chat.turns)
+    assert turns[0].answered
+    disk.clear()
+    if then == "leave":
+        chat.session.close()
+    else:
+        chat.say(then)
+    assert read(chats / ("two" if "two" in then else "one") / SESSION_FILE).turns == turns
+
+
+def test_a_name_is_not_given_to_what_is_not_all_saved(talk, chats, disk):
+    chat = talk().say("red.png", "/save one")
+    disk.update(("stepped", "ended"))
+    chat.say("Are there more apples than cars?", "/save two")
+    assert (chats / "one").exists()
+    assert not (chats / "two").exists()
+    assert len(chat.errors) == 2
+
+
+def test_a_retry_that_is_saved_late_takes_no_turn_before_it(talk, chats, disk):
+    replies = ["one", "two", EngineError("gone")]
+    chat = talk(replies=replies, strategy="direct").say("red.png", "/save one", "first?", "second?")
+    before = list(chat.turns)
+    disk.add("ended")
+    chat.say("/retry")
+    disk.clear()
     chat.say("/set seed 7")
-    found = read(chats / "one" / SESSION_FILE)
-    assert (found.turns, found.chosen) == (chat.turns, {"seed": "7"})
-    assert chat.turns[0].answered
+    assert chat.turns == before
+    assert read(chats / "one" / SESSION_FILE).turns == before
 
 
-def test_a_setting_that_cannot_be_saved_stays(talk):
+def test_that_a_model_does_not_know_is_an_answer_to_a_retry(talk):
+    chat = talk(replies=["two", "unknown"], strategy="direct").say("red.png", "how many?", "/retry")
+    assert [turn.answer.text for turn in chat.turns] == ["unknown"]
+
+
+def test_who_only_looks_in_loses_no_image_that_comes_back(talk, chats):
+    talk().say("red.png", "blue.png", "/save one").session.close()
+    images = chats / "one" / "images"
+    images.rename(chats / "away")
+    looked_in = talk(open_saved(chats, "one"))
+    assert looked_in.session.images == []
+    looked_in.session.close()
+    (chats / "away").rename(images)
+    assert len(talk(open_saved(chats, "one")).session.images) == 2
+
+
+def test_a_setting_that_cannot_be_saved_stays(talk, disk):
     chat = talk().say("red.png")
-
-    def full(*events):
-        raise TraceError("cannot save")
-
-    chat.session.store.append = full
+    disk.add("chosen")
     chat.say("/set seed 7")
-    assert (chat.session.settings.seed, chat.session.conversation.chosen, chat.errors) == (0, {}, ["cannot save"])
+    assert (chat.session.settings.seed, chat.session.conversation.chosen, len(chat.errors)) == (0, {}, 1)
 
 
 def test_nothing_to_go_on_with(chats):
@@ -200,7 +252,7 @@ def test_images_that_are_lost_are_dropped_and_the_conversation_goes_on(talk, cha
             case "no SHA-256":
                 path.write_text(path.read_text().replace(image.sha256, f"../{image.sha256}"))
     chat = talk(open_saved(chats, "one"), strategy="direct")
-    assert [f"[{number}] {name}.png is dropped" in chat.words[n] for n, number, name in ((0, 2, "blue"), (1, 1, "red"))]
+    assert [words.partition(" is dropped")[0] for words in chat.words[:2]] == ["[2] blue.png", "[1] red.png"]
     assert not chat.errors
     assert [[image.source for image in turn.images] for turn in chat.turns] == [["red.png", "blue.png"]]
     chat.say("and?", "red.png").session.close()

@@ -20,7 +20,15 @@ def test_exact_as_written_or_normalised():
 def test_numbers_yes_and_no_are_compared_by_what_they_say():
     for prediction, truth in (("Yes", "yes"), ("two", "2"), ("1,000", "1000"), ("2", "2.0"), ("NO.", "No")):
         assert exact_match(prediction, Target((truth,))).value == 1
-    for prediction, truth in (("1", "yes"), ("2", "2.5"), ("unknown", "none"), ("", "0"), ("Dog", "dog")):
+    for prediction, truth in (
+        ("1", "yes"),
+        ("2", "2.5"),
+        ("unknown", "none"),
+        ("", "0"),
+        ("Dog", "dog"),
+        ("7", "007"),
+        ("12", "12%"),
+    ):
         assert exact_match(prediction, Target((truth,))).value == 0
     assert exact_match("2.50", Target(("2.5",)), normalise="vqa").value == 0
 

@@ -65,19 +65,21 @@ async def system(session: Session, argument: str) -> None:
 
 async def setting(session: Session, argument: str) -> None:
     """Obey `/set [KEY [VALUE]]`."""
-    name, *text = argument.split(maxsplit=1) or [""]
-    if name:
-        check_name(name)
+    if not argument:
+        for name in NAMES:
+            session.say(f"{name} = {getattr(session.settings, name)}")
+        return
+    name, text = (*argument.split(maxsplit=1), "")[:2]
+    check_name(name)
     if name in _OWN_COMMANDS and text:
-        await _OWN_COMMANDS[name](session, *text)
+        await _OWN_COMMANDS[name](session, text)
         return
     loading = ""
     if name in OF_THE_MODEL and text:
-        loading = await _load_with(session, name, *text)
+        loading = await _load_with(session, name, text)
     elif text:
-        session.change(name, *text)
-    for one in [name] if name else NAMES:
-        session.say(f"{one} = {getattr(session.settings, one)}{loading}")
+        session.change(name, text)
+    session.say(f"{name} = {getattr(session.settings, name)}{loading}")
 
 
 async def steps(session: Session, argument: str) -> None:
@@ -96,16 +98,21 @@ _OWN_COMMANDS: Final = {"model": model, "system": system}
 
 
 async def _load_with(session: Session, name: str, text: str) -> str:
-    """Change a setting of the model; one with which it fails to load at once is not chosen. What to say of loading."""
-    before = getattr(session.settings, name)
+    """Change a setting of the model; one with which it fails to load at once is not chosen, unless it failed before,
+    since two settings may be wrong. What to say of loading."""
+    before, broken = getattr(session.settings, name), session.engines.state == "failed"
     wanted = with_setting(session.settings, name, text)
     if session.engines.state == "loading" and wanted != session.settings:
         session.say(f"the model {session.settings.model} is still being loaded; this waits for that to end")
+    loading = False
     try:
-        loading = await session.engines.tried(wanted, SOON_SECONDS)
+        try:
+            loading = await session.engines.tried(wanted, SOON_SECONDS)
+        except CotError as error:
+            if not broken:
+                raise EngineError(f"{error}; {name} stays {before}, and the model is loaded as before") from error
+            session.say(str(error), "warning")
         session.change(name, text)
-    except CotError as error:
-        raise EngineError(f"{error}; {name} stays {before}, and the model is loaded as before") from error
     finally:
         # What the settings name: after a failure, or Ctrl-C, that is the one before.
         session.load()
