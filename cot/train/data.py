@@ -48,11 +48,15 @@ class Domain(NamedTuple):
 
 
 DOMAINS: Final = {
-    "scenes": Domain(make_scene, 9, 0.40, 0.62, crowded=0.4),
-    "shapes": Domain(make_shapes, 9, 0.26, 0.24, crowded=0.3),
-    "charts": Domain(make_chart, 8, 0.30, 0.09),
+    "scenes": Domain(make_scene, 9, 0.45, 0.62, crowded=0.5),
+    "shapes": Domain(make_shapes, 9, 0.28, 0.24, crowded=0.4),
+    "charts": Domain(make_chart, 8, 0.23, 0.09),
     "easy-vqa": Domain(make_easyvqa, 9, 0.04, 0.05),
 }
+
+
+PLANS_AN_IMAGE: Final = 4
+"""How many plans an image is trained on, where it is trained on any."""
 
 
 def _shipped(name: str) -> Template:
@@ -82,7 +86,7 @@ def plan_opening(tokenizer: Tokenizer) -> list[int]:
     return [first for first, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ids, strict=False))]
 
 
-def turns(sample: Sample, rng: random.Random, *, plans: float = 4) -> list[Turn]:
+def turns(sample: Sample, rng: random.Random, *, plans: float = PLANS_AN_IMAGE) -> list[Turn]:
     """The turns that a sample is trained on. plans: mean number of plans an image."""
     found: list[Turn] = [fact_turn(fact) for fact in sample.extra]
     for qa in sample.qas:
@@ -127,9 +131,10 @@ def as_shown(image: Image.Image) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Makes batches of training samples, all of one shape, so that a compiled step serves them all.
+    """Makes batches of training samples, of one or two shapes, so that steps compiled for these serve them all.
 
-    part: of the training, see `Part`. max_tokens: of the turns of an image.
+    part: of the training, see `Part`. max_tokens: of the turns of an image. tokens_without_plans: the same for
+    every other batch, whose images have no plans and take less time; None makes all batches alike.
     """
 
     part: Part
@@ -138,13 +143,14 @@ class BatchMaker:
     seed: int
     prefix_tokens: int
     max_tokens: int
+    tokens_without_plans: int | None = None
 
     def __call__(self, index: int) -> dict[str, NDArray[Any]]:
         """Batch number `index` of this seed.
 
         pixels (batch, 3, INPUT_PIXELS, INPUT_PIXELS) uint8; classes and objects (batch, GRID * GRID); offsets and
-        facets (batch, GRID * GRID, values); ids, targets, early, segments, above and positions (batch, max_tokens);
-        seen and before (batch, max_tokens, len(Seen._fields)).
+        facets (batch, GRID * GRID, values); ids, targets, early, segments, above and positions (batch, tokens);
+        seen and before (batch, tokens, len(Seen._fields)).
         """
         rng = random.Random(f"{self.seed}/{index}")
         kinds = LOOK_UP_KINDS if index < LOOK_UP_BATCHES else len(KINDS)
@@ -155,13 +161,15 @@ class BatchMaker:
         }
         samples = [makers[self.part](rng) for _ in range(self.batch)]
         opening = plan_opening(self.tokenizer)
-        packed = [self._pack(sample, opening, rng) for sample in samples]
+        without = self.tokens_without_plans if index % 2 else None
+        tokens, plans = (self.max_tokens, PLANS_AN_IMAGE) if without is None else (without, 0)
+        packed = [self._pack(sample, opening, rng, tokens=tokens, plans=plans) for sample in samples]
 
         def padded(rows: list[list[int]], value: int) -> NDArray[np.int64]:
-            return np.array([row + [value] * (self.max_tokens - len(row)) for row in rows], np.int64)
+            return np.array([row + [value] * (tokens - len(row)) for row in rows], np.int64)
 
         def facts(rows: list[list[Seen]]) -> NDArray[np.int64]:
-            return np.array([row + [Seen()] * (self.max_tokens - len(row)) for row in rows], np.int64)
+            return np.array([row + [Seen()] * (tokens - len(row)) for row in rows], np.int64)
 
         return {
             "pixels": np.stack([as_shown(s.image) for s in samples]),
@@ -179,13 +187,13 @@ class BatchMaker:
             "positions": padded([one.positions for one in packed], 0),
         }
 
-    def _pack(self, sample: Sample, opening: list[int], rng: random.Random) -> Packed:
-        conversation = turns(sample, rng) if self.max_tokens else []
+    def _pack(self, sample: Sample, opening: list[int], rng: random.Random, *, tokens: int, plans: int) -> Packed:
+        conversation = turns(sample, rng, plans=plans) if tokens else []
         return pack(
             self.tokenizer,
             conversation,
             prefix_tokens=self.prefix_tokens,
-            max_tokens=self.max_tokens,
+            max_tokens=tokens,
             look=sample.look,
             opening=opening,
         )

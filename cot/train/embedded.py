@@ -29,8 +29,8 @@ CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
 WARM_UP_STEPS: Final = 50
 READ_OUT_RATE: Final = 3e-3
-LOOK_UP_TOKENS: Final = 160
-"""Of the turns of an image in that part, which has no plans."""
+TOKENS_WITHOUT_PLANS: Final = 160
+"""Of the turns of an image that has no plans: none has in the look-up, half of them among questions."""
 VISION_BATCHES: Final = 4
 """A step on patch labels takes that many batches: it is cheap, and Muon costs the same for any batch."""
 
@@ -101,7 +101,7 @@ class Trainer:
             self._resume(saved)
         if recipe.compile:
             for module in (self.model.model.vision_tower, self.model.model.language_model):
-                module.forward = torch.compile(module.forward)
+                module.forward = torch.compile(module.forward, dynamic=False)
 
     def _fill(self, weights: dict[str, torch.Tensor]) -> None:
         """Start from a finished checkpoint's weights. Raises DataError if they are of another size."""
@@ -157,12 +157,13 @@ class Trainer:
 
     def _batches(self, part: Part) -> Iterator[dict[str, torch.Tensor]]:
         recipe = self.recipe
-        text: dict[Part, int] = {"vision": 0, "look-up": LOOK_UP_TOKENS, "questions": recipe.max_text_tokens}
+        text: dict[Part, int] = {"vision": 0, "look-up": TOKENS_WITHOUT_PLANS, "questions": recipe.max_text_tokens}
         maker = BatchMaker(
             part, self.tokenizer, batch=recipe.batch * (VISION_BATCHES if part == "vision" else 1),
             # A resumed run must not see the same samples again.
             seed=recipe.seed * 1_000_003 + self.state["images"] + (part == "vision"),
             prefix_tokens=PREFIX_TOKENS, max_tokens=text[part],
+            tokens_without_plans=TOKENS_WITHOUT_PLANS if part == "questions" else None,
         )  # fmt: skip
         for batch in feed(maker, workers=recipe.workers, ahead=self.device != "cpu"):
             yield {name: tensor.to(self.device) for name, tensor in batch.items()}
@@ -234,8 +235,9 @@ class Trainer:
 
     def _warm_up(self) -> None:
         """Compile outside the time that is counted; the gradients are thrown away."""
-        loss, _ = self.objective.loss(next(self._batches(self.state["part"])), self.state["part"])
-        loss.backward()
+        for batch in itertools.islice(self._batches(self.state["part"]), 2):
+            loss, _ = self.objective.loss(batch, self.state["part"])
+            loss.backward()
 
     def _log(self, figures: dict[str, Any]) -> None:
         entry = {

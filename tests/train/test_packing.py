@@ -11,7 +11,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from cot.train.data import BatchMaker, as_shown, draw, fact_turn, feed, plan_opening, plan_turn, turns
+from cot.train.data import PLANS_AN_IMAGE, BatchMaker, as_shown, draw, fact_turn, feed, plan_opening, plan_turn, turns
 from cot.train.mentions import mentions
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, train_tokenizer
 from cot.train.objective import Objective, pixels_to_input
@@ -74,13 +74,24 @@ def test_a_packed_turn_sees_nothing_of_the_others(tokenizer: Tokenizer) -> None:
     together = hidden(torch.ones_like(opening))
     assert batch["ids"][opening].tolist() == plan_opening(tokenizer)
     plans = segments[(batch["above"] == OPENING) & ~opening].unique()
-    assert len(plans) == 4
+    assert len(plans) == PLANS_AN_IMAGE
     assert segments.max() > max(plans)
     for segment in range(OPENING + 1, int(segments.max()) + 1):
         one = segments == segment
         alone = hidden(one | opening if segment in plans else one)[0, -int(one.sum()) :]
         assert torch.allclose(together[0, one[0]], alone, atol=1e-4)
         assert batch["positions"][one][0] == PREFIX_TOKENS + (opening.sum() if segment in plans else 0)
+
+
+def test_every_other_batch_has_no_plans_and_is_shorter(tokenizer: Tokenizer) -> None:
+    maker = BatchMaker(
+        "questions", tokenizer, batch=2, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=900, tokens_without_plans=250
+    )
+    for index, tokens in enumerate((900, 250, 900, 250)):
+        batch = maker(index)
+        assert batch["ids"].shape == batch["positions"].shape == batch["seen"].shape[:2] == (2, tokens)
+        assert (batch["segments"] == OPENING).any(axis=1).tolist() == [tokens == 900] * 2
+        assert ((batch["targets"] != IGNORE).sum(axis=1) > 5).all()
 
 
 def columns(packed: Packed, *, first: int) -> list[list[Any]]:
