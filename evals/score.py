@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from cot.answer import show_value
 from cot.evaluate.steps import normalise, score_steps
 from cot.planner.direct import FALL_BACK
 from cot.planner.run import Outcome
@@ -52,7 +53,7 @@ def score(case: Case, outcome: Outcome, strategy: str) -> Result:
     elif outcome.answer.value is None:
         status = "unknown"
     else:
-        status = "correct" if normalise(outcome.answer.text) == normalise(qa.answer) else "wrong"
+        status = "correct" if normalise(show_value(outcome.answer.value)) == normalise(qa.answer) else "wrong"
     base = Result(case.image_id, qa.family, qa.wording, status, outcome.answer.confidence)
     return base if strategy == "direct" else _with_steps(base, qa, outcome)
 

@@ -135,17 +135,21 @@ def test_an_evaluation_scores_every_spelling(evaluate, serve, model, text):
     assert (trace.calls[0].raw, trace.calls[0].value, trace.calls[0].problem) == (text, "dog", None)
 
 
-def test_an_evaluation_keeps_what_does_not_fit(evaluate, serve, model):
-    sample, trace = evaluate(serve(model(text=UNFIT)).url)
-    assert (sample["status"], sample["answer"], sample["raw"]) == ("unparsed", None, UNFIT)
-    assert f"answered {UNFIT!r}; expected what fits Choices" in sample["explanation"]
-    assert (sample["usage"]["prompt_tokens"], sample["usage"]["completion_tokens"], sample["usage"]["calls"]) == (
-        20,
-        4,
-        1,
-    )
+@pytest.mark.parametrize(
+    ("text", "status", "answer", "why"),
+    [
+        (UNFIT, "wrong", "A", "is read as A, 'cat'"),  # the official parser takes the last option that is named
+        ("I cannot tell.", "unparsed", None, "chooses none of the"),
+    ],
+)
+def test_an_evaluation_keeps_what_does_not_fit(evaluate, serve, model, text, status, answer, why):
+    sample, trace = evaluate(serve(model(text=text)).url)
+    assert (sample["status"], sample["answer"], sample["raw"]) == (status, answer, text)
+    assert why in sample["explanation"]
+    usage = sample["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["calls"]) == (20, 4, 1)
     (call,) = trace.calls
-    assert (call.raw, call.value, call.finish_reason) == (UNFIT, None, "unfit")
+    assert (call.raw, call.value, call.finish_reason) == (text, None, "unfit")
     assert call.problem.startswith("server http")
     assert call.measured.usage["prompt_tokens"] == 20
 
