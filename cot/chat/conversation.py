@@ -94,6 +94,8 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list)
     chosen: dict[str, str] = field(default_factory=dict)
     """Settings that were changed in it, as text."""
+    undone: list[Turn] = field(default_factory=list)
+    """Turns that were taken back: what they cost was paid."""
     _open: bool = False
 
     @property
@@ -128,6 +130,8 @@ class Conversation:
             case Chosen():
                 self.chosen[event.name] = event.value
             case Asked():
+                if event.turn in self.undone:  # an attempt at another one came to nothing
+                    self.undone.remove(event.turn)
                 self.turns.append(event.turn)
                 self._open = True
             case Stepped() if self._open:
@@ -137,7 +141,7 @@ class Conversation:
                 self.turns[-1] = event.turn
                 self._open = False
             case Undone() if self.turns:
-                del self.turns[-1]
+                self.undone.append(self.turns.pop())
                 self._open = False
             case _:
                 pass

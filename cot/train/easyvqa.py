@@ -30,7 +30,10 @@ def data_folder() -> Path:
     """Folder of the package's data, found without importing it. Raises DataError if it is not installed."""
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
-        raise DataError("the package easy-vqa is missing; in a checkout of cot run: pip install -e '.[train]'")
+        raise DataError(
+            "the package easy-vqa is missing; in a checkout of cot run:"
+            " pip install --constraint requirements.lock -e '.[train]'"
+        )
     return Path(spec.origin).parent / "data"
 
 

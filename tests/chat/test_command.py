@@ -3,6 +3,7 @@ import pytest
 from cot.chat.command import COMMANDS
 from cot.chat.event import TraceOpened
 from cot.config import NAMES
+from cot.errors import EngineError
 
 APPLES = "Are there more apples than cars?"
 
@@ -61,11 +62,19 @@ def test_odd_arguments_are_told_and_never_end_the_chat(talk, tmp_path, command):
         assert len(chat.events) > before, argument
 
 
+def test_what_was_taken_back_was_paid_for(talk):
+    chat = talk(replies=["one", "two", EngineError("gone"), "three"], strategy="direct").say("red.png", "how many?")
+    chat.say("/retry", "/retry", "/stats")
+    assert chat.words[-3].startswith("1 message, 2 taken back, 1 answered, 2 calls to the model")
+    chat.say("/undo", "/stats")
+    assert chat.words[-3].startswith("0 messages, 3 taken back, 0 answered, 2 calls to the model")
+
+
 def test_trace_stats_and_help(talk):
     chat = talk().say("red.png", APPLES, "/trace", "/stats", "/help")
     (shown,) = [event.trace for event in chat.events if isinstance(event, TraceOpened)]
     assert shown.started.question == APPLES
-    assert any(words.startswith("1 messages, 1 answered, 3 calls to the model") for words in chat.words)
+    assert any(words.startswith("1 message, 1 answered, 3 calls to the model") for words in chat.words)
     assert any(words.startswith("150 prompt tokens (30 cached, 48 of images)") for words in chat.words)
     assert any(words.startswith("/export FILE") for words in chat.words)
 

@@ -154,17 +154,17 @@ def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
     assert (code, err) == (0, "")
     assert out == "photos: 3 samples; the first: 'How many owls are there?' -> ['2']\n"
     assert not (tmp_path / "runs").exists()
-    (tmp_path / "photos" / "garden.png").write_bytes(b"no image")
+    (tmp_path / "photos" / "porch.png").write_bytes(b"no image")
     code, out, err = run("photos/task.yaml", "--check", script=script)
     assert code == 1
     assert "questions.csv, line 2: image " in err
     assert out.startswith("photos: 3 samples, 1 image cannot be opened; the first")
-    (tmp_path / "photos" / "garden.png").unlink()
+    (tmp_path / "photos" / "porch.png").unlink()
     code, out, err = run("photos/task.yaml", "--check", script=script)
     assert code == 1
     assert out == "photos: 2 rows are wrong\n"
-    assert err.count("garden.png' does not exist") == 2
-    Image.new("RGB", (8, 6)).save(tmp_path / "photos" / "garden.png")
+    assert err.count("porch.png' does not exist") == 2
+    Image.new("RGB", (8, 6)).save(tmp_path / "photos" / "porch.png")
     (tmp_path / "photos" / "street.png").unlink()
     assert run("photos/task.yaml", "--check", script=script)[1] == "photos: 1 row is wrong\n"
 
@@ -220,6 +220,6 @@ def test_a_run_is_told_of_only_once_it_begins(run, guide, monkeypatch, capfd):
 
 
 def test_nothing_is_said_of_a_run_that_cannot_begin(run, guide, tmp_path):
-    (tmp_path / "photos" / "garden.png").unlink()
+    (tmp_path / "photos" / "porch.png").unlink()
     code, out, err = run("photos/task.yaml", "--out", "a")
     assert (code, out, err.count("\n"), Path("a").exists()) == (1, "", 1, False)

@@ -47,13 +47,17 @@ async def trace(session: Session, _: str) -> None:
 async def stats(session: Session, _: str) -> None:
     """Obey `/stats`."""
     turns = session.conversation.turns
-    total = {name: sum(turn.usage.get(name, 0) for turn in turns) for name in _COUNTED}
-    seconds = sum(turn.seconds for turn in turns)
+    # What was taken back was paid for all the same.
+    paid = (*turns, *session.conversation.undone)
+    total = {name: sum(turn.usage.get(name, 0) for turn in paid) for name in _COUNTED}
+    seconds = sum(turn.seconds for turn in paid)
     longest = max((turn.longest_tokens for turn in turns), default=0)
     context = max((turn.context_tokens for turn in turns), default=0)
     speed = f"{total['completion_tokens'] / seconds:.0f} tokens/s" if seconds else "no tokens yet"
     answered = sum(turn.answered for turn in turns)
-    session.say(f"{len(turns)} messages, {answered} answered, {total['calls']} calls to the model, {seconds:.2f} s")
+    back = f", {len(paid) - len(turns)} taken back" if len(paid) > len(turns) else ""
+    messages = f"{len(turns)} message{'s' * (len(turns) != 1)}{back}"
+    session.say(f"{messages}, {answered} answered, {total['calls']} calls to the model, {seconds:.2f} s")
     session.say(
         f"{total['prompt_tokens']:,} prompt tokens ({total['cached_tokens']:,} cached, "
         f"{total['image_tokens']:,} of images), {total['completion_tokens']:,} generated, {speed}"
