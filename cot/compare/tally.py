@@ -81,11 +81,9 @@ class Tally:
             why = (result.status, result.explanation[:_REASON_CHARACTERS])
             if why in self._reasons or len(self._reasons) < _MAX_REASONS:
                 self._reasons[why] += 1
-            return
-        if not result.has_confidence:
-            return
-        self.confidences.append(result.confidence)
-        self.right.append((result.score or 0.0) >= RIGHT_FROM)
+        if result.has_confidence:
+            self.confidences.append(result.confidence)
+            self.right.append((result.score or 0.0) >= RIGHT_FROM)
 
     def detail(self) -> PartDetail:
         """What it came to."""

@@ -14,6 +14,7 @@ from cot.evaluate.asking import Asking, score_outcome
 from cot.evaluate.fitting import Answer, Asked, Calibration, check_enough, fit
 from cot.evaluate.images import Images, image_opener
 from cot.evaluate.select import Selection
+from cot.evaluate.steps import as_planned
 from cot.metric import Metric
 from cot.planner.calibrate import MAX_COST
 from cot.planner.conclusion import product
@@ -22,7 +23,7 @@ from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Question
-from cot.step import SubAnswer, SubQuestion
+from cot.step import SubAnswer
 from cot.task import Sample
 
 TEMPERATURES: Final = (0.7, 1.0)
@@ -126,8 +127,6 @@ def _scored(outcome: Outcome, metric: Metric, sample: Sample) -> Answer:
     facts, planned = answer.confidence, 1.0
     if answer.source == "steps" and answer.confidence:
         found = {step.to: step.confidence for step in outcome.steps if isinstance(step, SubAnswer)}
-        # A later round words some of them anew under the same number; the plan is the first wording.
-        asked = {step.id: step for step in reversed(outcome.steps) if isinstance(step, SubQuestion)}
-        facts = product(found[number] for number in grounds(answer.supports, asked.values()))
+        facts = product(found[number] for number in grounds(answer.supports, as_planned(outcome)))
         planned = min(1.0, answer.confidence / facts)
     return Answer(answer.source, facts, right, max(1, tokens), planned)

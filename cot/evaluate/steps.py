@@ -93,8 +93,7 @@ def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[
     facts: those of the program; none where nobody knows it. choices: the question's.
     """
     said = [step.text for step in outcome.steps if isinstance(step, Reasoning)]
-    # A later round words some of them anew under the same number; what was planned is the first wording.
-    asked = {s.id: s.text for s in reversed(outcome.steps) if isinstance(s, SubQuestion)}
+    asked = {question.text for question in as_planned(outcome)}
     fell_back = any(text.startswith(FALL_BACK) for text in said)
     invalid = any(NOT_VALID in text for text in said)
     is_open = any(OPEN in text for text in said)
@@ -105,11 +104,18 @@ def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[
     answers = [step for step in outcome.steps if isinstance(step, SubAnswer) and normalise(step.asked) in truth]
     return StepScores(
         valid=not invalid,
-        planned=_planned(facts, set(asked.values()), is_open=is_open) if followed else None,
+        planned=_planned(facts, asked, is_open=is_open) if followed else None,
         right=sum(normalise(show_value(a.value)) == truth[normalise(a.asked)] for a in answers),
         known=len(answers),
         faithful=None if fell_back else _faithful(outcome, choices),
     )
+
+
+def as_planned(outcome: Outcome) -> tuple[SubQuestion, ...]:
+    """The sub-questions of its plan. A later round words some of them anew under the same number; the first wording is
+    what was planned."""
+    first = {step.id: step for step in reversed(outcome.steps) if isinstance(step, SubQuestion)}
+    return tuple(first.values())
 
 
 def _planned(facts: Sequence[Fact], asked: set[str], *, is_open: bool) -> bool | None:
