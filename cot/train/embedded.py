@@ -5,6 +5,7 @@ Runs on CPU or CUDA, in bfloat16 where the device is fast at it (autocast), in f
 any time, from its last checkpoint, on either kind of machine.
 """
 
+import contextlib
 import itertools
 import json
 import math
@@ -138,10 +139,14 @@ class Trainer:
                 "choose the --size of its run, or name another --work"
             ) from error
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
+        now, before = asdict(self.recipe), self.state.get("recipe", {})
+        for name in (name for name in now if name in before and now[name] != before[name]):
+            print(f"  {name}: {now[name]} from now on, was {before[name]}", flush=True)
 
     def checkpoint(self) -> None:
-        """Write all state; a killed write leaves the last one whole."""
+        """Write all state; a killed write leaves the last one whole. Raises DataError if it cannot be written."""
         path = self.folder / "checkpoint.pt"
+        new = path.with_suffix(".new")
         whole = {
             "size": self.recipe.size,
             "input_pixels": INPUT_PIXELS,
@@ -152,8 +157,16 @@ class Trainer:
             "names": self.names.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        torch.save(whole, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
+        try:
+            torch.save(whole, new)
+            new.replace(path)
+        except (OSError, RuntimeError) as error:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise DataError(
+                f"cannot write {path}: {reason(error)}; free some space: the last checkpoint is whole, and the same "
+                "command goes on from it"
+            ) from error
 
     def _batches(self, part: Part) -> Iterator[dict[str, torch.Tensor]]:
         recipe = self.recipe
@@ -169,8 +182,8 @@ class Trainer:
             yield {name: tensor.to(self.device) for name, tensor in batch.items()}
 
     def run(self) -> None:
-        """Train what is left of all parts."""
-        recipe = self.recipe
+        """Train what is left of all parts, and say if nothing is."""
+        recipe, steps = self.recipe, self.state["steps"]
         minutes = {"vision": recipe.vision_minutes, "look-up": recipe.look_up_minutes, "questions": recipe.minutes}
         for part, following in itertools.pairwise([*minutes, None]):
             if self.state["part"] == part and part:
@@ -180,6 +193,8 @@ class Trainer:
                     self.state |= {"part": following, "seconds": 0.0, "steps_before": self.state["steps"]}
                     self.optimizers = self._new_optimizers()
                 self.checkpoint()
+        if self.state["steps"] == steps > 0:
+            print(f"nothing was left to train in {self.folder}; name another --work to start anew", flush=True)
 
     def _read_out(self) -> None:
         """Let the read-outs learn what the model knows, and nothing else.
@@ -205,6 +220,7 @@ class Trainer:
         self.checkpoint()
 
     def _run_part(self, minutes: float) -> None:
+        self.state["recipe"] = asdict(self.recipe)
         self.model.train()
         if self.init and not self.state["steps"]:
             self._read_out()
@@ -269,6 +285,7 @@ class Trainer:
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""
         save(self.model, build_processor(self.tokenizer), folder)
+        # Of what was trained last, which need not be this command's.
         record = {"recipe": asdict(self.recipe), **{k: v for k, v in self.state.items() if k != "history"}}
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 

@@ -36,9 +36,11 @@ class Heads(torch.nn.Module):
             self.register_buffer(f"{name}_of", torch.tensor(values), persistent=False)
 
     def loss(
-        self, features: torch.Tensor, batch: dict[str, torch.Tensor]
+        self, features: torch.Tensor, batch: dict[str, torch.Tensor], *, counting: bool = False
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss, and accuracies on the patches that show something. features: (batch, patches, width).
+
+        counting: with what `miscounted` gives, which is for features that know what they show.
 
         Most patches are background; averaged with the rest they would drown what is to be learned, so
         every mean is one over the patches that it is about.
@@ -49,8 +51,11 @@ class Heads(torch.nn.Module):
         kinds = self.kind(hidden).float()
         each = F.cross_entropy(kinds, labels, ignore_index=IGNORE, reduction="none")
         loss = mean_over(each, shown) + 0.5 * mean_over(each, empty)
-        whole, whole_error = self.whole(self._shares(hidden).view_as(batch["objects"]), batch["objects"])
+        shares = self._shares(hidden).view_as(batch["objects"])
+        whole, whole_error = self.whole(shares, batch["objects"])
         loss = loss + 8 * whole
+        if counting:
+            loss = loss + 4 * self.miscounted(kinds.view(*batch["objects"].shape, -1), shares, batch)
         # Counting needs the middle of a thing to a tenth of a patch: squares of such small errors would teach nothing.
         offset, offsets = self.offset(hidden).float(), batch["offsets"].flatten(0, 1)
         loss = loss + mean_over(F.smooth_l1_loss(offset, offsets, beta=0.1, reduction="none").sum(-1), shown)
@@ -80,6 +85,25 @@ class Heads(torch.nn.Module):
     def _shares(self, normed: torch.Tensor) -> torch.Tensor:
         read: torch.Tensor = self.share(normed)
         return read.float().squeeze(-1).sigmoid()
+
+    @staticmethod
+    def miscounted(kinds: torch.Tensor, shares: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """How far shares of patches, each times the probability of a class, are from adding up to the number of
+        objects of that class, >= 0: a mean over the classes that an image shows.
+
+        An absolute error: a patch that may be one thing or another is to be taken for the likelier one, where
+        cross-entropy alone leaves each a part of it. kinds: logits, (batch, patches, classes). shares: (batch,
+        patches). batch: its classes and objects, see `BatchMaker`.
+        """
+        labels, objects = batch["classes"], batch["objects"]
+        known = (labels != IGNORE) & (objects >= 0)
+        counted = torch.einsum("bp,bpc->bc", shares * known, kinds.softmax(-1))[:, 1:]
+        several = torch.zeros(len(labels), int(objects.max()) + 1, kinds.shape[-1], device=kinds.device)
+        rows, places = (known & (objects > 0) & (labels > 0)).nonzero(as_tuple=True)
+        several[rows, objects[rows, places], labels[rows, places]] = 1.0
+        number = several.sum(1)[:, 1:]
+        each = F.smooth_l1_loss(counted, number, beta=0.1, reduction="none")
+        return each.sum() / (number > 0).sum().clamp(min=1)
 
     @staticmethod
     def whole(mass: torch.Tensor, objects: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

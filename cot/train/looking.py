@@ -13,6 +13,8 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 LAYER: Final = 1
 """The layer whose first head is taught: the one before it can put names of several words together."""
 SINK: Final = 3.0
+FAR_OFF: Final = 2.0
+"""A number that is off by more is not told at all yet."""
 FAR: Final = 8.0
 """By how much patches of other objects are to score less than the first token."""
 
@@ -48,7 +50,10 @@ def looking_loss(
     """How far from looking where it should, >= 0, and how often the first token tells the number.
 
     A divergence (KL) alone leaves an object too much or too little by a third, and counts are lost in that: so each
-    object is also to get its part whole. looked: as `looked_at` says. The rest as for `wanted_attention`.
+    object is also to get its part whole, and all of them together to be their number. That is an absolute error, which
+    wants a patch that may be one thing or another to be taken for the likelier one; a divergence wants a part of it for
+    each, and such parts add up to things that are not there. looked: as `looked_at` says. The rest as for
+    `wanted_attention`.
     """
     if not len(named):  # a small batch may name nothing, and a mean of nothing would spoil all weights
         return looked.sum(), {"looking_loss": 0.0, "looking_accuracy": 0.0}
@@ -63,9 +68,12 @@ def looking_loss(
     off = torch.nn.functional.smooth_l1_loss((whole + 1e-3).log(), empty, beta=0.1, reduction="none")
     # Little looks at many other objects add up too, and the less each is, the less a divergence minds it.
     others = ((objects > 0).float() - mine) * torch.nn.functional.softplus(patches - first + FAR)
-    told = SINK * ((-first.detach()).exp().squeeze(1) - 1)
-    right = ((told - held.sum(1)).abs() < 0.5).float()
-    loss = spread + 4 * (off * held).sum() / held.sum().clamp(min=1) + others.sum() / (objects > 0).sum().clamp(min=1)
+    told, number = SINK * ((-first).clamp(max=6).exp().squeeze(1) - 1), held.sum(1).float()
+    right = ((told.detach() - number).abs() < 0.5).float()
+    loss = spread + 2 * (off * held).sum() / held.sum().clamp(min=1) + others.sum() / (objects > 0).sum().clamp(min=1)
+    # Far from it, a divergence leads there better than an error of hundreds.
+    miscounted = (told - number).clamp(-FAR_OFF, FAR_OFF)
+    loss = loss + 4 * torch.nn.functional.smooth_l1_loss(miscounted, torch.zeros_like(number), beta=0.1)
     return loss, {"looking_loss": spread.item(), "looking_accuracy": right.mean().item()}
 
 

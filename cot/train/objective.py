@@ -141,7 +141,7 @@ class Objective:
         gaps, signs = self.names.gap_loss(later, seen, before)
         # A finished checkpoint brings no heads: what the tower holds is soon read off it again.
         shares = self.heads.shares(features)
-        patches, read = self.heads.loss(features, batch)
+        patches, read = self.heads.loss(features, batch, counting=True)
         named = batch["seen"][..., Seen._fields.index("objects")]
         rows, places = (named >= 0).nonzero(as_tuple=True)
         places_in_all = (rows, places + PREFIX_TOKENS)

@@ -20,7 +20,7 @@ from cot.image import from_pixels
 from cot.train import model as models
 from cot.train import objective
 from cot.train.data import BatchMaker, draw, feed
-from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer
+from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer, train_embedded
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
 from cot.train.sample import GRID
@@ -246,6 +246,34 @@ def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path) ->
     assert "less than or equal to 4294967295" in train(*places, "--seed", 2**70)
     assert train(*places, "--minutes", "inf") == "got --minutes inf; expected a number of at least 0, and finite"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_finished_run_is_not_trained_with_is_not_written_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Recipe(size="tiny", minutes=0.001, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+    for recipe in (first, replace(first, seed=7, batch=4)):
+        train_embedded(recipe, work=tmp_path / "work", out=tmp_path / f"out{recipe.seed}")
+    said = capsys.readouterr().out
+    assert "  seed: 7 from now on, was 0\n" in said
+    assert "  batch: 4 from now on, was 2\n" in said
+    assert "nothing was left to train" in said
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("out0", "out7")]
+    assert records[1]["recipe"] == records[0]["recipe"]
+    assert records[0]["recipe"]["seed"] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    recipe = Recipe(size="tiny", minutes=0, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+    run = Trainer(recipe, tmp_path, "cpu")
+    run.checkpoint()
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.new").symlink_to("/dev/full")
+    with pytest.raises(DataError, match="cannot write .*checkpoint.pt: .*; free some space"):
+        run.checkpoint()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not (tmp_path / "checkpoint.new").is_symlink()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])

@@ -79,6 +79,27 @@ def test_each_object_is_to_get_its_part_whole_and_nothing_else_any(
         assert found.item() > 10 * best.item()
 
 
+@pytest.mark.parametrize(("likely", "part"), [(0.25, 0.0), (0.75, 1.0)])
+def test_what_may_have_the_name_is_looked_at_whole_or_not_at_all(likely: float, part: float) -> None:
+    score = torch.tensor(0.5).log().requires_grad_()
+    optimizer = torch.optim.Adam([score], lr=0.05)
+    named = torch.tensor([0b110]), torch.tensor([0b010])
+    for _ in range(300):
+        # The first object has the name; the second, of one patch, has it in so many cases.
+        scores = [
+            torch.tensor(SINK).log(),
+            *torch.tensor([1e-9, 0.5, 0.5]).log(),
+            score,
+            *[torch.tensor(1e-9).log()] * 3,
+        ]
+        looked = torch.stack(scores)[None].log_softmax(-1)
+        both, one = (looking_loss(looked, SHARES, OBJECTS, bits, start=2)[0] for bits in named)
+        optimizer.zero_grad()
+        (likely * both + (1 - likely) * one).backward()
+        optimizer.step()
+    assert score.exp().item() == pytest.approx(part, abs=0.1)
+
+
 def test_where_nothing_is_named_nothing_is_lost() -> None:
     looked = torch.zeros(0, 8, requires_grad=True)
     loss, told = looking_loss(looked, SHARES[:0], OBJECTS[:0], torch.zeros(0, dtype=torch.long), start=2)
