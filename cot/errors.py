@@ -46,13 +46,19 @@ class RequestError(EngineError):
 class UnfitReplyError(RequestError):
     """A model replied, and not with what it was held to: an answer that does not parse, not a failure.
 
-    text: what it said. usage: what that cost, by the names of `cot.engine.base.Usage`.
+    text: what it said. usage: what that cost, by the names of `cot.engine.base.Usage`. cut: whether the text was cut
+    short, which the message then says too.
     """
 
-    def __init__(self, message: str, *, text: str = "", usage: Mapping[str, int] | None = None) -> None:
+    CUT = "cut short"
+
+    def __init__(
+        self, message: str, *, text: str = "", usage: Mapping[str, int] | None = None, cut: bool = False
+    ) -> None:
         super().__init__(message)
         self.text = text
         self.usage = dict(usage or {})
+        self.cut = cut
 
 
 class AnswerError(CotError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, PngImagePlugin, UnidentifiedImageError
 
 from cot.errors import ImageError, reason
 from cot.png import png_bytes
@@ -32,6 +32,10 @@ MAX_SIDE = 65_535
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """The only formats that are tried, by Pillow's names."""
+
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+"""Bytes of one text or colour profile in a PNG: what Pillow allows all of them together. Profiles of screens, and what
+editors note down, are larger than the megabyte that it allows each, and none of it is used."""
 
 _EXPECTED = "expected a PNG, JPEG, WebP, GIF, BMP or TIFF file"
 _PHOTOMETRIC = 262

@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-from typing import TextIO
+from typing import IO
 
 
-def write_nowhere(stream: TextIO) -> None:
+def write_nowhere(stream: IO[str]) -> None:
     """If a stream cannot be written, write it nowhere: Python flushes once more on exit, and would complain."""
     try:
         stream.flush()

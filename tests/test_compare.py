@@ -5,13 +5,14 @@ import math
 import os
 
 import pytest
-from eval_runs import result, results, write_run
+from eval_runs import DIGEST, result, results, write_run
 
 import cot.cli
 from cot.compare import choose, compare, detail, find_runs
 from cot.compare.stored import open_run
 from cot.errors import DataError, UsageError
 from cot.evaluate import RunFolder
+from cot.evaluate.definition import TaskIdentity
 from cot.evaluate.running import MAX_CATEGORIES, OTHER
 from cot.stats import mcnemar, paired_difference
 
@@ -125,6 +126,19 @@ def test_what_differs_is_told(made, tmp_path):
     found = made(results("cc"), b)
     assert found.differing == {"model": ("tiny", "large"), "settings.max_tokens": (64, 9)}
     assert found.notes == (f"{b} is interrupted: it has 2 of 2 results",)
+
+
+def test_examples_that_differ_are_told(made, tmp_path):
+    task = TaskIdentity(name="mine", version=1, sha256=DIGEST, data_sha256=DIGEST, n=2, shots=4, shots_sha256=DIGEST)
+    b = write_run(tmp_path / "b", results("cc"), tasks=[task])
+    assert made(results("cc"), b).differing == {"tasks.mine.shots": (0, 4), "tasks.mine.shots_sha256": (None, DIGEST)}
+
+
+def test_what_several_processes_do_again_is_there_once(tmp_path):
+    run = write_run(tmp_path / "a", results("ccee"), finished=False)
+    (run / "shares").mkdir()
+    (run / "shares" / "0.jsonl").write_bytes(result(3).line())
+    assert open_run(run).done == 4
 
 
 def test_runs_that_cannot_be_compared_are_refused(made, tmp_path):

@@ -44,6 +44,20 @@ def test_cells_keep_their_types(write, tmp_path):
     assert rows(write(tmp_path / "a.parquet", made, row_group_size=150)) == made
 
 
+def test_numbers_of_32_bits_have_no_more_digits_than_they_have(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    short = arrow.float32()
+    columns = {
+        "n": arrow.array([0.3, None], short),
+        "several": arrow.array([[0.1], [2.5, None]], arrow.list_(short)),
+        "double": [0.1 + 0.2, 1.0],
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "a.parquet")
+    first, second = rows(tmp_path / "a.parquet")
+    assert first == {"n": 0.3, "several": [0.1], "double": 0.1 + 0.2}
+    assert second == {"n": None, "several": [2.5, None], "double": 1.0}
+
+
 def test_shards_with_images_make_samples(write, tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(buffer, "PNG")

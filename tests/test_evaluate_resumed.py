@@ -5,11 +5,12 @@ import json
 import pytest
 from PIL import Image
 
+from cot.compare.stored import open_run
 from cot.dataset import LOADERS
 from cot.dataset.table import jsonl
 from cot.engine import ScriptedEngine
 from cot.errors import DataError
-from cot.evaluate import Options, RunFolder, evaluate, select
+from cot.evaluate import Options, RunFolder, SampleResult, evaluate, select
 from cot.evaluate.asking import Asking
 from cot.evaluate.images import image_opener
 from cot.evaluate.shard import Shard
@@ -271,6 +272,19 @@ async def test_a_wrong_image_is_the_same_one_when_it_is_asked_again(folder, monk
     assert await run(folder, ablation="wrong-image") == (whole, 2)
     assert dict(shown).items() <= first.items()
     assert len(set(first.values())) > 1
+
+
+async def test_a_retry_that_was_interrupted_is_not_finished(folder):
+    await run(folder)
+    file = folder / "out" / "samples.jsonl"
+    first, *rest = file.read_text().splitlines()
+    failed = {"status": "errored", "score": None, "answer": None}
+    file.write_text("\n".join([json.dumps(json.loads(first) | failed), *rest]) + "\n")
+    assert open_run(folder / "out").state == "finished"
+    with RunFolder(folder / "out") as opened:
+        opened.open_samples(lambda result: None, retry_errors=True)
+        opened.append(SampleResult.model_validate_json(first))
+    assert open_run(folder / "out").state == "interrupted"
 
 
 async def test_errors_are_done_again_and_only_these(folder, made):

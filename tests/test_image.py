@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cot.errors import ImageError
 from cot.image import HARD_MAX_PIXELS, ImageLimits, LoadedImage, Original, from_pixels, load_image
@@ -119,6 +120,13 @@ class TestFormats:
     @pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0nonsense", b"Exif\0\0"])
     def test_damaged_exif_does_no_harm(self, exif: bytes) -> None:
         assert loaded(encoded(picture(), "JPEG", exif=exif)).pixels.size == (6, 4)
+
+    def test_large_profiles_and_notes_do_no_harm(self) -> None:
+        notes = PngInfo()
+        notes.add_text("a", "x" * 1_200_000, zip=True)
+        notes.add_itxt("b", "x" * 1_200_000, zip=True)
+        data = encoded(picture(), pnginfo=notes, icc_profile=b"x" * 1_200_000)
+        assert loaded(data).pixels.tobytes() == picture().tobytes()
 
 
 def first_pixel(image: LoadedImage) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ import cot
 
 LAYERS = [
     "errors",
+    "streams",
     "source",
     "png",
     "image",

@@ -11,11 +11,13 @@ from replayed import Replays
 from runs import PLAN, recorded, script
 
 from cot.engine import Candidate, Completion, TokenLogprob
-from cot.errors import EngineError, TraceError, UnfitReplyError
+from cot.errors import EngineError, ImageError, TraceError, UnfitReplyError
+from cot.image import ImageLimits, load_image
 from cot.planner.budget import Budget
 from cot.prompt import Template
 from cot.replay import replay
 from cot.trace.event import Note, OriginalImage
+from cot.trace.page import traces_page
 from cot.trace.read import read
 from cot.trace.record import Recorder
 
@@ -104,6 +106,23 @@ def test_a_changed_prompt_is_shown_from_where_it_differs(tmp_path):
     found = again(read(trace.path))
     assert found.differences[0].startswith("answer: the prompt is not the recorded one from character ")
     assert "'pears than cars?" in found.differences[0]
+
+
+def test_a_reply_that_was_cut_short_of_its_constraint_is_so_again(tmp_path):
+    cut = Completion((Candidate("1. [count] How", "length", (TokenLogprob("1", -0.1),), satisfied=False),))
+    trace = made(tmp_path, script(plan=cut))
+    assert "before it was what the constraint wants" in trace.calls[0].problem
+    assert again(trace).differences == ()
+
+
+def test_an_image_is_read_however_large_it_was_kept(tmp_path, monkeypatch):
+    trace = made(tmp_path, strategy="direct")
+    # A kept PNG of a photograph of 30 MB has more bytes than a file that is asked about may have.
+    monkeypatch.setattr(load_image, "__defaults__", (ImageLimits(max_bytes=1, max_pixels=1),))
+    assert again(trace).differences == ()
+    assert "data:image/png" in traces_page([trace])
+    with pytest.raises(ImageError):
+        load_image(trace.image_path(trace.started.images[0]))
 
 
 def test_changed_parsing_is_told_step_by_step(tmp_path):

@@ -1,5 +1,7 @@
 import base64
 import io
+import os
+import tracemalloc
 
 import jinja2
 import pytest
@@ -56,6 +58,9 @@ def test_a_row_becomes_a_sample(write, tmp_path):
         ("question: question", "question: 'a }}{{ b'", "no expression"),
         ("name: mine", "name: [", "no YAML"),
         ("name: mine", "name: !!timestamp foo", "no YAML"),
+        ("version: 1", f"version: 1{':1' * 200}.0", "no YAML"),
+        ("question: question", f"question: {'(' * 3000}question{')' * 3000}", "no expression"),
+        ("question: question", f"question: '{'1' * 5000}'", "no expression"),
         ('"[answer]"', "''", "task.yaml: answers"),
         (TASK, "- a", "holds a list"),
     ],
@@ -114,6 +119,40 @@ def test_rows_can_be_left_out(write):
     assert (sample.id, sample.question) == ("2", "Is there a dog?")
     with pytest.raises(DataError, match="no sample was chosen; .*raise --limit, or see what `only` leaves out"):
         write(TASK + "only: answer == 'no'\n", rows).survey()
+
+
+@pytest.mark.parametrize("keep", ['"False"', '"0"', '"no "'])
+def test_text_that_says_true_or_false_does_not_choose_rows(write, keep):
+    task = write(TASK + "only: keep\n", ROW.replace("{", f'{{"keep": {keep}, '))
+    with pytest.raises(DataError, match="line 1: only is the text .*, and any text counts as true; expected a comp"):
+        list(task.rows())
+    assert len(list(write(TASK + "only: keep\n", ROW.replace("{", '{"keep": "some", ')).rows())) == 1
+
+
+def test_columns_may_be_called_as_they_like(write):
+    rows = ROW.replace('"image": "red.png"', '"images": ["red.png"], "row": "r1"')
+    (sample,) = write(TASK.replace("images: image", "images: images[0]") + "id: row\n", rows).samples()
+    assert (sample.id, [path.name for path in sample.images]) == ("r1", ["red.png"])
+
+
+def test_an_image_whose_name_is_no_text_has_a_group_that_is(write, tmp_path):
+    Image.new("RGB", (8, 6), "red").save(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    write(TASK.replace("{loader: jsonl, path: rows.jsonl}", "{loader: folder, path: .}").replace(
+        "question: question", "question: \"'What is this?'\"").replace('"[answer]"', "\"'red'\""))  # fmt: skip
+    groups = [sample.group for sample in load_task(str(tmp_path / "task.yaml")).samples()]
+    assert groups == ["caf\\xe9.png", "red.png"]
+
+
+def test_places_of_decimals_may_be_text(write):
+    task = TASK + "precision: places\nanswer_type: \"'float'\"\n"
+    rows = ROW.replace('"yes"', '"1.25"').replace("{", '{"places": "2", ')
+    (sample,) = write(task.replace("metric: exact", "metric: mathvista"), rows).samples()
+    assert sample.target.precision == 2
+
+
+def test_words_that_do_not_fit_are_one_line(write):
+    with pytest.raises(DataError, match="line 1: truncate: "):
+        list(write(TASK + "category: question | truncate(2)\n").samples())
 
 
 def test_an_id_that_is_there_twice_is_refused(write):
@@ -191,6 +230,15 @@ def test_an_unknown_name_and_a_missing_file():
         load_task("~nobody-is-called-this/a.yaml")
     with pytest.raises(TaskError, match=r"no.yaml is no file"):
         load_task("no.yaml")
+
+
+def test_what_is_not_allowed_is_not_computed_either():
+    tracemalloc.start()
+    for text in ("'a' * 90000000", "'%090000000d' % 1"):
+        with pytest.raises(jinja2.TemplateSyntaxError, match="is not allowed"):
+            compile_expression(text)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
 
 
 def test_an_expression_gives_values_and_not_text():

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from rich.console import Console
-
 from cot.chat.command import is_command
 from cot.chat.event import ChatEvent, Said, TurnDone
 from cot.chat.screen import Screen
@@ -19,6 +17,7 @@ from cot.chat.session import MAX_QUESTION_CHARACTERS, Session
 from cot.chat.take import take
 from cot.chat.turn import Turn
 from cot.trace.plain import UNKNOWN, plain
+from cot.trace.stderr import Stderr
 
 
 def bounded(lines: BinaryIO) -> Iterator[bytes]:
@@ -34,8 +33,7 @@ class Pipe:
     """What a pipe shows."""
 
     def __init__(self, *, as_json: bool) -> None:
-        console = Console(stderr=True, no_color=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-        self._screen = Screen(console)
+        self._screen = Screen(Stderr(no_color=True))
         self._as_json = as_json
         self._problem = ""
         self._turn: Turn | None = None

@@ -17,16 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from cot.chat.conversation import SCHEMA, Conversation, Opened, SavedEvent
 from cot.chat.store import SESSION_FILE, Store, open_elsewhere
 from cot.errors import CotError, TraceError, UsageError
-from cot.image import HARD_MAX_PIXELS, ImageLimits, LoadedImage, load_image
+from cot.image import LoadedImage, load_image
 from cot.source import shown
 from cot.trace.event import TracedImage
-from cot.trace.images import image_path, restored
+from cot.trace.images import KEPT, image_path, restored
 from cot.trace.lock import is_held
 
 MAX_FILE_BYTES: Final = 256 * 2**20
-_KEPT: Final = ImageLimits(max_bytes=4 * HARD_MAX_PIXELS, max_pixels=HARD_MAX_PIXELS)
-"""Of copies that were kept: what could be attached can be opened again, whatever the settings are by now."""
-
 _EVENT: Final[TypeAdapter[SavedEvent]] = TypeAdapter(SavedEvent)
 
 
@@ -129,7 +126,7 @@ def _changed(path: Path) -> float:
 
 
 def _image(folder: Path, image: TracedImage) -> LoadedImage:
-    loaded = load_image(_image_path(folder, image.sha256), _KEPT)
+    loaded = load_image(_image_path(folder, image.sha256), KEPT)
     if loaded.sha256 != image.sha256:
         raise TraceError(f"the saved image {image.sha256[:16]} has other pixels than its name says; it was changed")
     return restored(loaded, image)

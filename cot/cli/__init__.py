@@ -17,9 +17,9 @@ import typer
 from cot import __version__
 from cot.cli import ask, calibrate, chat, compare, config, models, prompts, report, runs, trace, train
 from cot.cli import eval as evaluation
-from cot.cli.streams import write_nowhere
 from cot.cli.usage import usage_problem
 from cot.errors import CotError, UsageError
+from cot.streams import write_nowhere
 
 app = typer.Typer(
     name="cot",

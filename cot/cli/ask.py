@@ -132,12 +132,15 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
     from cot.image import load_image
     from cot.question import Question
 
+    is_long = False
     if text is None:
-        text = sys.stdin.buffer.read(4 * MAX_QUESTION_CHARACTERS + 1).decode("utf-8", "surrogateescape")
+        data = sys.stdin.buffer.read(4 * MAX_QUESTION_CHARACTERS + 1)
+        is_long = len(data) > 4 * MAX_QUESTION_CHARACTERS
+        text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     text = text.strip()
-    if not text:
+    if not text and not is_long:
         raise UsageError(f"the question is empty; expected for example: {_EXAMPLE}")
-    if len(text) > MAX_QUESTION_CHARACTERS:
+    if is_long or len(text) > MAX_QUESTION_CHARACTERS:
         raise UsageError(f"the question has more than {MAX_QUESTION_CHARACTERS:,} characters; shorten it")
     for words in (text, *choices):
         if any("\ud800" <= character <= "\udfff" for character in words):

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from cot.cli.streams import write_nowhere
 from cot.step import FinalAnswer, Step
 from cot.trace.plain import plain
 from cot.trace.show import step_line, usage_line
+from cot.trace.stderr import Stderr
 
 if TYPE_CHECKING:
     from cot.engine.base import EngineInfo
@@ -33,7 +33,7 @@ class Output:
         self._as_json = as_json
         self.quiet = quiet
         self._timings = timings
-        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._console = Stderr()
         self._spent: list[tuple[str, float]] = []
 
     def spent(self, name: str, seconds: float | None, parts: Mapping[str, float] | None = None) -> None:
@@ -44,7 +44,7 @@ class Output:
 
     def say(self, text: str, style: str = "dim") -> None:
         """A line on stderr, also with `--quiet`."""
-        self._print(Text(plain(text, one_line=True), style))
+        self._console.print(Text(plain(text, one_line=True), style))
 
     def step(self, step: Step) -> None:
         """A finished step."""
@@ -70,7 +70,7 @@ class Output:
             self.say(f"stopped: {outcome.stop_reason}{why and f': {why}'}", "yellow")
 
     def _branch(self, guide: str, step: Step) -> None:
-        self._print(Text.assemble((guide, "dim"), step_line(step)))
+        self._console.print(Text.assemble((guide, "dim"), step_line(step)))
 
     def _show_timings(self, trace: Path) -> None:
         from cot.trace.read import read_trace
@@ -84,16 +84,9 @@ class Output:
         if whole is not None:
             rows.append(("total, from the start of the process", whole))
         width = max(len(name) for name, _ in rows)
-        self._print(Text("seconds", "bold"))
+        self._console.print(Text("seconds", "bold"))
         for name, seconds in rows:
-            self._print(Text(f"{plain(name):<{width}}  {seconds:8.3f}"))
-
-    def _print(self, text: Text) -> None:
-        """On stderr. The answer must not be lost because nobody can be told how it came about."""
-        try:
-            self._console.print(text)
-        except OSError:
-            write_nowhere(sys.stderr)
+            self._console.print(Text(f"{plain(name):<{width}}  {seconds:8.3f}"))
 
 
 def as_json(
@@ -138,7 +131,7 @@ def seconds_since_process_start() -> float | None:
 
 
 def _print_answer(answer: FinalAnswer) -> None:
-    shown = plain(answer.text)
+    shown = plain(answer.text, most=len(answer.text) + 1)
     if sys.stdout.isatty():
         Console(markup=False, highlight=False, emoji=False, soft_wrap=True).print(Text(shown, "bold"))
         return

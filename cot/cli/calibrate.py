@@ -64,6 +64,7 @@ def calibrate(
     For another one name a task of your own pictures.
     """
     from cot.config import load_settings
+    from cot.errors import UsageError
     from cot.evaluate.select import select
     from cot.planner.calibration_file import check_writable, read_entries
     from cot.task import load_task
@@ -77,6 +78,8 @@ def calibrate(
     before = read_entries(path).get(settings.model)
     loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks or ["calibration"]]
     check_writable(path)
+    if judged := [task.task.name for task in loaded if task.judge_template]:
+        raise UsageError(f"got {judged[0]}, which a judge scores; expected a task with a metric that asks no model")
     selections = [select(task, limit=limit) for task in loaded]
     found, info = _measure(
         selections, settings, votes=votes, max_cost=max_cost, rounds=rounds, concurrency=concurrency, quiet=quiet

@@ -45,7 +45,7 @@ def _print(found: "Comparison") -> None:
     add_row(sides, "A", found.a)
     add_row(sides, "B", found.b)
     for name, (first, second) in found.differing.items():
-        add_row(sides, name, f"{_short(first)} -> {_short(second)}")
+        add_row(sides, name, " -> ".join(_short(first, second)))
     for note in found.notes:
         add_row(sides, "note", note)
     out.print(sides)
@@ -91,7 +91,9 @@ def _paired(score: "PairedScore") -> tuple[object, ...]:
 
 
 def _cost(task: "TaskComparison") -> "Table":
-    made = table(f"cost of {task.task}", "A", "B", "B / A")
+    from cot.trace.plain import plain
+
+    made = table(plain(f"cost of {task.task}", one_line=True), "A", "B", "B / A")
     names = [name for name in task.cost_a.usage if name in task.cost_b.usage]
     rows = [(name.replace("_", " "), task.cost_a.usage[name], task.cost_b.usage[name]) for name in names]
     for name, first, second in (*rows, ("seconds", round(task.cost_a.seconds, 1), round(task.cost_b.seconds, 1))):
@@ -120,6 +122,13 @@ def _flips(flips: "tuple[Flip, ...]") -> "Table":
     return made
 
 
-def _short(value: object) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:12]}…"
+def _short(first: object, second: object) -> list[str]:
+    """Values that differ, each shown from just before the first difference where it is long."""
+    texts = ["none" if value is None else str(value) for value in (first, second)]
+    places = (place for place, (one, other) in enumerate(zip(*texts, strict=False)) if one != other)
+    same = next(places, min(map(len, texts)))
+    begin = same - 12 if same > 40 else 0
+    return [
+        text if len(text) <= 60 else f"{'…' * (begin > 0)}{text[begin:][:30]}{'…' * (len(text) > begin + 30)}"
+        for text in texts
+    ]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from cot.evaluate.running import Running
 from cot.evaluate.summary import Summary
 from cot.planner.budget import Budget
 from cot.trace.plain import plain
+from cot.trace.stderr import Stderr
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 """Where stderr is no terminal."""
@@ -35,7 +35,7 @@ class EvalOutput(Watch):
         self._quiet = quiet
         self._process = process
         self._label = f"[{process}] " if process else ""
-        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._console = Stderr()
         self._live: Live | None = None
         self.begin(Path())
 

@@ -65,6 +65,9 @@ def choose(
 
     # All task files are read before the first sample is.
     loaded = {name: load(name, wanted) for name in suite.tasks}
+    names = [task.task.name for task in loaded.values()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"two of the tasks are called {twice[0]!r}; expected each name once; give one another `name`")
     limits = {name: [most for most in (wanted.limit, own) if most is not None] for name, own in suite.tasks.items()}
     images, seed = image_opener(settings.image_limits), settings.seed
     examples = {name: draw_shots(task, wanted.shots, seed=seed, images=images) for name, task in loaded.items()}

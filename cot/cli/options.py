@@ -11,6 +11,13 @@ def joined(words: list[str] | None) -> str | None:
     return ",".join(words) if words else None
 
 
+def named_folder(text: str) -> Path:
+    """A folder that an option names. Raises BadParameter for none at all, which would be the one stood in."""
+    if not text:
+        raise typer.BadParameter("got no text; expected a folder")
+    return Path(text)
+
+
 Model = Annotated[str | None, typer.Option(help="embedded, a checkpoint folder, a Hugging Face id, or a server's URL.")]
 Strategy = Annotated[str | None, typer.Option(help="route, decompose, direct, cot, vote, verify, or one of your own.")]
 Language = Annotated[str | None, typer.Option(help="Language of the prompt templates: en or zh.")]
@@ -25,4 +32,7 @@ Redact = Annotated[
     list[str] | None,
     typer.Option(help="Never write these to a trace: prompts, images or all; several by commas, or one option each."),
 ]
-TraceDir = Annotated[Path | None, typer.Option(help="Folder of the traces, instead of the setting.")]
+TraceDir = Annotated[
+    Path | None,
+    typer.Option(parser=named_folder, metavar="PATH", help="Folder of the traces, instead of the setting."),
+]

@@ -107,10 +107,10 @@ def label(found: "Located") -> str:
 
 
 def safe(text: str) -> str:
-    """Text for a terminal, line by line."""
+    """Text for a terminal, line by line, and all of it."""
     from cot.trace.plain import plain
 
-    return "\n".join(plain(line) for line in text.split("\n"))
+    return "\n".join(plain(line, most=len(line) + 1) for line in text.split("\n"))
 
 
 def _print_rendered(found: "Located", folders: "tuple[Folder, ...]", given: list[str] | None, *, tokens: bool) -> None:

@@ -123,9 +123,9 @@ def _print(run: "StoredRun", found: "Detail") -> None:
 
 
 def _settings(definition: dict[str, Any]) -> dict[str, Any]:
-    names = ("revision", "language", "seed", "limit", "shuffle", "ablation")
-    shots = max(task["shots"] for task in definition["tasks"])
-    said = {**{name: definition.get(name) for name in names}, "shots": shots}
+    names = ("revision", "language", "seed", "shuffle", "ablation")
+    most = {name: max((task[name] or 0 for task in definition["tasks"]), default=0) for name in ("limit", "shots")}
+    said = {**{name: definition.get(name) for name in names}, **most}
     return {**{name: value for name, value in said.items() if value}, **definition["settings"]}
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,9 @@ def whole_file(out: Path) -> Iterator[Path]:
     try:
         yield path
         if ordinary:
+            # What only its owner may read stays so.
+            if target.exists():
+                shutil.copymode(target, path)
             os.replace(path, target)
     except BrokenPipeError:
         raise

@@ -258,8 +258,12 @@ def _differing(a: Chosen, b: Chosen) -> dict[str, tuple[Any, Any]]:
 def _defined(chosen: Chosen) -> dict[str, Any]:
     plain = chosen.run.definition.model_dump(mode="json", exclude={"format", "tasks", "strategies", "made_with"})
     inner = {f"{name}.{key}": value for name in ("settings", "templates") for key, value in plain.pop(name).items()}
-    hashes = {f"tasks.{task.name}.sha256": task.sha256 for task in chosen.run.definition.tasks}
-    return {"strategy": chosen.strategy, **plain, **inner, **hashes}
+    tasks = {
+        f"tasks.{task.name}.{name}": getattr(task, name)
+        for task in chosen.run.definition.tasks
+        for name in ("sha256", "shots", "shots_sha256")
+    }
+    return {"strategy": chosen.strategy, **plain, **inner, **tasks}
 
 
 def _notes(a: Chosen, b: Chosen) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ class StoredRun:
     def done(self) -> int:
         """Results that are there, also those of several processes, not yet put together. Raises DataError if they
         cannot be read."""
-        return sum(map(_lines, self._files()))
+        files = [file for file in self._files() if file.exists()]
+        # Several processes may be doing again what failed, and it is then there twice.
+        return sum(map(_lines, files)) if len(files) < 2 else sum(1 for _ in self.located())
 
     @cached_property
     def summary(self) -> Summary | None:

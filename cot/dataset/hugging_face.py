@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from cot.dataset.parquet import as_written
 from cot.dataset.spec import DataSpec, Row, data_path
 from cot.errors import DataError, reason
 
@@ -36,10 +37,10 @@ def hugging_face(spec: DataSpec, folder: Path) -> Iterator[Row]:
         found = found[spec.split]
     number = 0
     try:
-        classes = {column: f for column, f in found.features.items() if isinstance(f, library.ClassLabel)}
+        kinds = {column: _innermost(feature) for column, feature in found.features.items()}
         for values in found.to_iterable_dataset().decode(False):
             number += 1
-            plain = {column: _plain(value, classes.get(column), inside) for column, value in values.items()}
+            plain = {column: _plain(value, kinds.get(column), inside) for column, value in values.items()}
             yield Row(plain, f"{name}, row {number}")
     except DataError:
         raise
@@ -81,11 +82,20 @@ def _downloaded(library: Any, name: str) -> tuple[Path, ...]:
     return repository, Path(library.config.EXTRACTED_DATASETS_PATH)
 
 
-def _plain(value: Any, labels: Any, inside: tuple[Path, ...]) -> Any:
-    if labels is not None:
-        return labels.int2str(value) if isinstance(value, int) and value >= 0 else None
+def _innermost(feature: Any) -> Any:
+    """What a column is made of, or the lists in it."""
+    while (inner := feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)) is not None:
+        feature = inner
+    return feature
+
+
+def _plain(value: Any, kind: Any, inside: tuple[Path, ...]) -> Any:
     if isinstance(value, list):
-        return [_plain(one, None, inside) for one in value]
+        return [_plain(one, kind, inside) for one in value]
+    if hasattr(kind, "int2str"):
+        return kind.int2str(value) if isinstance(value, int) and value >= 0 else None
+    if getattr(kind, "dtype", "") in ("float16", "float32"):
+        return as_written(value)
     if isinstance(value, dict) and set(value) == {"bytes", "path"}:
         return value["bytes"] if value["bytes"] is not None or value["path"] is None else _file(value["path"], inside)
     return value

@@ -43,11 +43,13 @@ def vqav2(spec: DataSpec, folder: Path) -> Iterator[Row]:
         found["question_id"]: found
         for number, found in enumerate(listed(annotated.get("annotations"), answers), 1)
         if _has(found, ("question_id", "answers"), f"{answers}, annotation {number}")
+        and _is_id(found["question_id"], f"{answers}, annotation {number}")
     }
     split = spec.split or asked.get("data_subtype", "")
     for number, question in enumerate(listed(asked.get("questions"), path), 1):
         where = f"{path}, question {number}"
         _has(question, ("question_id", "image_id", "question"), where)
+        _is_id(question["question_id"], where)
         annotation = known.get(question["question_id"])
         if annotation is None:
             raise DataError(f"{where}: question_id {question['question_id']!r} has no annotation in {answers}")
@@ -106,7 +108,7 @@ def _vqav2_values(question: dict[str, Any], annotation: dict[str, Any], split: s
     try:
         answers = [str(given["answer"]) for given in annotation["answers"]]
         image = f"COCO_{split}_{int(question['image_id']):012d}.jpg"
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: {reason(error)}; expected a numbered image and answers as VQAv2 has them") from error
     others = {name: annotation.get(name) for name in ("question_type", "answer_type", "multiple_choice_answer")}
     return {**others, **question, "image": image, "answers": answers}
@@ -125,6 +127,12 @@ def _mme_lines(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
             if not tab:
                 raise DataError(f"{path}, line {number}: got {line[:60]!r}; expected a question, a tab, and Yes or No")
             yield number, (question.strip(), answer.strip())
+
+
+def _is_id(value: Any, where: str) -> bool:
+    if not isinstance(value, int | str):
+        raise DataError(f"{where}: question_id is a {type(value).__name__}; expected a number or text")
+    return True
 
 
 def _has(value: Any, names: tuple[str, ...], where: str) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy
+
 from cot.dataset.spec import DataSpec, Row, data_path
 from cot.errors import DataError, reason
 
@@ -34,12 +36,26 @@ def parquet(spec: DataSpec, folder: Path) -> Iterator[Row]:
         yield from _rows(library, file)
 
 
+def as_written(value: Any) -> Any:
+    """Numbers of 32 bits, alone or in lists, with no more digits than they have: 0.3 and not 0.30000001192092896."""
+    if isinstance(value, list):
+        return [as_written(one) for one in value]
+    return float(str(numpy.float32(value))) if isinstance(value, float) else value
+
+
 def parquet_files(path: Path) -> list[Path]:
     """A file, or the `*.parquet` of a folder by name. Raises DataError if there is none."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise DataError(f"{path} holds no files *.parquet; expected one at least; check the path in the task")
     return files
+
+
+def _is_short(kind: Any) -> bool:
+    """Whether cells of a type are numbers of at most 32 bits, or lists of them."""
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    return str(kind) in ("halffloat", "float")
 
 
 def _rows(library: Any, file: Path) -> Iterator[Row]:
@@ -50,10 +66,11 @@ def _rows(library: Any, file: Path) -> Iterator[Row]:
             names = opened.schema_arrow.names
             if len(set(names)) != len(names):
                 raise DataError(f"columns must be distinct, got {names!r}"[:300])
+            short = [field.name for field in opened.schema_arrow if _is_short(field.type)]
             for batch in opened.iter_batches(BATCH_ROWS):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(values, f"{file}, row {number}")
+                    yield Row(values | {name: as_written(values[name]) for name in short}, f"{file}, row {number}")
     except Exception as error:
         # A damaged file makes pyarrow raise almost anything.
         raise DataError(

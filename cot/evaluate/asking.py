@@ -86,7 +86,12 @@ async def ask_sample(
     # One that nothing was recorded in has left no folder.
     if recorder and recorder.folder.exists():
         trace = f"{recorder.folder.parent.name}/{recorder.folder.name}"
-    return _result(task, sample, strategy, score, outcome, trace, judged)
+    try:
+        return _result(task, sample, strategy, score, outcome, trace, judged)
+    except Exception as error:
+        # Numbers of a server that no result may hold.
+        score = errored(f"what came back is no result: {reason(error)}")
+        return _result(task, sample, strategy, score, None, trace, None)
 
 
 def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:

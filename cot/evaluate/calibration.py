@@ -4,8 +4,11 @@ In: chosen samples and an engine. Out: a `Calibration`. Every sample is asked di
 """
 
 import asyncio
+import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from cot.engine.base import Engine
@@ -24,7 +27,7 @@ from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Question
 from cot.step import SubAnswer
-from cot.task import Sample
+from cot.task import ImageSource, Sample
 
 TEMPERATURES: Final = (0.7, 1.0)
 """Of the votes, that are tried; the first of those that are right most often is taken."""
@@ -84,12 +87,26 @@ async def calibrate(
 
 
 def _numbered(selections: Iterable[Selection]) -> Iterator[tuple[Sample, Metric, int]]:
-    """Each sample, its metric, and the number of its image, from 0: every other one is fitted to."""
-    seen: dict[tuple[str, str], int] = {}
+    """Each sample, its metric, and the number of its image, from 0: every other one is fitted to.
+
+    Those of a group have one number, and so have those of several tasks that show the same image.
+    """
+    numbers = itertools.count()
+    seen: dict[object, int] = {}
     for selection in selections:
         for sample in selection.samples():
-            number = seen.setdefault((selection.identity.name, sample.group), len(seen))
+            shown = [(selection.identity.name, sample.group), *map(_identity, sample.images)]
+            known = next((seen[one] for one in shown if one in seen), None)
+            number = next(numbers) if known is None else known
+            seen.update(dict.fromkeys(shown, number))
             yield sample, selection.task.metric, number
+
+
+def _identity(image: ImageSource) -> object:
+    """What is the same for the same image in several tasks."""
+    if isinstance(image, Path):
+        return image.resolve()
+    return image if isinstance(image, str) else hashlib.sha256(image).digest()
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,9 @@ class RunFolder:
                 # Several processes may have begun what one goes on with.
                 gather(self.path)
             drop_torn_line(file)
-            if retry_errors:
+            if retry_errors and any(result.failed for result in self.results()):
+                # What it says is no longer so, and as many results may be there soon.
+                (self.path / SUMMARY_FILE).unlink(missing_ok=True)
                 drop_samples(file, lambda result: result.failed)
             samples = file.open("ab")
         except OSError as error:

@@ -17,6 +17,9 @@ from cot.evaluate.summary import Summary
 
 MAX_BYTES: Final = 10_000_000
 
+ROUNDING: Final = 1e-9
+"""By so much a sum of scores may differ from another sum of the same ones."""
+
 
 def read_baseline(path: Path) -> Summary:
     """A kept `summary.json`. Raises DataError for a file that is none, or has no score to hold a run to."""
@@ -79,7 +82,7 @@ def fallen(baseline: Summary, summary: Summary) -> list[str]:
                 f"{_name(part)} has a score of {found.scored} samples; the baseline has one of {part.scored}:"
                 f" {found.counts['errored']} errored{again}"
             )
-        if part.interval is None or part.score is None or (score is not None and score >= part.interval[0]):
+        if part.interval is None or part.score is None or (score is not None and score >= part.interval[0] - ROUNDING):
             continue
         low, high = (100 * bound for bound in part.interval)
         got = "has no score" if score is None else f"fell to {100 * score:.1f}%"

@@ -17,6 +17,9 @@ ALTERNATIVES: Final = 4
 LEAST_LIKELY: Final = 1e-3
 """Alternatives of a smaller probability are not told."""
 
+UNFINISHED: Final = ", before it was what the constraint wants"
+"""How the problem of a text ends that was cut short before it was what the model was held to."""
+
 T = TypeVar("T")
 
 
@@ -28,7 +31,8 @@ class Asked(Generic[T]):
     confidence: probability that the model gave to its text, within what it was allowed to say;
     0 if the engine gives no probabilities.
     starved: whether the token budget cut the text short. unfit: whether it is not what the engine was to hold it to;
-    such an engine has drawn as often as is worth it, and cannot tell whether the budget cut it short.
+    such an engine has drawn as often as is worth it, and cannot tell whether the budget cut it short. cut: whether it
+    is unfit, and was cut short.
     """
 
     value: T | None
@@ -37,6 +41,7 @@ class Asked(Generic[T]):
     problem: str | None = None
     starved: bool = False
     unfit: bool = False
+    cut: bool = False
 
 
 def read(
@@ -53,7 +58,7 @@ def read(
     confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
     starved = starved and candidate.finish_reason == "length"
     if candidate.finish_reason != "stop" and not may_be_cut:
-        before = "" if candidate.satisfied else ", before it was what the constraint wants"
+        before = "" if candidate.satisfied else UNFINISHED
         return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}", starved)
     try:
         return Asked(parse(text), raw, confidence, starved=starved)

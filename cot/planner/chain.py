@@ -168,7 +168,7 @@ class Chain:
         except UnfitReplyError as error:
             self._count(Usage(**error.usage), n)
             self._record(call_unfit(call, error))
-            return [Asked(None, storable(error.text), 0.0, str(error), unfit=True)]
+            return [Asked(None, storable(error.text), 0.0, str(error), unfit=True, cut=error.cut)]
         self._count(completion.usage, n)
         tokens = completion.usage.completion_tokens if n == 1 else request.max_tokens
         starved = request.max_tokens < rendered.max_tokens

@@ -14,10 +14,11 @@ from cot.step import FinalAnswer, StopReason
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What a strategy comes to."""
+    """What a strategy comes to. why: the note that tells why there is no answer; empty where the last one does."""
 
     answer: FinalAnswer
     stop_reason: StopReason = "answered"
+    why: str = ""
 
 
 def product(confidences: Iterable[float]) -> float:

@@ -95,8 +95,9 @@ async def ask_whole(
         **inputs,
     )
     if asked.problem is not None:
-        chain.note(f"{step}: {asked.problem}")
-        return Conclusion(unknown(asked.raw, supports), "budget_tokens" if asked.starved else "unparsed")
+        why = f"{step}: {asked.problem}"
+        chain.note(why)
+        return Conclusion(unknown(asked.raw, supports), "budget_tokens" if asked.starved else "unparsed", why)
     answer = FinalAnswer(
         text=show_answer(asked.value, asked.raw),
         value=asked.value,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cot.answer import constraint_for, match_choice, parse_answer, show_answer, show_value
 from cot.engine.base import Regex, Sampling
-from cot.errors import PlanError
+from cot.errors import AnswerError, PlanError
 from cot.expression import Ref, Sum
 from cot.image import LoadedImage
 from cot.planner.asked import Asked
@@ -129,12 +129,22 @@ async def ask_one(
         )
     except ChainStopped as stopped:
         return SubAnswer(to=question.id, asked=text, value=None, raw="", confidence=0.0, problem=str(stopped))
+    if asked.unfit and not asked.cut:
+        asked = _read_all_the_same(asked, question)
     problem = asked.problem
     if asked.value is None and problem is None:
         problem = "the model does not know"
     return SubAnswer(
         to=question.id, asked=text, value=asked.value, raw=asked.raw, confidence=asked.confidence, problem=problem
     )
+
+
+def _read_all_the_same(asked: Asked[Value], question: SubQuestion) -> Asked[Value]:
+    """What a reply says that a server did not hold to the letter: "Two", "1,250". As it was where it says nothing."""
+    try:
+        return Asked(parse_answer(asked.raw, question.wants), asked.raw, asked.confidence)
+    except AnswerError:
+        return asked
 
 
 def as_shown(chain: Chain, plan: Plan, found: Found) -> Found:

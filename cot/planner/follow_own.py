@@ -145,8 +145,9 @@ async def _conclude(course: _Course, step: OwnStep) -> Conclusion:
         with_examples=True, **inputs,
     )  # fmt: skip
     if asked.problem is not None:
-        chain.note(f"{step.name}: {asked.problem}")
-        return Conclusion(unknown(asked.raw, supports), "budget_tokens" if asked.starved else "unparsed")
+        why = f"{step.name}: {asked.problem}"
+        chain.note(why)
+        return Conclusion(unknown(asked.raw, supports), "budget_tokens" if asked.starved else "unparsed", why)
     answer = FinalAnswer(
         text=show_answer(asked.value, asked.raw), value=asked.value, raw=asked.raw, confidence=asked.confidence,
         supports=supports,

@@ -22,6 +22,12 @@ MAX_SAID_CHARACTERS: Final = 300
 KEPT: Final = 2
 """Newest exchanges that stay word for word while those before them are summarised, if there is room."""
 
+MAX_ROOM_CHARACTERS: Final = 40_000
+"""Of what was said, however large the context is: a template becomes no longer text than a little more."""
+
+_AROUND_CHARACTERS: Final = 24
+"""What a template puts around an exchange."""
+
 _ASSUMED_CONTEXT_TOKENS: Final = 4096
 _CHARACTERS_PER_TOKEN: Final = 3
 _SHARE: Final = 4
@@ -51,7 +57,8 @@ async def understand(chain: Chain) -> None:
 
 def room_characters(context_tokens: int) -> int:
     """Characters that what was said may have, for a context of so many tokens; 0: not known."""
-    return (context_tokens or _ASSUMED_CONTEXT_TOKENS) * _CHARACTERS_PER_TOKEN // _SHARE
+    room = (context_tokens or _ASSUMED_CONTEXT_TOKENS) * _CHARACTERS_PER_TOKEN // _SHARE
+    return min(room, MAX_ROOM_CHARACTERS)
 
 
 async def _shorten(chain: Chain) -> None:
@@ -62,9 +69,12 @@ async def _shorten(chain: Chain) -> None:
         while kept and _length(Earlier(kept)) > room - MAX_SUMMARY_CHARACTERS:
             kept = kept[1:]
         old = earlier.exchanges[: len(earlier.exchanges) - len(kept)]
+        told = old
+        while len(told) > 1 and _length(Earlier(told)) > MAX_ROOM_CHARACTERS:
+            told = told[1:]
         asked = await chain.ask(
             "chat/summary", _not_empty, step="summary of what was said", may_be_cut=True,
-            said=_plain(old), summary=earlier.summary,
+            said=_plain(told), summary=earlier.summary,
         )  # fmt: skip
         if asked.value is None:
             chain.note(f"what was said first is forgotten, since it could not be summarised: {asked.problem}")
@@ -114,7 +124,8 @@ def _cut(text: str, most: int) -> str:
 
 
 def _length(earlier: Earlier) -> int:
-    return len(earlier.summary) + sum(len(one.question) + len(one.answer) for one in earlier.exchanges)
+    exchanges = (len(one.question) + len(one.answer) + _AROUND_CHARACTERS for one in earlier.exchanges)
+    return len(earlier.summary) + sum(exchanges)
 
 
 def _plain(exchanges: tuple[Exchange, ...]) -> list[dict[str, str]]:

@@ -5,6 +5,8 @@ call. Else the model plans; where its plan does more than to ask one question ag
 two answers the one that is likelier right is taken. Whatever comes to nothing leaves the direct answer.
 """
 
+from dataclasses import replace
+
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion
@@ -56,5 +58,5 @@ def _better(chain: Chain, first: Conclusion, by_steps: Conclusion) -> Conclusion
         return by_steps
     else:
         reason = f"the steps came to {answer.text}, but only {percent(likely(chain, answer))} sure"
-    stop_reason = first.stop_reason if by_steps.stop_reason in ("answered", "unparsed") else by_steps.stop_reason
-    return Conclusion(let_stand(chain, first, reason).answer, stop_reason)
+    let_stand(chain, first, reason)
+    return first if by_steps.stop_reason in ("answered", "unparsed") else replace(by_steps, answer=first.answer)

@@ -132,7 +132,8 @@ async def run(
         chain.notes.insert(0, recorder.trouble)
     of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
     answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
-    notes = (*of_images, *chain.notes)
+    # A stable sort: the reason comes last.
+    notes = (*of_images, *sorted(chain.notes, key=lambda note: bool(note) and note == conclusion.why))
     return Outcome(
         answer, chain.steps, stop_reason, chain.usage, seconds, notes,
         chain.question.text, chain.question.earlier, chain.longest_tokens,

@@ -30,8 +30,8 @@ async def verify(chain: Chain) -> Conclusion:
     announce(chain, plan)
     needed, left = len(plan.sub_questions), chain.allowance.steps_left
     if left < needed:
-        conclusion = _unchecked(chain, first, f"the check needs {needed} more steps, and the budget has {left}")
-        return Conclusion(conclusion.answer, "budget_steps" if first.answer.value is not None else first.stop_reason)
+        _unchecked(chain, first, f"the check needs {needed} more steps, and the budget has {left}")
+        return first if first.answer.value is None else Conclusion(first.answer, "budget_steps")
     found = as_shown(chain, plan, await find(chain, plan))
     computed, problem = compute(chain, plan, found)
     if chain.stopped:
@@ -42,7 +42,9 @@ async def verify(chain: Chain) -> Conclusion:
     if first.answer.value is None:
         chain.add(Reasoning(text=f"The direct answer is unknown, and the facts say {checked.text}."))
         return Conclusion(checked)
-    same = checked.value == first.answer.value
+    # Python takes yes for 1.
+    kinds = {isinstance(answer.value, bool) for answer in (checked, first.answer)}
+    same = checked.value == first.answer.value and len(kinds) == 1
     if same or (not chain.question.choices and comparable(checked.value) == comparable(first.answer.value)):
         return let_stand(chain, first, "the facts say the same")
     return await _contradicted(chain, first, plan, found, checked)

@@ -13,7 +13,10 @@ from typing import Any, Final
 
 import jinja2
 from jinja2 import nodes
+from jinja2.filters import do_truncate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from cot.errors import reason
 
 MAX_RENDERED_CHARACTERS: Final = 50_000
 
@@ -72,9 +75,13 @@ def compile_expression(text: str) -> Callable[[Mapping[str, Any]], Any]:
     Raises jinja2.TemplateSyntaxError for what is not allowed.
     """
     environment = _environment()
-    # An expression and nothing else; only then can what is checked below be the same as what runs.
-    compiled = environment.compile_expression(text, undefined_to_none=False)
-    _Checker(environment, _no_file).file("", f"{{{{ ({text}) }}}}", _Place())
+    try:
+        # Before it is compiled: what can be computed then already is, and may take all memory.
+        _Checker(environment, _no_file, images_are_values=True).file("", f"{{{{ ({text}) }}}}", _Place())
+        # An expression and nothing else; only then is what was checked the same as what runs.
+        compiled = environment.compile_expression(text, undefined_to_none=False)
+    except (RecursionError, ValueError) as error:
+        raise jinja2.TemplateSyntaxError(f"{reason(error)}; expected something shorter", 1) from error
     name = text.strip()
     if not name.isidentifier() or name.lower() in ("true", "false", "none"):
         return compiled
@@ -106,6 +113,15 @@ def _or_default(value: Any, instead: Any = "", boolean: bool = False) -> Any:
     return instead if missing or (boolean and not value) else value
 
 
+@jinja2.pass_environment
+def _truncated(environment: jinja2.Environment, text: str, length: int = 255, *more: Any, **named: Any) -> str:
+    """Jinja's `truncate`, which asserts that its end fits."""
+    try:
+        return do_truncate(environment, str(text), length, *more, **named)
+    except AssertionError as error:
+        raise jinja2.exceptions.FilterArgumentError(f"truncate: {error}") from error
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     # Templates say where lines end; a block that ends a line does not swallow the break.
     environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=False)
@@ -113,6 +129,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.filters = {name: environment.filters[name] for name in _ALLOWED_FILTERS}
     environment.filters["default"] = _or_default
     environment.filters["join"] = _bounded(lambda values, separator="": separator.join(str(v) for v in values))
+    environment.filters["truncate"] = _truncated
     environment.filters["replace"] = _bounded(lambda text, old, new: str(text).replace(old, new))
     return environment
 
@@ -134,7 +151,11 @@ class _Place:
 class _Checker:
     """Walks a template and all that it is made of. Raises TemplateSyntaxError at the first thing not allowed."""
 
-    def __init__(self, environment: ImmutableSandboxedEnvironment, resolve: Resolve) -> None:
+    def __init__(
+        self, environment: ImmutableSandboxedEnvironment, resolve: Resolve, *, images_are_values: bool = False
+    ) -> None:
+        """images_are_values: `images` is a name like others, and not where the question's images stand."""
+        self._reserved = ("self", "super") if images_are_values else ("self", "super", IMAGES)
         self._environment = environment
         self._resolve = resolve
         self._uses = 0
@@ -160,7 +181,7 @@ class _Checker:
         joins = isinstance(node, nodes.Concat | nodes.Add | nodes.List | nodes.Tuple)
         if joins and sum(1 for _ in node.find_all(nodes.Name)) > MAX_JOINED:
             raise place.refuse(node, f"more than {MAX_JOINED} names are put together; write them one after another")
-        if isinstance(node, nodes.Name) and node.name in ("self", "super", IMAGES):
+        if isinstance(node, nodes.Name) and node.name in self._reserved:
             raise place.refuse(node, f"{node.name} is not allowed here; {{{{ {IMAGES} }}}} can only stand alone")
         if isinstance(node, nodes.Include | nodes.Extends):
             self._other(node, place)

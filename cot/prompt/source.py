@@ -142,7 +142,7 @@ def read_inside(path: Path, folder: Path, *, name: str, max_bytes: int = MAX_TEM
             data = stream.read(max_bytes + 1)
         if len(data) > max_bytes:
             raise PromptError(f"{name}: larger than {max_bytes:,} bytes; expected a short text; split {path}")
-        return data.decode().replace("\r\n", "\n")
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"{name}: cannot be read: {error}; expected text in UTF-8") from error
 

@@ -16,7 +16,7 @@ from cot.planner.budget import Budget
 from cot.planner.tuning import Tuning
 from cot.question import Earlier, Example, Question
 from cot.trace.event import Note, RunStarted, TracedExample, TracedImage
-from cot.trace.images import restored
+from cot.trace.images import KEPT, restored
 from cot.trace.read import Trace
 from cot.trace.redact import in_words
 
@@ -106,7 +106,7 @@ def _image(trace: Trace, traced: TracedImage) -> LoadedImage:
             f"{trace.path}: its image {storable(traced.source)[:200]!r} is not beside it; expected"
             f" images/{traced.sha256[:64]}.png there, as it was recorded"
         )
-    loaded = load_image(path)
+    loaded = load_image(path, KEPT)
     if loaded.sha256 != traced.sha256:
         raise TraceError(f"{path} holds another image than the one that was asked about; expected the recorded one")
     return restored(loaded, traced)

@@ -76,14 +76,14 @@ def collect(chosen: Sequence[Chosen], *, max_samples: int = DEFAULT_SAMPLES) -> 
             " name one strategy as in FOLDER:STRATEGY"
         )
     seen: set[int] = set()
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[object, ...], Row] = {}
     columns = []
     for number, one in enumerate(chosen):
         tallies: dict[str, Tally] = {}
         # One at least: of the smallest 0 heapq would not read a single result.
         kept = heapq.nsmallest(max(1, max_samples), _counted(one, tallies, seen), key=lambda found: _draw(found[1]))
         for order, result in kept:
-            row = rows.setdefault((result.task, result.id), Row(result, (number, order)))
+            row = rows.setdefault(_asked(result), Row(result, (number, order)))
             row.results[number] = result
         if not tallies:
             raise DataError(f"{one.name} has no result yet; expected at least one; go on with it, or leave it out")
@@ -104,8 +104,13 @@ def _counted(chosen: Chosen, tallies: dict[str, Tally], seen: set[int]) -> Itera
         if result.task not in tallies:
             tallies[result.task] = Tally(result.task, chosen.strategy, chosen.run.metric(result.task))
         tallies[result.task].add(result)
-        seen.add(hash((result.task, result.id)))
+        seen.add(hash(_asked(result)))
         yield order, result
+
+
+def _asked(result: SampleResult) -> tuple[object, ...]:
+    """What makes results of several runs those of one sample: other data may use the same ids."""
+    return result.task, result.id, result.question, result.choices, result.targets
 
 
 def _draw(result: SampleResult) -> bytes:

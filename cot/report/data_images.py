@@ -43,15 +43,21 @@ class DataImages:
             try:
                 loaded = self._load(task, run)
                 self.say(f"looking for {len(missing)} images of {task} in its data; --no-images leaves them out")
-                for sample in loaded.samples():
+                bad: list[DataError] = []
+                for sample in loaded.samples(bad.append):
                     result = missing.get(sample.id)
                     if result and _same(sample, result):
-                        image = _local(sample)
+                        try:
+                            image = _local(sample)
+                        except DataError as error:
+                            bad.append(error)
+                            continue
                         del missing[sample.id]
                         yield sample.id, image
                     if not missing:
                         return
-                problem = problem or f"{loaded.folder} no longer has them as they were asked"
+                why = reason(bad[0]) if bad else f"{loaded.folder} no longer has them as they were asked"
+                problem = problem or why
             except (CotError, OSError, ImportError) as error:
                 problem = problem or reason(error)
         self.problems.append(f"no images of {len(missing)} samples of {task}: {problem}")

@@ -31,7 +31,9 @@ def lm_eval_results(report: Report) -> dict[str, Any]:
             error = detail.standard_error
             results[task][f"{metric}_stderr,{column.chosen.strategy}"] = "N/A" if error is None else error
             for group in detail.part.group_scores:
-                results[task][f"{group.name},{column.chosen.strategy}"] = group.score
+                taken = group.name in (metric, f"{metric}_stderr", "alias")
+                name = f"group_{group.name}" if taken else group.name
+                results[task][f"{name},{column.chosen.strategy}"] = group.score
             scored = min(detail.part.scored, counts.get(task, {}).get("effective", detail.part.scored))
             counts[task] = {"original": detail.part.n, "effective": scored}
     versions = {task.name: task.version for task in definition.tasks if task.name in results}

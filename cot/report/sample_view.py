@@ -17,6 +17,7 @@ from cot.compare import Chosen
 from cot.errors import CotError, ImageError
 from cot.evaluate.result import SampleResult
 from cot.image import ImageLimits, LoadedImage, load_image
+from cot.trace.images import KEPT
 from cot.trace.read import Trace, read
 from cot.trace.show import step_line
 
@@ -52,7 +53,7 @@ class Pictures:
             self._numbers[image.sha256] = None
             path = trace.image_path(image)
             with contextlib.suppress(ImageError):
-                if path and (loaded := load_image(path)).sha256 == image.sha256:
+                if path and (loaded := load_image(path, KEPT)).sha256 == image.sha256:
                     self._numbers[image.sha256] = self._add(loaded)
         return self._numbers.get(image.sha256)
 

@@ -28,9 +28,9 @@ def load_task(reference: str, *, data: Path | None = None, loaders: Mapping[str,
     """
     path = find_task(reference)
     task, sha256 = read_task(path)
-    folder = data or path.resolve().parent
-    if data and (data / task.name).is_dir():
-        folder = data / task.name
+    folder = data.resolve() if data else path.resolve().parent
+    if data and (folder / task.name).is_dir():
+        folder /= task.name
     loaded = _loaded(task, path, sha256, folder, loaders)
     if (examples := _task_of_examples(task, path)) is None:
         return loaded

@@ -38,6 +38,8 @@ from cot.task.sample import (
 _NAMING: Final = ("only", "id")
 """Those that tell whether a row is a sample, and which; they are worked out before the others."""
 
+_TRUTHS: Final = ("true", "false", "yes", "no", "0", "1")
+
 # `dataclasses.astuple` copies each value in depth, a tenth of a look at all samples.
 _in_target = attrgetter(*(field.name for field in dataclasses.fields(Target)))
 _in_fact = attrgetter(*(field.name for field in dataclasses.fields(Fact)))
@@ -170,8 +172,8 @@ class LoadedTask:
     def _named(self, row: Row, number: int) -> NamedRow | None:
         """None for a row that is left out."""
         # A field whose name is no identifier is reached as row["its name"].
-        values = {**row.values, "row": row.values}
-        if "only" in self.expressions and not self.expressions["only"](values):
+        values = {"row": row.values, **row.values}
+        if "only" in self.expressions and not _truth(self.expressions["only"](values)):
             return None
         expression = self.expressions.get("id")
         return NamedRow(text_of(expression(values), "id") if expression else str(number), row, values)
@@ -218,6 +220,16 @@ class LoadedTask:
                 f"none of the choices {list(target.choices)!r:.150} is right by the metric {self.task.metric.name}, the"
                 f" ground truth is {list(target.answers)!r:.80}; expected one of them, or another metric"
             )
+
+
+def _truth(value: Any) -> Any:
+    """Whether a row is a sample, by `only`. Raises DataError for text that says it: any text is true."""
+    if isinstance(value, str) and value.strip().lower() in _TRUTHS:
+        raise DataError(
+            f"only is the text {value[:20]!r}, and any text counts as true; expected a comparison, as in:"
+            ' keep == "True"'
+        )
+    return value
 
 
 def _told(row: Row, make: Callable[[], T]) -> T:

@@ -24,7 +24,8 @@ def read_yaml(path: Path, model: type[M]) -> tuple[M, str]:
         found = yaml.safe_load(data.decode())
     except OSError as error:
         raise TaskError(f"{path} cannot be read: {reason(error)}; expected a file of YAML") from error
-    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:  # of foreign tags too
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError, AttributeError, LookupError) as error:
+        # Foreign tags and odd numbers make PyYAML raise almost anything.
         raise TaskError(f"{path} is no YAML: {reason(error)}; expected lines like: name: my-task") from error
     if not isinstance(found, dict):
         raise TaskError(f"{path} holds a {type(found).__name__}; expected lines like: name: my-task")

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,9 +138,11 @@ def answer_type_of(value: Any) -> AnswerType:
 
 def precision_of(value: Any) -> int | None:
     """Decimal places, or null. Raises DataError."""
-    # A column of whole numbers with a gap is one of floats.
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    # A column of whole numbers with a gap is one of floats, and in CSV all cells are text.
+    if is_missing(value):
         return None
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,4}", value.strip()):
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise DataError(f"precision is {value!r:.60}; expected a whole number of decimal places")
     return int(value)
@@ -166,9 +169,11 @@ def group_of(images: Sequence[ImageSource], folder: Path) -> str:
 def _image_name(image: ImageSource, folder: Path) -> str:
     if isinstance(image, bytes):
         return hashlib.sha256(image).hexdigest()[:16]
-    if isinstance(image, Path) and image.is_relative_to(folder):
-        return image.relative_to(folder).as_posix()
-    return str(image)
+    if isinstance(image, Path):
+        shown = image.relative_to(folder) if image.is_relative_to(folder) else image
+        # A name may hold bytes that are no text, and what stands in results must be.
+        return os.fsencode(shown.as_posix()).decode("utf-8", "backslashreplace")
+    return image
 
 
 def _image(value: Any, rules: ImageRules) -> ImageSource:

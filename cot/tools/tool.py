@@ -21,6 +21,9 @@ from cot.image import LoadedImage
 from cot.step import ToolUse, Value
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+MAX_RESULT: Final = 2**64
+"""Largest whole number of a result, and smallest below zero."""
+
 MAX_RESULT_CHARACTERS: Final = 10_000
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -129,6 +132,8 @@ async def use_tool(
         raise ToolError(f"tool {tool.name} gave a {kind}; expected text, a number, a truth value or None")
     if isinstance(result, str) and len(result) > MAX_RESULT_CHARACTERS:
         raise ToolError(f"tool {tool.name} gave {len(result):,} characters; expected at most {MAX_RESULT_CHARACTERS:,}")
+    if isinstance(result, int) and abs(result) > MAX_RESULT:
+        raise ToolError(f"tool {tool.name} gave a number of {result.bit_length():,} bits; expected at most 64")
     try:
         if isinstance(result, str):
             result.encode()

@@ -12,10 +12,14 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from cot.image import LoadedImage, Original
+from cot.image import HARD_MAX_PIXELS, ImageLimits, LoadedImage, Original
 from cot.trace.event import OriginalImage, TracedImage
 
 IMAGES_FOLDER: Final = "images"
+
+KEPT: Final = ImageLimits(max_bytes=4 * HARD_MAX_PIXELS, max_pixels=HARD_MAX_PIXELS)
+"""Of copies that were kept: what could be asked about can be opened again, whatever the settings are by now. A PNG of a
+photograph takes several times the bytes of the file it came from."""
 
 
 def described(image: LoadedImage) -> TracedImage:

@@ -18,11 +18,12 @@ from cot.errors import CotError
 from cot.image import LoadedImage, load_image
 from cot.trace.diff import Diff, line_changes
 from cot.trace.event import RunStarted, TracedImage
+from cot.trace.images import KEPT
 from cot.trace.plain import show_value
 from cot.trace.read import Trace
 from cot.trace.redact import REDACTED, in_words
 from cot.trace.safe_page import PAGES, asset, page_environment, render
-from cot.trace.show import before, chance, held_to, percent, usage_line
+from cot.trace.show import before, chance, held_to, noted, percent, usage_line
 from cot.trace.timeline import Bar, timeline
 from cot.trace.tree import Node, Region, nodes, regions
 
@@ -108,13 +109,15 @@ def _picture(trace: Trace, traced: TracedImage, found: tuple[Region, ...], pixel
         picture.problem = "its name in the trace is no hash"
     elif traced.sha256 not in pixels:
         try:
-            loaded = load_image(path)
+            loaded = load_image(path, KEPT)
             if loaded.sha256 == traced.sha256:
                 pixels[traced.sha256] = data_url(loaded)
             else:
                 picture.problem = "the file beside the trace holds another image"
         except CotError:
             picture.problem = "there is no such image beside the trace"
+            if path.exists():
+                picture.problem = "the image beside the trace cannot be opened"
     for name, (left, top, right, bottom) in found:
         scale_x, scale_y = (traced.width, traced.height) if max(right, bottom) <= 1 else (1, 1)
         box = (left * scale_x, top * scale_y, (right - left) * scale_x, (bottom - top) * scale_y)
@@ -142,7 +145,7 @@ def render_page(template: str, *, script: str, **values: Any) -> str:
 def _environment() -> jinja2.Environment:
     environment = page_environment()
     environment.filters |= {"percent": percent, "value": show_value, "chance": chance, "listed": _listed}
-    environment.filters |= {"held_to": held_to, "before": before}
+    environment.filters |= {"held_to": held_to, "before": before, "noted": noted}
     return environment
 
 

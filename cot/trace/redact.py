@@ -47,8 +47,12 @@ _TYPED: Final = re.compile(r"[0-9\s.,:#+*/<>=!%()\[\]-]*|yes|no|" + UNKNOWN)
 
 _WORD: Final = re.compile(r"[^\W_]+")
 
-_NUMBER: Final = re.compile("(?<![#0-9])[0-9]+")
-"""A run of digits, unless it names a sub-answer as `#2` does."""
+_NUMBER: Final = re.compile("[0-9]+")
+_WITHIN: Final = re.compile(r"(?<=[0-9])[\s.,/()-]+(?=[0-9])")
+"""What stands between the digits of a number: of a telephone, an account, a date."""
+_THOUSANDS: Final = re.compile("(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+_SUB_ANSWER: Final = re.compile("#[0-9]+")
+"""How a formula names a sub-answer."""
 
 
 def whats(text: str) -> frozenset[What]:
@@ -158,10 +162,13 @@ class Redaction:
                 if self._prompts:
                     update |= {"asked": REDACTED, "raw": self._text(step.raw), "value": self._value(step.value)}
             case ToolUse():
-                arguments = {name: self._of_tool(value) for name, value in step.arguments.items()}
+                arguments = {
+                    name: self._of_tool(value, formula=name == "expression") for name, value in step.arguments.items()
+                }
                 update = {"arguments": arguments, "result": self._of_tool(step.result)}
             case FinalAnswer() if self._prompts:
-                update = {name: self._text(getattr(step, name)) for name in ("text", "raw")}
+                by_steps = step.source == "steps"
+                update = {"text": self._text(step.text), "raw": self._text(step.raw, formula=by_steps)}
                 update["value"] = self._value(step.value)
         return step.model_copy(update=update)
 
@@ -170,7 +177,7 @@ class Redaction:
         hidden = self._prompts or (self._images and self._names_image(text))
         return REDACTED if hidden else text
 
-    def _of_tool(self, value: Value) -> Value:
+    def _of_tool(self, value: Value, *, formula: bool = False) -> Value:
         """An argument or a result of a tool, which may be an image: its name, or the hash of one that was made."""
         if isinstance(value, str):
             is_hash = _SHA256.fullmatch(value) is not None and value not in self._asked
@@ -178,33 +185,38 @@ class Redaction:
                 return REDACTED
             if not self._images and (is_hash or value in self._names):
                 return value
-        return self._value(value) if self._prompts else value
+        return self._value(value, formula=formula) if self._prompts else value
 
     def _names_image(self, text: str) -> bool:
         return any(name in text for name in self._names)
 
-    def _value(self, value: Value) -> Value:
+    def _value(self, value: Value, *, formula: bool = False) -> Value:
         """A parsed value, unless it is made of words or of what was asked; that there is none is said anyway."""
         if value is None:
             return None
-        return value if self._may_stay(show_value(value)) else REDACTED
+        return value if self._may_stay(show_value(value), formula=formula) else REDACTED
 
-    def _text(self, text: str) -> str:
-        return text if self._may_stay(text) else REDACTED
+    def _text(self, text: str, *, formula: bool = False) -> str:
+        return text if self._may_stay(text, formula=formula) else REDACTED
 
-    def _may_stay(self, text: str) -> bool:
-        """Whether nothing in what was said can come from what was asked, nor is an answer that is to go."""
+    def _may_stay(self, text: str, *, formula: bool = False) -> bool:
+        """Whether nothing in what was said can come from what was asked, nor is an answer that is to go.
+
+        formula: the text is one, in which `#2` names a sub-answer.
+        """
         if self._all or _TYPED.fullmatch(text.strip().lower()) is None:
             return False
-        return not _digits(text) & _digits(self._asked)
+        return not _numbers(_SUB_ANSWER.sub("#", text) if formula else text) & _numbers(self._asked)
 
 
 def _words(text: str) -> set[str]:
     return set(_WORD.findall(text.lower()))
 
 
-def _digits(text: str) -> set[str]:
-    return set(_NUMBER.findall(text.replace(",", "")))
+def _numbers(text: str) -> set[str]:
+    """Runs of digits as they stand, and joined to those that belong to the same number; zeros in front do not count."""
+    spellings = _THOUSANDS.sub("", text), _WITHIN.sub("", text)
+    return {run.lstrip("0") for spelling in spellings for run in _NUMBER.findall(spelling)}
 
 
 def _without_text(tokens: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:

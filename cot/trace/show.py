@@ -109,7 +109,9 @@ def _add_start(tree: Tree, event: RunStarted, *, full: bool) -> None:
         node.add(Text(f"choices: {_line(', '.join(event.choices))}"))
     for image in event.images:
         known_by = f"  sha256 {_line(image.sha256)[:16]}…" if image.sha256 else ""
-        node.add(Text(f"image: {_line(image.source)}  {image.width} x {image.height}{before(image)}{known_by}"))
+        node.add(
+            Text(f"image: {_line(image.source)}  {image.width} x {image.height}{before(image)}{known_by}{noted(image)}")
+        )
     if without := left_out(event):
         node.add(Text(f"recorded without {in_words(without)}"))
     named = {"strategy": event.strategy, "seed": event.seed, **event.engine}
@@ -150,6 +152,11 @@ def before(image: TracedImage) -> str:
     if was is None or (was.mode, was.width, was.height) == ("RGB", image.width, image.height):
         return ""
     return f" (was {was.width} x {was.height} {plain(was.mode, one_line=True)[:16]})"
+
+
+def noted(image: TracedImage) -> str:
+    """What was done to an image on opening, behind a comma; empty for nothing."""
+    return "".join(f", {plain(note, one_line=True)}" for note in image.notes)
 
 
 def _token(token: str, logprob: float, others: tuple[tuple[str, float], ...]) -> str:

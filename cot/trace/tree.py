@@ -24,7 +24,7 @@ EDGES: Final = ("left", "top", "right", "bottom")
 MAX_EDGE: Final = 1e6
 """No image has as many pixels a side."""
 
-_SUB_QUESTION: Final = re.compile("sub_question ([0-9]{1,9})")
+_SUB_QUESTION: Final = re.compile("sub_question ([0-9]{1,9})( again)?")
 
 
 @dataclass
@@ -60,6 +60,9 @@ def nodes(trace: Trace) -> tuple[Node, ...]:
         match event:
             case Call():
                 match = _SUB_QUESTION.fullmatch(event.step)
+                if match and match[2]:
+                    # A second look has its own answer.
+                    by_number.pop(int(match[1]), None)
                 node = _numbered(found, by_number, int(match[1]), event.step) if match else None
                 if node is None:
                     node = Node("call", event.step)

@@ -406,6 +406,50 @@ def test_an_answer_outlives_a_stderr_that_cannot_be_written(image, tmp_path, roo
     assert (done.returncode, done.stdout) == (0, "three\n")
 
 
+@pytest.mark.parametrize("strategy", ["direct", "decompose"])
+def test_an_answer_outlives_a_stderr_that_nobody_reads(image, tmp_path, root, strategy):
+    code = SCRIPT.replace(
+        "{engine}", f"ScriptedEngine(lambda request: {PLAN!r} if 'answer: ' in str(request) else '3')"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "ask", image, QUESTION, "--strategy", strategy, "--trace-dir", "traces"],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=write,
+        text=True,
+    )
+    os.close(write)
+    assert (done.returncode, done.stdout) == (0, {"direct": "3\n", "decompose": "no\n"}[strategy])
+    assert read_trace(find_trace("last", tmp_path / "traces")).finished.stop_reason == "answered"
+
+
+def test_a_long_answer_is_printed_whole(cot_ask, image):
+    said = "word " * 1200
+    assert cot_ask(image, QUESTION, "--strategy", "direct", script=lambda request: said)[1].split() == said.split()
+
+
+def test_a_question_on_stdin_may_begin_with_a_byte_order_mark(cot_ask, image, tmp_path):
+    asked = f"\ufeff{QUESTION}".encode()
+    assert cot_ask(image, "-", "--strategy", "direct", stdin=asked, script=lambda request: "yes")[0] == 0
+    assert read_trace(find_trace("last", tmp_path / "traces")).started.question == QUESTION
+
+
+def test_a_question_on_stdin_is_not_cut(cot_ask, image):
+    code, _, err = cot_ask(image, "-", stdin=b" " * 39_990 + QUESTION.encode())
+    assert (code, "has more than 10,000 characters" in err) == (2, True)
+
+
+def test_a_folder_without_a_name_is_not_the_one_stood_in(cot_ask, image, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    code, _, err = cot_ask(image, QUESTION, "--trace-dir", "")
+    assert (code, err) == (
+        2, "error: wrong value of '--trace-dir': got no text; expected a folder; see cot ask --help\n"
+    )  # fmt: skip
+    assert {*tmp_path.iterdir()} - {*before} <= {tmp_path / "stdin"}
+
+
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "foo://x"])
 @pytest.mark.parametrize("place", ["image", "model"])
 def test_a_proxy_that_cannot_be_used_is_one_line(image, tmp_path, monkeypatch, capfd, proxy, place):

@@ -11,7 +11,10 @@ import cot.cli
 from cot.cli import calibrate as calibrate_module
 from cot.config import user_file
 from cot.engine import EngineInfo, ScriptedEngine
+from cot.evaluate.calibration import _numbered
+from cot.evaluate.select import select
 from cot.planner.calibration_file import read_entries
+from cot.task import load_task
 
 TASK = """
 name: photos
@@ -114,6 +117,22 @@ def test_one_object(run, tmp_path):
     assert err.endswith("to go back: rm 'my own/mine.json'\n")
     assert [one["source"] for one in found["honesty"]] == ["direct", "steps"]
     assert found["tuning"] == read_entries(tmp_path / "my own" / "mine.json")["m"].tuning.model_dump()
+
+
+def test_no_image_is_in_both_halves_whatever_task_shows_it(tmp_path, run):
+    (tmp_path / "other.yaml").write_text(TASK.replace("photos", "others") + "only: question[6:8] != '0 '\n")
+    selections = [select(load_task(str(tmp_path / name))) for name in ("task.yaml", "other.yaml")]
+    halves = {}
+    for sample, _, number in _numbered(selections):
+        halves.setdefault(sample.images[0].name, set()).add(number % 2)
+    assert {len(half) for half in halves.values()} == {1}
+    assert len(halves) == N
+
+
+def test_what_a_judge_scores_is_refused_before_anything_is_asked(tmp_path, run):
+    (tmp_path / "task.yaml").write_text(TASK.replace("metric: exact", "metric: judge"))
+    code, _, err = run("--task", "task.yaml", script=lambda request: pytest.fail("nothing is asked"))
+    assert (code, "got photos, which a judge scores" in err) == (2, True)
 
 
 def test_without_probabilities_there_is_nothing_to_fit(run):

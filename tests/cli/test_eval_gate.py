@@ -1,6 +1,7 @@
 """`cot eval SUITE` and `--gate`."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -91,6 +92,21 @@ def test_a_score_below_its_interval_fails_and_is_named(run, baseline):
     assert code == 1
     assert err == "gate: first direct fell to 25.0%; the baseline is 50.0% [29.9, 70.1]\n"
     assert "second" in out
+
+
+def test_the_last_bit_of_a_sum_fails_nothing(run, baseline):
+    kept = json.loads(Path(baseline).read_text())
+    for part in kept["parts"]:
+        part["interval"] = [part["score"] + 1e-12, 1.0 + 1e-12]
+    Path(baseline).write_text(json.dumps(kept))
+    code, _, err = run("first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline, right=half_of_first)
+    assert (code, err) == (0, "")
+
+
+def test_two_tasks_of_one_name_are_refused(run, tmp_path):
+    (tmp_path / "again.yaml").write_text((tmp_path / "first.yaml").read_text())
+    code, _, err = run("first.yaml", "again.yaml", "--strategy", "direct")
+    assert (code, "two of the tasks are called 'first'" in err) == (2, True)
 
 
 def test_a_score_of_fewer_samples_fails(run, baseline):

@@ -140,6 +140,11 @@ def test_wrong_usage_of_render(prompts, write, arguments, code, reason):
     assert len(err.splitlines()) == 1
 
 
+def test_a_long_prompt_is_rendered_whole(prompts, write):
+    write("a/b.jinja", body("{{ question }}"))
+    assert prompts("render", "a/b", "-i", f"question={'x' * 5000}")[1].count("x") == 5000
+
+
 def test_the_language_is_a_setting_and_english_stands_in(prompts, write, monkeypatch):
     write("a/b.jinja", body("english {{ question }}"))
     monkeypatch.setenv("COT_LANGUAGE", "zh")

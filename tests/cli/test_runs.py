@@ -1,11 +1,13 @@
 """`cot runs` and `cot compare`: what they print, and what they refuse."""
 
 import json
+import re
 
 import pytest
-from eval_runs import result, results, write_run
+from eval_runs import DIGEST, result, results, write_run
 
 import cot.cli
+from cot.evaluate.definition import TaskIdentity
 
 HOSTILE = "\x1b[31mred\u202e[bold]"
 
@@ -94,6 +96,22 @@ def test_hostile_text_is_shown_as_plain_text(run, tmp_path):
         assert code == 0, err
         assert "red[bold]" in out
         assert not set(out) & set("\x1b\u202e")
+
+
+def test_hostile_names_of_tasks_and_long_values_that_differ_are_shown(run, tmp_path):
+    for name, model in (("c", "one"), ("d", "two")):
+        write_run(tmp_path / name, results("c", task=HOSTILE), model=f"/home/{'long/' * 20}{model}/model")
+    code, out, err = run("compare", "c", "d")
+    assert (code, set(out) & set("\x1b\u202e")) == (0, set()), err
+    assert re.search("model +….*/one/model -> ….*/two/model\n", out)
+
+
+def test_the_limit_of_a_run_is_shown(run, tmp_path):
+    task = TaskIdentity(name="mine", version=1, sha256=DIGEST, data_sha256=DIGEST, n=2, limit=2, shots=4)
+    write_run(tmp_path / "c", results("cc"), tasks=[task])
+    assert "limit 2, shots 4" in run("runs", "show", "c")[1]
+    code, _, err = run("runs", "show", str(write_run(tmp_path / "d", results("c"), tasks=[])))
+    assert (code, err) == (0, "")
 
 
 def test_why_a_run_cannot_be_read_and_what_is_a_control_is_listed(run, tmp_path):

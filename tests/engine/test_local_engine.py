@@ -72,6 +72,7 @@ async def test_one_failure_fails_one_request(engine: LocalEngine, ask: Ask, alik
         {"constraint": Regex("[é中]{6}")},
         {"constraint": Choices(("yes", "no"))},
         {"stop": ("are", "blare")},
+        {"constraint": Regex("红色。答案"), "stop": ("。答",)},
         {"stop": ("never",), "sampling": Sampling(1.0, seed=8)},
     ],
 )
@@ -186,6 +187,31 @@ async def test_a_prompt_that_is_never_ready_holds_no_one_up_who_closes(
     may_end.set()
     with pytest.raises(EngineError, match="too late"):
         await stuck
+
+
+async def test_what_waits_for_others_to_be_ready_fails_when_it_is_closed(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    preparer: Any = own_engine._preparer
+    prepare = preparer.prepare
+
+    def second_never(*arguments: Any, **settings: Any) -> Any:
+        if begun.is_set():
+            may_end.wait()
+        begun.set()
+        return prepare(*arguments, **settings)
+
+    monkeypatch.setattr("cot.engine.local.engine.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(preparer, "prepare", second_never)
+    ready, stuck = (asyncio.create_task(own_engine.complete(ask())) for _ in range(2))
+    await asyncio.to_thread(begun.wait)
+    await own_engine.close()
+    with pytest.raises(EngineError, match="is closed"):
+        await asyncio.wait_for(ready, 30)
+    may_end.set()
+    with pytest.raises(EngineError, match="is closed"):
+        await asyncio.wait_for(stuck, 30)
 
 
 async def test_a_prompt_that_is_ready_too_late_is_refused(

@@ -333,6 +333,13 @@ async def test_a_plan_that_no_reply_fits_is_not_drawn_again(question, engine):
     assert (len(scripted.requests), outcome.usage.calls) == (2, 2)
 
 
+async def test_a_part_that_was_cut_short_is_not_read(question, engine):
+    cut = UnfitReplyError("got 'Two', cut short", text="Two", cut=True)
+    scripted = engine(COMPARE, {"How many apples": "3", "How many cars": cut}, direct="yes")
+    outcome = await run("decompose", question(), scripted)
+    assert [step.value for step in step_of(outcome, SubAnswer)] == [3, None]
+
+
 async def test_a_part_that_no_reply_fits_is_unknown(question, engine):
     scripted = engine(COMPARE, {"How many apples": "3", "How many cars": unfit()}, direct="yes")
     outcome = await run("decompose", question(), scripted)

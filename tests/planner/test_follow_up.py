@@ -92,6 +92,15 @@ async def test_a_small_context_keeps_a_summary_only():
     assert len(outcome.earlier.summary) == MAX_SUMMARY_CHARACTERS
 
 
+@pytest.mark.parametrize("context", [4096, 131_072])
+async def test_a_long_conversation_is_understood_whatever_the_context(context):
+    said = tuple(Exchange(f"{n} " + "q" * 300, "a" * 300) for n in range(300))
+    outcome = await run("direct", follow_up(*said), engine(context=context))
+    assert outcome.stop_reason == "answered"
+    assert outcome.question == "How many red cars are there?"
+    assert outcome.earlier.summary == "three cars"
+
+
 async def test_a_trace_holds_what_was_said_and_replays(tmp_path):
     with Recorder(tmp_path) as recorder:
         await run(

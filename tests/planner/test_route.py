@@ -117,6 +117,13 @@ async def test_nothing_at_all_is_unparsed(question, unsure):
     assert "There is still no answer" in reasons(outcome)
 
 
+async def test_why_there_is_no_answer_is_said_last(question, unsure):
+    outcome = await run("route", question("Which?", ["3", "4"]), unsure(EngineError("no plans here"), direct="boat"))
+    assert (outcome.answer.value, outcome.stop_reason) == (None, "unparsed")
+    assert outcome.notes[0] == "plan: no plans here"
+    assert outcome.notes[-1].startswith("answer: ")
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3])
 async def test_steps_that_run_out_leave_the_direct_answer(question, unsure, steps):
     outcome = await run("route", question(), unsure(COMPARE, COUNTS), Budget(max_steps=steps))

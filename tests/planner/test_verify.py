@@ -107,9 +107,21 @@ async def test_what_cannot_be_checked_stands_and_is_said(question, engine, plan,
     assert any(note.startswith("nothing could be checked: ") and why in note for note in outcome.notes)
 
 
+async def test_why_there_is_no_answer_is_said_last(question, engine):
+    outcome = await run("verify", question(), engine("no plan", direct="\u200b"))
+    assert (outcome.answer.value, outcome.stop_reason) == (None, "unparsed")
+    assert [note.partition(":")[0] for note in outcome.notes] == ["nothing could be checked", "answer"]
+
+
 async def test_facts_answer_where_the_direct_answer_is_unknown(question, engine):
     outcome = await run("verify", question(), engine(COMPARE, COUNTS, direct="unknown"))
     assert (outcome.answer.value, outcome.answer.supports) == (True, (1, 2))
+
+
+async def test_yes_is_not_one(question, engine):
+    answers = {"How many apples": "3", "How many cars": "1"}
+    outcome = await run("verify", question(), engine(COMPARE, answers, direct="1"))
+    assert "the facts say the same" not in reasons(outcome)
 
 
 async def test_choices_are_compared_as_choices(question, engine):

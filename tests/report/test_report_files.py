@@ -108,6 +108,9 @@ def test_lm_eval_results(tmp_path):
     task = TaskIdentity(name="mine", version=1, sha256=DIGEST, data_sha256=DIGEST, n=1, shots=4)
     few = lm_eval_results(report_of(write_run(tmp_path / "c", results("c"), tasks=[task])))
     assert (few["n-shot"], few["configs"]["mine"]["num_fewshot"]) == ({"mine": 4}, 4)
+    pairs = report_of(write_run(tmp_path / "d", results("cw", in_groups={"exact": "g"})))
+    grouped = lm_eval_results(pairs)["results"]["mine"]
+    assert grouped["exact,direct"] == 0.5
     with pytest.raises(UsageError, match="the format has one model a file"):
         lm_eval_results(report_of(tmp_path / "a:cot", tmp_path / "b"))
 

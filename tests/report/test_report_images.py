@@ -122,6 +122,7 @@ def test_traces_and_data_share_their_images(evaluated, page, capfd):
         ("question", 5, "no images of 1 samples of mine: "),
         ("task", 0, "has changed since run was made"),
         ("place", 0, "run does not say where its data was"),
+        ("gone", 4, "no images of 2 samples of mine: "),
         ("damaged", 4, "1 images cannot be shown, the first: image "),
     ],
 )
@@ -135,6 +136,8 @@ def test_what_is_there_no_more_is_said(evaluated, page, data, loss, left, said):
         (data / "rows.jsonl").write_text((data / "rows.jsonl").read_text().replace("Is it 3?", "Was it 3?"))
     elif loss == "task":
         (data / "task.yaml").write_text(TASK + "category: image\n")
+    elif loss == "gone":
+        (data / "red.png").unlink()
     elif loss == "place":
         definition = json.loads((run / "run.json").read_text())
         del definition["made_with"]["data"]

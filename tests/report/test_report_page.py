@@ -112,6 +112,13 @@ def test_of_many_samples_the_same_are_drawn_in_all_runs(tmp_path):
     assert "20 of 1000, drawn at random" in report_page(report)
 
 
+def test_other_questions_under_one_id_are_other_samples(tmp_path):
+    runs = [write_run(tmp_path / name, [result(0, question=f"Is it {name}?")]) for name in ("a", "b")]
+    report = collect([choose(str(run)) for run in runs])
+    assert [(row.first.question, len(row.results)) for row in report.rows] == [("Is it a?", 1), ("Is it b?", 1)]
+    assert report.total == 2
+
+
 def test_what_cannot_be_reported_is_refused(tmp_path):
     run = write_run(tmp_path / "a", results("cc"))
     with pytest.raises(UsageError, match=r"got 2 runs and strategies: .*; expected 1 to 8, each once"):

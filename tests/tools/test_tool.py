@@ -137,7 +137,7 @@ async def test_a_tool_that_fails_says_why(error):
         await use_tool(as_tool("fail", fail), {})
 
 
-@pytest.mark.parametrize("result", [[1], object(), b"x", float("nan"), "\ud800", "x" * 10_001])
+@pytest.mark.parametrize("result", [[1], object(), b"x", float("nan"), "\ud800", "x" * 10_001, 2**65])
 async def test_results_are_plain_values(result):
     with pytest.raises(ToolError, match="expected"):
         await use_tool(as_tool("odd", lambda: result), {})

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 from browser import BROWSER
 from html_pages import HOSTILE, assert_safe
+from PIL import Image
 from runs import recorded, script
 
 from cot.trace.diff import diff_traces
@@ -67,17 +68,25 @@ def test_several_traces_have_an_index_and_share_images(tmp_path):
     assert len(found.all("use")) == 2
 
 
-@pytest.mark.parametrize("damage", ["gone", "other", "path"])
-def test_images_are_shown_only_if_they_are_the_recorded_ones(tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [("gone", "no such image beside"), ("empty", "cannot be opened"), ("other", "cannot be opened"),
+     ("swapped", "holds another image"), ("path", "is no hash")],
+)  # fmt: skip
+def test_images_are_shown_only_if_they_are_the_recorded_ones(tmp_path, damage, why):
     trace = read(recorded(tmp_path))
     path = trace.image_path(trace.started.images[0])
     if damage == "path":
         trace.path.write_text(trace.path.read_text().replace(path.stem, "../images/" + path.stem))
     else:
-        path.write_bytes(b"" if damage == "gone" else read(recorded(tmp_path / "b")).path.read_bytes())
+        path.write_bytes(b"" if damage != "other" else read(recorded(tmp_path / "b")).path.read_bytes())
+        if damage == "gone":
+            path.unlink()
+        if damage == "swapped":
+            Image.new("RGB", (2, 2)).save(path)
     found = assert_safe(traces_page([read(trace.path)]))
     assert not found.all("use")
-    assert "image: " in found.texts["p"]
+    assert re.search(f"image: .*{why}", found.texts["p"])
 
 
 def test_a_torn_trace_is_shown(tmp_path):

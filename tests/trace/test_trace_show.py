@@ -8,9 +8,11 @@ from rich.console import Console
 
 from cot.step import FinalAnswer, Reasoning, SubAnswer, SubQuestion, Summary, ToolUse
 from cot.trace.event import Call, Note, OriginalImage, RunFinished, RunStarted, StepTaken, TracedImage
+from cot.trace.page import traces_page
 from cot.trace.plain import MAX_SHOWN_CHARACTERS, plain
 from cot.trace.read import Trace
 from cot.trace.show import before, held_to, percent, step_line, trace_tree, usage_line
+from cot.trace.tree import nodes
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eevil\u200b[bold]markup[/bold][link=x]:smile:\r\x00\x7f"
 HASH = "0" * 64
@@ -161,6 +163,39 @@ def test_the_whole_tree_shows_what_else_was_likely(tmp_path):
 def test_what_an_image_was_is_shown_where_it_was_something_else(original, shown):
     was = original and OriginalImage(mode=original[0], width=original[1], height=original[2])
     assert before(TracedImage(source="a.png", sha256=HASH, width=4, height=3, original=was)) == shown
+
+
+def test_what_was_done_to_an_image_is_shown(tmp_path):
+    image = TracedImage(source="a.gif", sha256=HASH, width=4, height=3, notes=("only the first frame is used",))
+    started = RunStarted(question="How many?", images=(image,), strategy="direct", seed=0)
+    trace = Trace(tmp_path, (started,))
+    assert "a.gif  4 x 3  sha256 0000000000000000…, only the first frame is used" in printed(trace_tree(trace))
+    assert ", only the first frame is used" in traces_page([trace])
+
+
+def test_a_second_look_has_its_own_answer(tmp_path):
+    question = SubQuestion(id=2, text="What colour is it?", wants="phrase", depends_on=())
+    steps = (question, SubAnswer(to=2, asked=question.text, value="red", raw="red", confidence=0.9))
+    again = SubAnswer(to=2, asked=question.text, value="blue", raw="blue", confidence=0.8)
+    calls = [
+        Call(
+            step=f"sub_question 2{more}",
+            template="a/b",
+            template_sha256=HASH,
+            prompt="?",
+            prompt_sha256=HASH,
+            max_tokens=8,
+            raw=raw,
+            value=raw,
+        )
+        for more, raw in (("", "red"), (" again", "blue"))
+    ]
+    events = (StepTaken(step=steps[0]), calls[0], StepTaken(step=steps[1]), calls[1], StepTaken(step=again))
+    found = nodes(Trace(tmp_path, events))
+    assert [([call.raw for call in node.calls], node.answer.value) for node in found] == [
+        (["red"], "red"),
+        (["blue"], "blue"),
+    ]
 
 
 def test_what_was_left_out_is_said(tmp_path):

@@ -202,6 +202,8 @@ class LocalEngine:
                 idle = not self._runner.busy
                 continue
             if job is None:
+                # What was held back for others to be prepared is not begun any more.
+                self._runner.fail(self._closed())
                 return
             arrived += 1
             if not isinstance(job, _Refused):

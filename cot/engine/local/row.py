@@ -148,11 +148,9 @@ class Row:
 
     def _uncertain(self, text: str) -> int:
         """Characters at the end of `text` that a later token may change or a stop string may take back."""
-        held = len(text) - len(text.rstrip(REPLACEMENT))
-        for stop in self._stop:
-            begun = (length for length in range(len(stop) - 1, held, -1) if text.endswith(stop[:length]))
-            held = next(begun, held)
-        return held
+        known = text.rstrip(REPLACEMENT)
+        lengths = (length for stop in self._stop for length in range(1, len(stop)) if known.endswith(stop[:length]))
+        return len(text) - len(known) + max(lengths, default=0)
 
     def _emit(self, text: str) -> None:
         if self._on_text and len(text) > len(self._emitted) and text.startswith(self._emitted):

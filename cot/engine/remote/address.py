@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+import httpx
+
 from cot.config import KEY_VARIABLE
-from cot.errors import EngineError
+from cot.errors import EngineError, reason
 from cot.source import without_credentials
 
 OPENAI_HOST: Final = "api.openai.com"
@@ -59,6 +61,10 @@ def parse_address(url: str) -> Address:
             f"server {shown} was given with a user name, a password or a query, which traces would show; "
             f"{_EXPECTED}, and the key in {KEY_VARIABLE}"
         )
+    try:
+        httpx.URL(f"{parts.scheme}://{parts.netloc}")
+    except httpx.InvalidURL as error:
+        raise EngineError(f"server {shown} is not a URL: {reason(error)}; {_EXPECTED}") from error
     name = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{name}" + (f":{port}" if port is not None else "")
     path = parts.path.rstrip("/") or "/v1"

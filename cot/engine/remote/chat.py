@@ -22,7 +22,7 @@ from cot.engine.remote.reply import Gathered, ReplyError
 from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
 from cot.engine.remote.status import PassingError, RefusedError, clean
 from cot.engine.remote.stream import EventDecoder
-from cot.engine.remote.text import StopGate, cut_at_stop, unwrapped, without_key
+from cot.engine.remote.text import StopGate, cut_at_stop, spelling, unwrapped, without_key
 from cot.engine.streaming import OnText
 from cot.errors import EngineError, UnfitReplyError
 
@@ -61,7 +61,12 @@ class Chat:
         used, fit = Usage(), list[Candidate]()
         again = request.constraint is not None and request.sampling.temperature > 0
         for asked in (request, _redrawn(request)) if again else (request,):
-            asked = replace(asked, n=request.n - len(fit))
+            missing = request.n - len(fit)
+            # What is drawn again may take what the first draw left, and no more.
+            left = (request.n * request.max_tokens - used.completion_tokens) // missing
+            if left < 1:
+                break
+            asked = replace(asked, n=missing, max_tokens=min(request.max_tokens, left))
             try:
                 completion = await self._ask_once(http, asked, on_text)
             except ReplyError as error:
@@ -71,15 +76,17 @@ class Chat:
             fit += filter(None, held)
             if all(held):
                 break
-            odd = next(c.text for c, one in zip(completion.candidates, held, strict=True) if one is None)
+            odd = next(c for c, one in zip(completion.candidates, held, strict=True) if one is None)
         if fit:
             return replace(completion, candidates=tuple(fit), usage=used)
+        said = f", {UnfitReplyError.CUT}" if odd.finish_reason == "length" else ""
         raise UnfitReplyError(
-            f"server {http.address.base} answered {http.key.redact(odd)[:80]!r}; expected what fits "
+            f"server {http.address.base} answered {http.key.redact(odd.text)[:80]!r}{said}; expected what fits "
             f"{shown(request.constraint) if request.constraint else 'the request'}; use a server that can hold answers "
             "to it (vLLM, SGLang, llama.cpp) or a stronger model",
-            text=odd,
+            text=odd.text,
             usage=vars(used),
+            cut=bool(said),
         )
 
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
@@ -93,7 +100,7 @@ class Chat:
 
         gathered = await self._negotiate(http, request, report if on_text else None)
         prefill = first[0] - begun if first else 0.0
-        candidates = tuple(without_key(candidate, http.key) for candidate in gathered.candidates())
+        candidates = tuple(spelling(without_key(candidate, http.key)) for candidate in gathered.candidates())
         if len(candidates) < request.n:
             self._without.add("n")
         if any(candidate.text and not candidate.logprobs for candidate in candidates):
@@ -200,7 +207,7 @@ def _refused_part(refused: RefusedError, request: Request, without: set[str]) ->
     """Which part that a request can do without the server's refusal names."""
     if refused.status not in (400, 422, 501):
         return None
-    message = refused.message.lower()
+    message = f" {refused.message.lower()}"
     needless = {*without, *(() if request.constraint else ("constraint",)), *(() if request.n > 1 else ("n",))}
     parts = [part for part in OPTIONAL if part not in needless]
     return next((part for part in parts if any(word in message for word in OPTIONAL[part])), None)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from cot.choice import bare, find_choice
 from cot.engine.base import Choices, Constraint, JsonSchema, Regex
 from cot.engine.grammar import grammar, one_line, shown
+from cot.engine.remote.dialect import unfenced
 from cot.errors import EngineError
 
 COMPILED_AT_MOST: Final = 64
@@ -45,9 +46,12 @@ def fitting(constraint: Constraint, text: str, *, cut: bool = False) -> str | No
     between quotes, behind "Answer:" or before a final full stop, as answers are read; None if none fits.
 
     cut: whether the text was cut short; then it fits if something that begins with it would.
-    JSON may be spaced and escaped in any way; the order of its fields is free where the schema lists them.
+    JSON may stand in a fence of Markdown, and be spaced and escaped in any way; the order of its fields is free where
+    the schema lists them.
     """
     forms = [text, text.lstrip() if cut else text.strip()]
+    if isinstance(constraint, JsonSchema) and not cut and len(text) <= MAX_CHECKED_BYTES:
+        forms.append(unfenced(text))
     if isinstance(constraint, Regex) and not cut and len(text) <= MAX_CHECKED_BYTES:
         forms.append(bare(text))
     for found in dict.fromkeys(forms):

@@ -12,6 +12,7 @@ import httpx
 
 from cot.engine.remote.address import Address, ApiKey
 from cot.engine.remote.http import Http, Limits
+from cot.errors import EngineError, reason
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,13 @@ class Connections:
         self._key = key
         self._transport = transport
         # Reading the certificates takes longer than asking a server nearby.
-        self._tls = httpx.create_ssl_context()
+        try:
+            self._tls = httpx.create_ssl_context()
+        except OSError as error:
+            raise EngineError(
+                f"the certificates to trust cannot be read: {reason(error)}; expected a file in SSL_CERT_FILE, or a "
+                "folder in SSL_CERT_DIR; unset them if none is needed"
+            ) from error
         self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = weakref.WeakKeyDictionary()
 
     def open(self) -> Http:

@@ -107,10 +107,19 @@ class Server:
                 )
 
 
+def unfenced(text: str) -> str:
+    """What stands in a fence of Markdown, if that is all there is; other text as it is."""
+    inner = text.strip()
+    if not inner.startswith("```") or not inner.endswith("```") or len(inner) < 6:
+        return text
+    language, _, rest = inner[3:-3].partition("\n")
+    return (rest if language.strip().lower() in ("", "json") else f"{language}\n{rest}").strip()
+
+
 def unwrap(text: str) -> str:
     """The choice within the JSON object that was asked for; other text as it is."""
     try:
-        value = json.loads(text)
+        value = json.loads(unfenced(text))
     except (ValueError, RecursionError):
         return text
     inner = value.get(WRAPPER) if isinstance(value, dict) else None

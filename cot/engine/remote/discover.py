@@ -37,7 +37,7 @@ class _Card(BaseModel):
 
 class _Cards(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-    data: tuple[_Card, ...] | None = ()
+    data: Annotated[tuple[_Card, ...], Field(fail_fast=True)] | None = ()
     """Null if an Ollama has no model."""
 
 

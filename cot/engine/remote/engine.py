@@ -198,7 +198,7 @@ def _together(drawn: list[Completion | UnfitReplyError]) -> Completion:
     unfit = [one for one in drawn if isinstance(one, UnfitReplyError)]
     usage = sum((one.usage for one in found), Usage()) + sum((Usage(**one.usage) for one in unfit), Usage())
     if not found:
-        raise UnfitReplyError(str(unfit[0]), text=unfit[0].text, usage=vars(usage)) from unfit[0]
+        raise UnfitReplyError(str(unfit[0]), text=unfit[0].text, usage=vars(usage), cut=unfit[0].cut) from unfit[0]
     slowest = max(found, key=lambda c: c.timings.queue_seconds + c.timings.decode_seconds)
     candidates = tuple(candidate for completion in found for candidate in completion.candidates)
     return Completion(candidates, usage, slowest.timings)

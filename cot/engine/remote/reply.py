@@ -30,7 +30,8 @@ class ReplyError(EngineError):
 
 
 class _Part(BaseModel):
-    """Servers add fields of their own, which do not matter."""
+    """Servers add fields of their own, which do not matter. Lists end at their first fault: one for each entry would
+    take a hundred times the reply's own memory."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -56,7 +57,7 @@ class _Token(_Part):
 
 
 class _Logprobs(_Part):
-    content: tuple[_Token, ...] | None = None
+    content: Annotated[tuple[_Token, ...], Field(fail_fast=True)] | None = None
 
 
 class _Text(_Part):
@@ -106,11 +107,11 @@ class _Reply(_Part):
 
 
 class _Whole(_Reply):
-    choices: tuple[_WholeChoice, ...] = ()
+    choices: Annotated[tuple[_WholeChoice, ...], Field(fail_fast=True)] = ()
 
 
 class _Chunk(_Reply):
-    choices: tuple[_ChunkChoice, ...] = ()
+    choices: Annotated[tuple[_ChunkChoice, ...], Field(fail_fast=True)] = ()
 
 
 @dataclass

@@ -22,7 +22,7 @@ _TOO_LONG: Final = re.compile(
 )
 _UNFIT: Final = (400, 413, 414, 415, 422)
 """What servers say of a prompt that is too long, or an image that they cannot take."""
-_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]*)", re.IGNORECASE)
 
 
 class RefusedError(EngineError):

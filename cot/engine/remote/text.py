@@ -4,6 +4,7 @@ In: text or a candidate. Out: the part of it that is the answer, with the tokens
 take stop strings out themselves; those that do not are corrected here.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -11,6 +12,9 @@ from typing import Final
 from cot.engine.base import Candidate, TokenLogprob
 from cot.engine.remote.address import ApiKey
 from cot.engine.remote.dialect import unwrap
+
+_ENDING: Final = re.compile(r"(?:\s|<[^<>]{1,40}>)*")
+"""What may stand behind an answer: blanks, and tokens by which models end."""
 
 SHORTEST_SECRET: Final = 16
 """Characters of a key."""
@@ -22,6 +26,16 @@ def cut_at_stop(candidate: Candidate, stop: tuple[str, ...]) -> Candidate:
     if end is None:
         return candidate
     return replace(candidate, text=candidate.text[:end], finish_reason="stop", logprobs=_covering(candidate, 0, end))
+
+
+def spelling(candidate: Candidate) -> Candidate:
+    """The candidate with those tokens alone that spell its text, where others stand before them: what a server takes
+    for the model's reasoning is no text, and its tokens may be told all the same."""
+    told, text = "".join(token.token for token in candidate.logprobs), candidate.text.strip()
+    start = told.rfind(text)
+    if not text or start <= 0 or told.startswith(text) or not _ENDING.fullmatch(told, start + len(text)):
+        return candidate
+    return replace(candidate, logprobs=_touching(candidate.logprobs, start, start + len(text)))
 
 
 def without_key(candidate: Candidate, key: ApiKey) -> Candidate:
@@ -97,9 +111,14 @@ def _covering(candidate: Candidate, start: int, end: int) -> tuple[TokenLogprob,
     """The tokens that make up text[start:end]; none if the tokens do not spell the text."""
     if not "".join(token.token for token in candidate.logprobs).startswith(candidate.text):
         return ()
+    return _touching(candidate.logprobs, start, end)
+
+
+def _touching(tokens: tuple[TokenLogprob, ...], start: int, end: int) -> tuple[TokenLogprob, ...]:
+    """The tokens that have a part in what they spell from start to end."""
     found = []
     place = 0
-    for token in candidate.logprobs:
+    for token in tokens:
         before, place = place, place + len(token.token)
         if before < end and place > start:
             found.append(token)

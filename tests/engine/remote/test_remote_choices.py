@@ -13,6 +13,7 @@ from cot.errors import UnfitReplyError
 from cot.image import load_image
 from cot.planner.run import run
 from cot.question import Question
+from cot.replay import replay
 from cot.trace.read import read_trace
 from cot.trace.record import Recorder
 
@@ -169,6 +170,24 @@ def test_a_plan_that_does_not_fit_leads_to_a_direct_question(evaluate, serve, mo
     said = [taken.step.text for taken in trace.steps if taken.step.kind == "reasoning"]
     assert len(said) == 1
     assert said[0].startswith("The question is asked directly: the plan is not valid")
+
+
+async def test_an_answer_to_a_part_is_read_where_a_server_holds_nothing(connect, model, tmp_path):
+    plan = "1. [count] How many dogs are there?\n2. [number] What is the value of tea?\nanswer: #1 + #2"
+
+    def reply(body):
+        text = body["messages"][-1]["content"][-1]["text"]
+        return plan if "answer: #1 > #2" in text else "Two" if text.startswith("How") else "1,250"
+
+    engine = await connect(model(text=reply))
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "red.png")
+    question = Question("How much is it?", (load_image(tmp_path / "red.png"),))
+    with Recorder(tmp_path / "traces") as recorder:
+        outcome = await run("decompose", question, engine, recorder=recorder)
+    assert (outcome.answer.value, outcome.stop_reason) == (1252, "answered")
+    answers = [(step.value, step.raw, step.confidence) for step in outcome.steps if step.kind == "sub_answer"]
+    assert answers == [(2, "Two", 0.0), (1250, "1,250", 0.0)]
+    assert (await replay(read_trace(recorder.path))).differences == ()
 
 
 async def test_an_answer_to_a_part_that_does_not_fit_is_kept(connect, model, tmp_path):

@@ -13,6 +13,7 @@ from cot.answer import COUNT_PATTERN, NUMBER_PATTERN, PHRASE_PATTERN
 from cot.engine import Choices, Constraint, JsonSchema, Regex, Request, Sampling
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.check import fitting
+from cot.engine.remote.dialect import unwrap
 from cot.engine.remote.gbnf import choices_grammar, regex_grammar
 from cot.errors import EngineError, UnfitReplyError
 from cot.planner.plan import PLAN_PATTERN
@@ -159,6 +160,19 @@ async def test_a_random_reply_is_drawn_once_more(serve: Serve, model: Any, ask: 
     assert (answer.text, answer.usage.calls) == ("12", 2)
 
 
+@pytest.mark.parametrize(("most", "asked"), [(8, [8, 4]), (4, [4])])
+async def test_what_is_drawn_again_takes_no_more_than_was_left(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, most: int, asked: list[int]
+) -> None:
+    server = serve(model(text="a dozen or so"))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    with pytest.raises(UnfitReplyError) as caught:
+        await engine.complete(ask(constraint=COUNT, sampling=Sampling(1.0, seed=5), max_tokens=most))
+    await engine.close()
+    assert caught.value.usage["completion_tokens"] == 4 * len(asked)
+    assert [body["max_tokens"] for body in server.bodies] == asked
+
+
 @pytest.mark.parametrize("samples", [4, 1])
 async def test_one_sample_that_does_not_fit_costs_no_other(
     serve: Serve, model: Any, ask: Ask, quick: Quick, samples: int
@@ -275,6 +289,15 @@ def test_choices_become_a_grammar() -> None:
 def test_what_stands_around_a_value_is_taken_away(text: str, fits: str | None) -> None:
     assert fitting(Regex(COUNT_PATTERN), text) == fits
     assert fitting(Regex(COUNT_PATTERN), "3.", cut=True) is None
+
+
+@pytest.mark.parametrize("fence", ["```json\n{}\n```", "```\n{}\n```", "```{}```"])
+def test_json_may_stand_in_a_fence(fence: str) -> None:
+    schema = JsonSchema('{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}')
+    text = '{"a": "red"}'
+    assert fitting(schema, fence.replace("{}", text)) == text
+    assert fitting(schema, f"Here: {fence.replace('{}', text)}") is None
+    assert unwrap(fence.replace("{}", '{"answer": "cat"}')) == "cat"
 
 
 def test_checking_takes_time_in_proportion_to_the_text() -> None:

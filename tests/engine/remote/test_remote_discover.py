@@ -41,6 +41,8 @@ def test_urls(url: str, base: str, root: str, model: str | None) -> None:
         ("", "no http or https"),
         ("http://host:99999/v1", "is not a URL"),
         ("http://[::1/v1", "is not a URL"),
+        ("http://192.168.1.300:8000/v1", "is not a URL: Invalid IPv4"),
+        ("http://ü..de/v1", "is not a URL"),
         ("http://host /v1", "blanks or control"),
         ("http://host/v1\r\nX: y", "blanks or control"),
         ("http://me:hunter2@host/v1", "user name, a password or a query"),

@@ -11,9 +11,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from cot.engine import Message, Request, Sampling, Usage
+from cot.engine import Candidate, Message, Request, Sampling, TokenLogprob, Usage
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.request import ImageUrls
+from cot.engine.remote.text import spelling
 from cot.errors import EngineError
 from cot.image import LoadedImage
 
@@ -162,6 +163,43 @@ async def test_what_a_server_refuses_is_left_out_from_then_on(serve: Serve, mode
     assert len(server.bodies) == 4
     assert not {"logprobs", "seed"} & set(server.bodies[-1])
     assert engine.info.versions["without"] == "logprobs, seed"
+
+
+async def test_a_prompt_that_is_too_long_is_no_refusal_of_samples(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    plays = model()
+    said = {"message": "This model's maximum context length is 4096 (max_model_len=4096), got 5000"}
+
+    def answers(asked: Any, wire: Any) -> None:
+        if asked.path == "/v1/chat/completions" and len(server.bodies) == 1:
+            wire.json({"error": said}, 400)
+        else:
+            plays(asked, wire)
+
+    server = serve(answers)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    with pytest.raises(EngineError, match="maximum context length"):
+        await engine.complete(ask(n=4, sampling=Sampling(1.0)))
+    await engine.complete(ask(n=4, sampling=Sampling(1.0)))
+    await engine.close()
+    assert [body.get("n") for body in server.bodies] == [4, 4]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "<|im_end|>"])
+def test_of_a_reasoning_model_only_the_answers_tokens_count(ending: str) -> None:
+    tokens = (
+        TokenLogprob("I see 3", -9.0),
+        TokenLogprob(" so", -5.0),
+        TokenLogprob("\n\n", -2.0),
+        TokenLogprob("3", -0.1),
+    )
+    last = (TokenLogprob(ending, -0.2),) if ending else ()
+    assert spelling(Candidate("3", "stop", tokens + last)).logprobs == tokens[-1:]
+    whole = Candidate("I see 3 so", "stop", tokens[:2])
+    assert spelling(whole) is whole
+    other = Candidate("4", "stop", tokens)
+    assert spelling(other) is other
 
 
 async def test_a_server_without_logprobs_is_asked_for_them_once(

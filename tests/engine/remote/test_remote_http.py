@@ -4,6 +4,7 @@ import gzip
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,6 +14,8 @@ import pytest
 
 from cot.engine import Request, Sampling
 from cot.engine.remote import Limits, RemoteEngine
+from cot.engine.remote.address import ApiKey, parse_address
+from cot.engine.remote.connections import Connections
 from cot.engine.remote.status import retry_after
 from cot.errors import EngineError, RequestError
 
@@ -84,6 +87,26 @@ def _reply(**changed: Any) -> str:
 async def test_wrong_replies(serve: Serve, model: Any, ask: Ask, quick: Quick, body: str, problem: str) -> None:
     server = serve(_chat(model, lambda wire: wire.send(body)))
     assert problem in await _fails(server, ask(), quick())
+
+
+async def test_a_reply_of_very_many_faults_is_refused_at_the_first(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    many = ",".join("0" * 200_000)
+    tracemalloc.start()
+    try:
+        for body in (f'{{"choices": [{many}]}}', _reply(choice={"logprobs": {"content": [0] * 200_000}})):
+            server = serve(_chat(model, lambda wire, body=body: wire.send(body)))
+            assert "wrong shape" in await _fails(server, ask(), quick())
+        assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/there/is/no/such/file.pem")
+    with pytest.raises(EngineError, match="certificates to trust cannot be read: .*SSL_CERT_FILE"):
+        Connections(parse_address("http://localhost:1/v1"), ApiKey("COT_API_KEY"), Limits())
 
 
 async def test_no_sample_at_all(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
