@@ -35,7 +35,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 """Bytes of one text or colour profile in a PNG: what Pillow allows all of them together. Profiles of screens, and what
-editors note down, are larger than the megabyte that it allows each, and none of it is used."""
+editors note down, are larger than the megabyte that it allows each, and none of it is used. Pillow has one such bound
+for the process."""
 
 _EXPECTED = "expected a PNG, JPEG, WebP, GIF, BMP or TIFF file"
 _PHOTOMETRIC = 262

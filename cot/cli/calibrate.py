@@ -16,7 +16,7 @@ import typer
 from cot.cli.ask import load_engine
 from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import loaders
-from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed
+from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
 from cot.cli.words import counted
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ def calibrate(
         typer.Option("--task", help="A task whose samples nothing is measured on; several may be named."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Samples of each task at most: the first ones.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The file to write, instead of the setting `calibration`.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=named_path, metavar="PATH", help="The file to write, not that of the settings."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that the tasks' data is in, if not beside them.")] = None,
     votes: Annotated[bool, typer.Option("--votes/--no-votes", help="Fit `vote` too, which takes the longest.")] = True,
     max_cost: Annotated[float, typer.Option(help="Tokens of `route` over those of `direct` at most.")] = 2.5,

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cot.cli.options import Compile, Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined, named_folder
+from cot.cli.options import Compile, Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined, named_path
 from cot.errors import UsageError
 
 
@@ -33,7 +33,7 @@ def evaluate_tasks(
     concurrency: Annotated[int, typer.Option(help="Samples in flight at most.")] = 32,
     out: Annotated[
         Path | None,
-        typer.Option(parser=named_folder, metavar="PATH", help="Folder of the run; one that is there goes on."),
+        typer.Option(parser=named_path, metavar="PATH", help="Folder of the run; one that is there goes on."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder that the tasks' data is in, each in a folder of its name or not.")

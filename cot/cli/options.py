@@ -11,10 +11,10 @@ def joined(words: list[str] | None) -> str | None:
     return ",".join(words) if words else None
 
 
-def named_folder(text: str) -> Path:
-    """A folder that an option names. Raises BadParameter for none at all, which would be the one stood in."""
+def named_path(text: str) -> Path:
+    """A path that an option names. Raises BadParameter for none at all, which would be the folder stood in."""
     if not text:
-        raise typer.BadParameter("got no text; expected a folder")
+        raise typer.BadParameter("got no text; expected a path")
     return Path(text)
 
 
@@ -34,5 +34,5 @@ Redact = Annotated[
 ]
 TraceDir = Annotated[
     Path | None,
-    typer.Option(parser=named_folder, metavar="PATH", help="Folder of the traces, instead of the setting."),
+    typer.Option(parser=named_path, metavar="PATH", help="Folder of the traces, instead of the setting."),
 ]

@@ -14,7 +14,7 @@ import typer
 
 from cot.cli import prompts_run
 from cot.cli.ask import load_engine
-from cot.cli.options import Device, Model, Quantize, Seed, Strategy, named_folder
+from cot.cli.options import Device, Model, Quantize, Seed, Strategy, named_path
 from cot.cli.words import counted
 from cot.errors import DataError, UsageError
 
@@ -45,7 +45,7 @@ def compare(
     data: Annotated[Path | None, typer.Option(help="Folder that the task's data is in, if not beside it.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(parser=named_folder, metavar="PATH", help="Folder of both runs; one that is there goes on."),
+        typer.Option(parser=named_path, metavar="PATH", help="Folder of both runs; one that is there goes on."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cot.cli.options import named_path
+
 app = typer.Typer(help="Train models.", no_args_is_help=True)
 
 
@@ -19,8 +21,10 @@ def _minutes(what: str) -> Any:
 
 @app.command()
 def embedded(
-    out: Annotated[Path, typer.Option(help="Folder for the finished checkpoint.")],
-    work: Annotated[Path, typer.Option(help="Folder for what a stopped run resumes from.")] = Path("runs/embedded"),
+    out: Annotated[Path, typer.Option(parser=named_path, metavar="PATH", help="Folder for the finished checkpoint.")],
+    work: Annotated[
+        Path, typer.Option(parser=named_path, metavar="PATH", help="Folder for what a stopped run resumes from.")
+    ] = Path("runs/embedded"),
     init: Annotated[Path | None, typer.Option(help="A finished checkpoint to start from.")] = None,
     minutes: Annotated[float, _minutes("to answer")] = 90.0,
     vision_minutes: Annotated[float, _minutes("to see, before that")] = 150.0,

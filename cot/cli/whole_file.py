@@ -47,9 +47,11 @@ def whole_file(out: Path) -> Iterator[Path]:
     target = out.resolve() if ordinary else out
     path = target.with_name(f".cot-{secrets.token_hex(4)}.tmp") if ordinary else target
     try:
+        if ordinary and target.exists():
+            # What only its owner may read stays so, and is so from the beginning.
+            path.touch(mode=0o600)
         yield path
         if ordinary:
-            # What only its owner may read stays so.
             if target.exists():
                 shutil.copymode(target, path)
             os.replace(path, target)

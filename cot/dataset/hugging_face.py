@@ -94,7 +94,7 @@ def _plain(value: Any, kind: Any, inside: tuple[Path, ...]) -> Any:
         return [_plain(one, kind, inside) for one in value]
     if hasattr(kind, "int2str"):
         return kind.int2str(value) if isinstance(value, int) and value >= 0 else None
-    if getattr(kind, "dtype", "") in ("float16", "float32"):
+    if getattr(kind, "dtype", "") == "float32":
         return as_written(value)
     if isinstance(value, dict) and set(value) == {"bytes", "path"}:
         return value["bytes"] if value["bytes"] is not None or value["path"] is None else _file(value["path"], inside)

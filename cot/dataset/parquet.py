@@ -52,10 +52,10 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def _is_short(kind: Any) -> bool:
-    """Whether cells of a type are numbers of at most 32 bits, or lists of them."""
+    """Whether cells of a type are numbers of 32 bits, or lists of them."""
     while hasattr(kind, "value_type"):
         kind = kind.value_type
-    return str(kind) in ("halffloat", "float")
+    return str(kind) == "float"
 
 
 def _rows(library: Any, file: Path) -> Iterator[Row]:

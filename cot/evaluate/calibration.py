@@ -89,16 +89,17 @@ async def calibrate(
 def _numbered(selections: Iterable[Selection]) -> Iterator[tuple[Sample, Metric, int]]:
     """Each sample, its metric, and the number of its image, from 0: every other one is fitted to.
 
-    Those of a group have one number, and so have those of several tasks that show the same image.
+    Those of a group have one number, and so have those of several tasks that show the same images.
     """
     numbers = itertools.count()
     seen: dict[object, int] = {}
     for selection in selections:
         for sample in selection.samples():
-            shown = [(selection.identity.name, sample.group), *map(_identity, sample.images)]
+            shown = (selection.identity.name, sample.group), tuple(map(_identity, sample.images))
             known = next((seen[one] for one in shown if one in seen), None)
             number = next(numbers) if known is None else known
-            seen.update(dict.fromkeys(shown, number))
+            for one in shown:
+                seen.setdefault(one, number)
             yield sample, selection.task.metric, number
 
 

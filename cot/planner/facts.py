@@ -129,7 +129,7 @@ async def ask_one(
         )
     except ChainStopped as stopped:
         return SubAnswer(to=question.id, asked=text, value=None, raw="", confidence=0.0, problem=str(stopped))
-    if asked.unfit and not asked.cut:
+    if asked.unfit and not asked.cut and question.wants not in ("phrase", "text"):
         asked = _read_all_the_same(asked, question)
     problem = asked.problem
     if asked.value is None and problem is None:

@@ -74,7 +74,7 @@ class RecordedEngine:
             raise EngineError(call.problem or "the recorded call has no reply")
         if call.finish_reason == UNFIT:
             problem = call.problem or "the recorded reply did not fit"
-            cut = UnfitReplyError.CUT in problem
+            cut = f", {UnfitReplyError.CUT}; expected" in problem
             raise UnfitReplyError(problem, text=call.raw, usage=vars(_usage(call)), cut=cut)
         taken = [call]
         # The samples of a request are calls that follow each other, and the first tells what they cost together.

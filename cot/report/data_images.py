@@ -31,9 +31,9 @@ class DataImages:
     problems: list[str] = field(default_factory=list)
 
     def find(
-        self, task: str, wanted: Mapping[str, SampleResult], runs: Sequence[StoredRun]
-    ) -> Iterator[tuple[str, Path | bytes]]:
-        """Ids of samples of a task that are wanted, each with its first image, opened by nobody yet.
+        self, task: str, wanted: Mapping[int, SampleResult], runs: Sequence[StoredRun]
+    ) -> Iterator[tuple[int, Path | bytes]]:
+        """Numbers of samples of a task that are wanted, each with its first image, opened by nobody yet.
 
         runs: of this task; where the data of one is gone, the next one's is looked at.
         """
@@ -44,16 +44,17 @@ class DataImages:
                 loaded = self._load(task, run)
                 self.say(f"looking for {len(missing)} images of {task} in its data; --no-images leaves them out")
                 bad: list[DataError] = []
+                numbers = {_asked_of(result): number for number, result in missing.items()}
                 for sample in loaded.samples(bad.append):
-                    result = missing.get(sample.id)
-                    if result and _same(sample, result):
+                    number = numbers.get(_asked(sample))
+                    if number in missing:
                         try:
                             image = _local(sample)
                         except DataError as error:
                             bad.append(error)
                             continue
-                        del missing[sample.id]
-                        yield sample.id, image
+                        del missing[number]
+                        yield number, image
                     if not missing:
                         return
                 why = reason(bad[0]) if bad else f"{loaded.folder} no longer has them as they were asked"
@@ -73,9 +74,12 @@ class DataImages:
         return dataclasses.replace(loaded, folder=Path(place.folder))
 
 
-def _same(sample: Sample, result: SampleResult) -> bool:
-    asked = (sample.group, sample.question, sample.target.choices, sample.target.answers)
-    return asked == (result.group, result.question, result.choices, result.targets)
+def _asked(sample: Sample) -> tuple[object, ...]:
+    return sample.id, sample.group, sample.question, sample.target.choices, sample.target.answers
+
+
+def _asked_of(result: SampleResult) -> tuple[object, ...]:
+    return result.id, result.group, result.question, result.choices, result.targets
 
 
 def _local(sample: Sample) -> Path | bytes:

@@ -56,19 +56,18 @@ def report_page(report: Report, *, images: bool = True, data: DataImages | None 
 def _add_images(rows: list[dict[str, Any]], report: Report, pictures: Pictures, data: DataImages) -> list[str]:
     """Give samples without a picture that of the data; what a reader must know."""
     for task in report.tasks:
-        places = {
-            row.first.id: number
+        wanted = {
+            number: row.first
             for number, row in enumerate(report.rows)
             if row.first.task == task and rows[number]["picture"] is None
         }
-        if not places:
+        if not wanted:
             continue
-        wanted = {sample: report.rows[number].first for sample, number in places.items()}
         runs = [column.chosen.run for column in report.columns if task in column.details]
-        for sample, source in data.find(task, wanted, runs):
+        for number, source in data.find(task, wanted, runs):
             if pictures.full:
                 break
-            rows[places[sample]]["picture"] = pictures.of_data(source, data.limits)
+            rows[number]["picture"] = pictures.of_data(source, data.limits)
     bad = pictures.problems
     return [*data.problems, *([f"{len(bad)} images cannot be shown, the first: {bad[0]}"] if bad else [])]
 

@@ -10,6 +10,7 @@ into the question, yes, no and unknown. What is said of an image is no part of t
 """
 
 import re
+import unicodedata
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal, get_args
 
@@ -48,9 +49,10 @@ _TYPED: Final = re.compile(r"[0-9\s.,:#+*/<>=!%()\[\]-]*|yes|no|" + UNKNOWN)
 _WORD: Final = re.compile(r"[^\W_]+")
 
 _NUMBER: Final = re.compile("[0-9]+")
-_WITHIN: Final = re.compile(r"(?<=[0-9])[\s.,/()-]+(?=[0-9])")
-"""What stands between the digits of a number: of a telephone, an account, a date."""
-_THOUSANDS: Final = re.compile("(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+_STRETCH: Final = re.compile(r"[0-9][\W\d_]*")
+"""Digits, and what may stand within a number: of a telephone, an account, a date."""
+_MOST_JOINED: Final = 16
+"""Runs of digits that are taken for one number at most."""
 _SUB_ANSWER: Final = re.compile("#[0-9]+")
 """How a formula names a sub-answer."""
 
@@ -214,9 +216,13 @@ def _words(text: str) -> set[str]:
 
 
 def _numbers(text: str) -> set[str]:
-    """Runs of digits as they stand, and joined to those that belong to the same number; zeros in front do not count."""
-    spellings = _THOUSANDS.sub("", text), _WITHIN.sub("", text)
-    return {run.lstrip("0") for spelling in spellings for run in _NUMBER.findall(spelling)}
+    """Runs of digits, alone and joined to those behind them, if no letter is between; zeros in front do not count."""
+    found = set()
+    for stretch in _STRETCH.findall(unicodedata.normalize("NFKC", text)):
+        runs = _NUMBER.findall(stretch)
+        for first in range(len(runs)):
+            found |= {"".join(runs[first:end]).lstrip("0") for end in range(first + 1, first + 1 + _MOST_JOINED)}
+    return found
 
 
 def _without_text(tokens: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:

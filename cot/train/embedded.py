@@ -139,9 +139,6 @@ class Trainer:
                 "choose the --size of its run, or name another --work"
             ) from error
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
-        now, before = asdict(self.recipe), self.state.get("recipe", {})
-        for name in (name for name in now if name in before and now[name] != before[name]):
-            print(f"  {name}: {now[name]} from now on, was {before[name]}", flush=True)
 
     def checkpoint(self) -> None:
         """Write all state; a killed write leaves the last one whole. Raises DataError if it cannot be written."""
@@ -164,8 +161,8 @@ class Trainer:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
             raise DataError(
-                f"cannot write {path}: {reason(error)}; free some space: the last checkpoint is whole, and the same "
-                "command goes on from it"
+                f"cannot write {path}: {reason(error)}; if the disk is full, free some space: the last checkpoint is "
+                "whole, and the same command goes on from it"
             ) from error
 
     def _batches(self, part: Part) -> Iterator[dict[str, torch.Tensor]]:
@@ -220,7 +217,11 @@ class Trainer:
         self.checkpoint()
 
     def _run_part(self, minutes: float) -> None:
-        self.state["recipe"] = asdict(self.recipe)
+        recipes = self.state.setdefault("recipes", {})
+        recipe, before = asdict(self.recipe), recipes.get(self.state["part"], {})
+        for name in (name for name in recipe if name in before and recipe[name] != before[name]):
+            print(f"  {name}: {recipe[name]} from now on, was {before[name]}", flush=True)
+        recipes[self.state["part"]] = recipe
         self.model.train()
         if self.init and not self.state["steps"]:
             self._read_out()
@@ -285,8 +286,9 @@ class Trainer:
     def export(self, folder: Path) -> None:
         """Write the model as an ordinary checkpoint, with how it was trained beside it."""
         save(self.model, build_processor(self.tokenizer), folder)
-        # Of what was trained last, which need not be this command's.
-        record = {"recipe": asdict(self.recipe), **{k: v for k, v in self.state.items() if k != "history"}}
+        # That of what was trained last, which need not be this command's; `recipes` has those of all parts.
+        recipe = self.state.get("recipes", {}).get(self.state["part"], asdict(self.recipe))
+        record = {"recipe": recipe, **{k: v for k, v in self.state.items() if k != "history"}}
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -445,7 +445,7 @@ def test_a_folder_without_a_name_is_not_the_one_stood_in(cot_ask, image, tmp_pat
     before = sorted(tmp_path.iterdir())
     code, _, err = cot_ask(image, QUESTION, "--trace-dir", "")
     assert (code, err) == (
-        2, "error: wrong value of '--trace-dir': got no text; expected a folder; see cot ask --help\n"
+        2, "error: wrong value of '--trace-dir': got no text; expected a path; see cot ask --help\n"
     )  # fmt: skip
     assert {*tmp_path.iterdir()} - {*before} <= {tmp_path / "stdin"}
 

@@ -333,6 +333,13 @@ async def test_a_plan_that_no_reply_fits_is_not_drawn_again(question, engine):
     assert (len(scripted.requests), outcome.usage.calls) == (2, 2)
 
 
+async def test_a_part_in_words_is_not_read_where_it_does_not_fit(question, engine):
+    where = COMPARE.replace("[count] How many cars are there?", "[phrase] Where are the cars?")
+    scripted = engine(where, {"How many apples": "3", "Where are": UnfitReplyError("odd", text="I\ndo not know")})
+    outcome = await run("decompose", question(), scripted)
+    assert None in [step.value for step in step_of(outcome, SubAnswer)]
+
+
 async def test_a_part_that_was_cut_short_is_not_read(question, engine):
     cut = UnfitReplyError("got 'Two', cut short", text="Two", cut=True)
     scripted = engine(COMPARE, {"How many apples": "3", "How many cars": cut}, direct="yes")

@@ -167,7 +167,9 @@ def test_of_what_was_said_only_what_nobody_can_read_a_prompt_from_stays(said, st
     ("question", "said"),
     [("Which locker is #4711?", "#4711"), ("Which ticket is #4711?", "4711"), ("Who has 0171 234 567?", "0171234567"),
      ("Is it 4111-1111?", "41111111"), ("Is it 41111111?", "4111 1111"), ("What opens with PIN 0042?", "42"),
-     ("Who was born on 31.12.1999?", "1999"), ("Which has 1,000 seats?", "1000")],
+     ("Call 0171 234, 5 times?", "0171234"), ("What ends at 12:34?", "1234"), ("Is it 0171\u2013234?", "0171 + 234"),
+     ("Which is \uff14\uff17\uff11\uff11?", "4711"), ("Who was born on 31.12.1999?", "1999"),
+     ("Which has 1,000 seats?", "1000")],
 )  # fmt: skip
 def test_a_number_of_the_question_goes_however_it_is_written(question, said):
     redaction = Redaction(frozenset({"prompts"}))

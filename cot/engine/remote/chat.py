@@ -5,6 +5,7 @@ what it was not told is checked all the same. It knows neither queues nor other 
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -58,7 +59,7 @@ class Chat:
         A reply that does not fit its constraint is drawn once more if it was drawn at random, which leaves
         the samples those of a constrained model; of several those come that fit. Raises EngineError.
         """
-        used, fit = Usage(), list[Candidate]()
+        used, fit, odd = Usage(), list[Candidate](), Candidate("", "length")
         again = request.constraint is not None and request.sampling.temperature > 0
         for asked in (request, _redrawn(request)) if again else (request,):
             missing = request.n - len(fit)
@@ -72,11 +73,17 @@ class Chat:
             except ReplyError as error:
                 raise EngineError(f"server {http.address.base}: {http.key.redact(str(error))}") from error
             used += completion.usage
-            held = [self._held(candidate, request) for candidate in completion.candidates]
+            # What only such a smaller limit cut short says nothing.
+            less = asked.max_tokens < request.max_tokens
+            held = [
+                None if less and candidate.finish_reason == "length" else self._held(candidate, request)
+                for candidate in completion.candidates
+            ]
             fit += filter(None, held)
             if all(held):
                 break
-            odd = next(c for c, one in zip(completion.candidates, held, strict=True) if one is None)
+            if odd.finish_reason == "length":
+                odd = next(c for c, one in zip(completion.candidates, held, strict=True) if one is None)
         if fit:
             return replace(completion, candidates=tuple(fit), usage=used)
         said = f", {UnfitReplyError.CUT}" if odd.finish_reason == "length" else ""
@@ -207,7 +214,7 @@ def _refused_part(refused: RefusedError, request: Request, without: set[str]) ->
     """Which part that a request can do without the server's refusal names."""
     if refused.status not in (400, 422, 501):
         return None
-    message = f" {refused.message.lower()}"
+    message = refused.message.lower()
     needless = {*without, *(() if request.constraint else ("constraint",)), *(() if request.n > 1 else ("n",))}
     parts = [part for part in OPTIONAL if part not in needless]
-    return next((part for part in parts if any(word in message for word in OPTIONAL[part])), None)
+    return next((part for part in parts if any(re.search(word, message) for word in OPTIONAL[part])), None)

@@ -112,8 +112,7 @@ def unfenced(text: str) -> str:
     inner = text.strip()
     if not inner.startswith("```") or not inner.endswith("```") or len(inner) < 6:
         return text
-    language, _, rest = inner[3:-3].partition("\n")
-    return (rest if language.strip().lower() in ("", "json") else f"{language}\n{rest}").strip()
+    return re.sub(r"^json\b", "", inner[3:-3], flags=re.IGNORECASE).strip()
 
 
 def unwrap(text: str) -> str:

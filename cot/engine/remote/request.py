@@ -27,10 +27,10 @@ OPTIONAL: Final = {
     "seed": ("seed",),
     "max_tokens": ("max_completion_tokens",),
     "constraint": ("response_format", "json_schema", "schema", "structured", "guided", "regex", "grammar"),
-    "n": ('"n"', "'n'", "`n`", " n=", " n >", " n must", "completion choice"),
+    "n": ("[\"'`]n[\"'`]", r"(?<![\w-])n\s*(?:=|>|must)", "completion choice"),
 }
-"""What a request can do without, and the words by which a refusal names it. Without `max_tokens`, its newer name
-`max_completion_tokens` is used. Refusals are searched in this order: of two words the longer one comes first."""
+"""What a request can do without, and the words, as patterns, by which a refusal names it. Without `max_tokens`, its
+newer name `max_completion_tokens` is used. Refusals are searched in this order: of two words the longer one first."""
 
 
 class ImageUrls:

@@ -31,9 +31,10 @@ def cut_at_stop(candidate: Candidate, stop: tuple[str, ...]) -> Candidate:
 def spelling(candidate: Candidate) -> Candidate:
     """The candidate with those tokens alone that spell its text, where others stand before them: what a server takes
     for the model's reasoning is no text, and its tokens may be told all the same."""
-    told, text = "".join(token.token for token in candidate.logprobs), candidate.text.strip()
+    told, text = "".join(token.token for token in candidate.logprobs), candidate.text
     start = told.rfind(text)
-    if not text or start <= 0 or told.startswith(text) or not _ENDING.fullmatch(told, start + len(text)):
+    spelt = told.startswith(text) and _ENDING.fullmatch(told, len(text))
+    if not text.strip() or spelt or start <= 0 or not _ENDING.fullmatch(told, start + len(text)):
         return candidate
     return replace(candidate, logprobs=_touching(candidate.logprobs, start, start + len(text)))
 

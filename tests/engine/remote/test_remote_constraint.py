@@ -170,6 +170,7 @@ async def test_what_is_drawn_again_takes_no_more_than_was_left(
         await engine.complete(ask(constraint=COUNT, sampling=Sampling(1.0, seed=5), max_tokens=most))
     await engine.close()
     assert caught.value.usage["completion_tokens"] == 4 * len(asked)
+    assert (caught.value.text, caught.value.cut) == ("a dozen or so", False)
     assert [body["max_tokens"] for body in server.bodies] == asked
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from cot.engine import Candidate, Message, Request, Sampling, TokenLogprob, Usage
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.request import ImageUrls
-from cot.engine.remote.text import spelling
+from cot.engine.remote.text import cut_at_stop, spelling
 from cot.errors import EngineError
 from cot.image import LoadedImage
 
@@ -200,6 +200,19 @@ def test_of_a_reasoning_model_only_the_answers_tokens_count(ending: str) -> None
     assert spelling(whole) is whole
     other = Candidate("4", "stop", tokens)
     assert spelling(other) is other
+    again = (
+        TokenLogprob("3", -3.0),
+        TokenLogprob(", I think", -2.0),
+        TokenLogprob("</think>", -1.0),
+        TokenLogprob("3", -0.1),
+    )
+    assert spelling(Candidate("3", "stop", again + last)).logprobs == again[-1:]
+
+
+def test_blanks_before_an_answer_take_no_token_away() -> None:
+    tokens = tuple(TokenLogprob(text, -1.0) for text in ("\n\n", "4", " STOP", " foo"))
+    told = spelling(Candidate("\n\n4 STOP foo", "stop", tokens))
+    assert cut_at_stop(told, ("STOP",)).logprobs == tokens[:3]
 
 
 async def test_a_server_without_logprobs_is_asked_for_them_once(

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,6 +90,10 @@ async def test_wrong_replies(serve: Serve, model: Any, ask: Ask, quick: Quick, b
     assert problem in await _fails(server, ask(), quick())
 
 
+def _send(body: str, wire: Any) -> None:
+    wire.send(body)
+
+
 async def test_a_reply_of_very_many_faults_is_refused_at_the_first(
     serve: Serve, model: Any, ask: Ask, quick: Quick
 ) -> None:
@@ -96,7 +101,7 @@ async def test_a_reply_of_very_many_faults_is_refused_at_the_first(
     tracemalloc.start()
     try:
         for body in (f'{{"choices": [{many}]}}', _reply(choice={"logprobs": {"content": [0] * 200_000}})):
-            server = serve(_chat(model, lambda wire, body=body: wire.send(body)))
+            server = serve(_chat(model, partial(_send, body)))
             assert "wrong shape" in await _fails(server, ask(), quick())
         assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
     finally:
