@@ -133,7 +133,7 @@ async def run(
     of_images = (f"{image.source}: {note}" for image in question.images for note in image.notes)
     answer, stop_reason, seconds = conclusion.answer, conclusion.stop_reason, chain.allowance.seconds
     # A stable sort: the reason comes last.
-    notes = (*of_images, *sorted(chain.notes, key=lambda note: bool(note) and note == conclusion.why))
+    notes = (*of_images, *sorted(chain.notes, key=lambda note: note == conclusion.why))
     return Outcome(
         answer, chain.steps, stop_reason, chain.usage, seconds, notes,
         chain.question.text, chain.question.earlier, chain.longest_tokens,
