@@ -186,7 +186,7 @@ def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
     assert code == 2
     assert out.startswith("photos: 3 samples, and not the 4 that are published; the first")
     assert "error: gone.yaml is no file" in err
-    assert "error: pope: photos/coco_pope_random.json does not exist" in err
+    assert f"error: pope: {tmp_path / 'photos' / 'coco_pope_random.json'} does not exist" in err
     assert "--data; what it needs: POPE, random negatives. Put coco_pope_random.json of https://github.com/" in err
     assert run("photos/task.yaml", "--check", "--limit", "2")[0] == 0
 
