@@ -109,9 +109,9 @@ class RunFolder:
                 gather(self.path)
             drop_torn_line(file)
             if retry_errors and any(result.failed for result in self.results()):
+                drop_samples(file, lambda result: result.failed)
                 # What it says is no longer so, and as many results may be there soon.
                 (self.path / SUMMARY_FILE).unlink(missing_ok=True)
-                drop_samples(file, lambda result: result.failed)
             samples = file.open("ab")
         except OSError as error:
             raise self._full(error) from error
