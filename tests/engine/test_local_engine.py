@@ -1,6 +1,7 @@
 """Many requests in flight: order, streams, cancellation, failures, closing."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -189,21 +190,30 @@ async def test_a_prompt_that_is_never_ready_holds_no_one_up_who_closes(
         await stuck
 
 
-async def test_what_waits_for_others_to_be_ready_fails_when_it_is_closed(
-    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, may_end = threading.Event(), threading.Event()
-    preparer: Any = own_engine._preparer
+def held_up(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, *, after: int
+) -> tuple[threading.Event, threading.Event]:
+    """Hold up all that is prepared `after` so many; what says that one was begun, and what lets them go on."""
+    begun, may_end, calls = threading.Event(), threading.Event(), itertools.count()
+    preparer: Any = engine._preparer
     prepare = preparer.prepare
 
-    def second_never(*arguments: Any, **settings: Any) -> Any:
-        if begun.is_set():
-            may_end.wait()
+    def late(*arguments: Any, **settings: Any) -> Any:
+        number = next(calls)
         begun.set()
+        if number >= after:
+            may_end.wait()
         return prepare(*arguments, **settings)
 
     monkeypatch.setattr("cot.engine.local.engine.CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr(preparer, "prepare", second_never)
+    monkeypatch.setattr(preparer, "prepare", late)
+    return begun, may_end
+
+
+async def test_what_waits_for_others_to_be_ready_fails_when_it_is_closed(
+    own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = held_up(own_engine, monkeypatch, after=1)
     ready, stuck = (asyncio.create_task(own_engine.complete(ask())) for _ in range(2))
     await asyncio.to_thread(begun.wait)
     await own_engine.close()
@@ -217,17 +227,7 @@ async def test_what_waits_for_others_to_be_ready_fails_when_it_is_closed(
 async def test_a_prompt_that_is_ready_too_late_is_refused(
     own_engine: LocalEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end = threading.Event(), threading.Event()
-    preparer: Any = own_engine._preparer
-    prepare = preparer.prepare
-
-    def late(*arguments: Any, **settings: Any) -> Any:
-        begun.set()
-        may_end.wait()
-        return prepare(*arguments, **settings)
-
-    monkeypatch.setattr("cot.engine.local.engine.CLOSE_SECONDS", 0.1)
-    monkeypatch.setattr(preparer, "prepare", late)
+    begun, may_end = held_up(own_engine, monkeypatch, after=0)
     asked = asyncio.create_task(own_engine.complete(ask()))
     await asyncio.to_thread(begun.wait)
     await own_engine.close()
