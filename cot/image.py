@@ -228,6 +228,8 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image:
             image = _to_eight_bits(image, notes)
         elif image.mode == "La":
             image = image.convert("LA")
+        elif image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getbbox():
+            image = image.convert("RGB")  # programs that know no transparency write 0 everywhere
         if image.has_transparency_data:
             alpha = image.convert("RGBA")
             rgb = Image.new("RGB", alpha.size, "white")

@@ -88,6 +88,16 @@ class TestFormats:
         image = loaded(encoded(Image.new("RGB", (16, 16), RED).convert("CMYK"), "JPEG", quality=100))
         assert all(abs(got - want) <= 3 for got, want in zip(first_pixel(image), RED, strict=True))
 
+    @pytest.mark.parametrize(("alphas", "pixels"), [((0, 0), (RED, GREEN)), ((0, 255), (WHITE, GREEN))])
+    def test_a_bmp_that_is_transparent_everywhere_is_not(
+        self, alphas: tuple[int, int], pixels: tuple[tuple[int, int, int], ...]
+    ) -> None:
+        masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        header = struct.pack("<IiiHHIIiiII", 56, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0) + masks
+        colours = b"".join(bytes([*colour[::-1], alpha]) for colour, alpha in zip((RED, GREEN), alphas, strict=True))
+        image = loaded(b"BM" + struct.pack("<IHHI", 14 + 56 + 8, 0, 0, 14 + 56) + header + colours)
+        assert tuple(image.pixels.get_flattened_data()) == pixels
+
     @pytest.mark.parametrize(
         ("format", "note"), [("GIF", "frame"), ("WEBP", "frame"), ("PNG", "frame"), ("TIFF", "page")]
     )
