@@ -76,4 +76,4 @@ class Question:
         if not self.images:
             raise UsageError("no image was given; name at least one image file before the question")
         if len(set(self.choices)) != len(self.choices) or not all(choice.strip() for choice in self.choices):
-            raise UsageError(f"choices must be distinct and not empty, got {list(self.choices)!r}")
+            raise UsageError(f"choices must be distinct and not empty, got {', '.join(map(repr, self.choices))}")

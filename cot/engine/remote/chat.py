@@ -23,7 +23,7 @@ from cot.engine.remote.reply import Gathered, ReplyError
 from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
 from cot.engine.remote.status import PassingError, RefusedError, clean
 from cot.engine.remote.stream import EventDecoder
-from cot.engine.remote.text import StopGate, cut_at_stop, spelling, unwrapped, without_key
+from cot.engine.remote.text import StopGate, cut_at_stop, spelling, unwrapped, without_key, without_thoughts
 from cot.engine.streaming import OnText
 from cot.errors import EngineError, UnfitReplyError
 
@@ -107,7 +107,8 @@ class Chat:
 
         gathered = await self._negotiate(http, request, report if on_text else None)
         prefill = first[0] - begun if first else 0.0
-        candidates = tuple(spelling(without_key(candidate, http.key)) for candidate in gathered.candidates())
+        told = [without_key(candidate, http.key) for candidate in gathered.candidates()]
+        candidates = tuple(spelling(without_thoughts(candidate)) for candidate in told)
         if len(candidates) < request.n:
             self._without.add("n")
         if any(candidate.text and not candidate.logprobs for candidate in candidates):

@@ -1,7 +1,7 @@
-"""What is done to a sample's text once it is here: stop strings, and choices that came wrapped in JSON.
+"""What is done to a sample's text once it is here: thoughts, stop strings, and choices that came wrapped in JSON.
 
 In: text or a candidate. Out: the part of it that is the answer, with the tokens that make it up. Servers
-take stop strings out themselves; those that do not are corrected here.
+take thoughts and stop strings out themselves; those that do not are corrected here.
 """
 
 import re
@@ -16,6 +16,9 @@ from cot.engine.remote.dialect import unwrap
 _ENDING: Final = re.compile(r"(?:\s|<[^<>]{1,40}>)*")
 """What may stand behind an answer: blanks, and tokens by which models end."""
 
+THOUGHTS, THOUGHTS_END = "<think>", "</think>"
+"""Between them stands what DeepSeek-R1, Qwen 3 and others think before they answer."""
+
 SHORTEST_SECRET: Final = 16
 """Characters of a key."""
 
@@ -28,9 +31,23 @@ def cut_at_stop(candidate: Candidate, stop: tuple[str, ...]) -> Candidate:
     return replace(candidate, text=candidate.text[:end], finish_reason="stop", logprobs=_covering(candidate, 0, end))
 
 
+def without_thoughts(candidate: Candidate) -> Candidate:
+    """The candidate without the thoughts that a reasoning model begins with, where the server leaves them in its text.
+
+    A template may open them in the prompt, so their end alone tells; thoughts without an end are all that came.
+    Which tokens spell the rest is left to `spelling`.
+    """
+    text = candidate.text
+    _, ended, behind = text.partition(THOUGHTS_END)
+    if not ended and not text.lstrip().startswith(THOUGHTS):
+        return candidate
+    answer = behind.strip()
+    return replace(candidate, text=answer, logprobs=candidate.logprobs if answer else ())
+
+
 def spelling(candidate: Candidate) -> Candidate:
-    """The candidate with those tokens alone that spell its text, where others stand before them: what a server takes
-    for the model's reasoning is no text, and its tokens may be told all the same."""
+    """The candidate with those tokens alone that spell its text, where others stand before them: a model's thoughts are
+    no text, and their tokens may be told all the same."""
     told, text = "".join(token.token for token in candidate.logprobs), candidate.text
     start = told.rfind(text)
     spelt = told.startswith(text) and _ENDING.fullmatch(told, len(text))

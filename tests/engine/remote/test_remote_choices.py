@@ -89,6 +89,13 @@ async def test_a_choice_within_json_is_read_as_leniently(connect, model, ask):
     assert (found.text, found.said) == ("dog", "Dog.")
 
 
+@pytest.mark.parametrize("text", ["<think>A cat? No.</think>\n\nDog", "A cat? No.\n</think>Dog"])
+async def test_a_choice_behind_thoughts_is_that_choice(connect, model, ask, text):
+    engine = await connect(model(text=text))
+    (found,) = (await engine.complete(ask(constraint=Choices(ANIMALS)))).candidates
+    assert (found.text, found.said) == ("dog", "Dog")
+
+
 async def test_a_choice_that_was_cut_short_may_go_on(connect, model, ask):
     engine = await connect(model(text="Dog", finish="length"))
     with pytest.raises(UnfitReplyError):

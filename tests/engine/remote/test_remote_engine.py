@@ -14,7 +14,7 @@ from PIL import Image
 from cot.engine import Candidate, Message, Request, Sampling, TokenLogprob, Usage
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.request import ImageUrls
-from cot.engine.remote.text import cut_at_stop, spelling
+from cot.engine.remote.text import cut_at_stop, spelling, without_thoughts
 from cot.errors import EngineError
 from cot.image import LoadedImage
 
@@ -207,6 +207,23 @@ def test_of_a_reasoning_model_only_the_answers_tokens_count(ending: str) -> None
         TokenLogprob("3", -0.1),
     )
     assert spelling(Candidate("3", "stop", again + last)).logprobs == again[-1:]
+
+
+@pytest.mark.parametrize("opened", ["<think>", "\n<think>\n", ""])
+def test_thoughts_that_a_server_leaves_in_the_text_are_no_answer(opened: str) -> None:
+    pieces = (opened, "3 or 4?", "</think>", "\n\n", "3", "<|im_end|>")
+    tokens = tuple(TokenLogprob(piece, -1.0) for piece in pieces)
+    thought = Candidate(f"{opened}3 or 4?</think>\n\n3", "stop", tokens)
+    told = spelling(without_thoughts(thought))
+    assert (told.text, told.finish_reason) == ("3", "stop")
+    assert [token.token for token in told.logprobs] == ["3"]
+
+
+def test_thoughts_without_an_end_leave_no_answer() -> None:
+    cut = without_thoughts(Candidate("<think>I see 3", "length", (TokenLogprob("<think>I see 3", -1.0),)))
+    assert (cut.text, cut.finish_reason, cut.logprobs) == ("", "length", ())
+    plain = Candidate("What one may <think>", "stop")
+    assert without_thoughts(plain) is plain
 
 
 def test_blanks_before_an_answer_take_no_token_away() -> None:
