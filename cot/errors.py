@@ -47,10 +47,8 @@ class UnfitReplyError(RequestError):
     """A model replied, and not with what it was held to: an answer that does not parse, not a failure.
 
     text: what it said. usage: what that cost, by the names of `cot.engine.base.Usage`. cut: whether the text was cut
-    short, which the message then says too.
+    short.
     """
-
-    CUT = "cut short"
 
     def __init__(
         self, message: str, *, text: str = "", usage: Mapping[str, int] | None = None, cut: bool = False

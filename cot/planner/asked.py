@@ -17,9 +17,6 @@ ALTERNATIVES: Final = 4
 LEAST_LIKELY: Final = 1e-3
 """Alternatives of a smaller probability are not told."""
 
-UNFINISHED: Final = ", before it was what the constraint wants"
-"""How the problem of a text ends that was cut short before it was what the model was held to."""
-
 T = TypeVar("T")
 
 
@@ -58,7 +55,7 @@ def read(
     confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
     starved = starved and candidate.finish_reason == "length"
     if candidate.finish_reason != "stop" and not may_be_cut:
-        before = "" if candidate.satisfied else UNFINISHED
+        before = "" if candidate.satisfied else ", before it was what the constraint wants"
         return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}", starved)
     try:
         return Asked(parse(text), raw, confidence, starved=starved)

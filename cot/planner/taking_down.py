@@ -43,6 +43,7 @@ def calls_answered(call: Call, completion: Completion, found: Iterable[Asked[Any
             "value": asked.value if isinstance(asked.value, Value) else str(asked.value),
             "problem": asked.problem and storable(asked.problem),
             "finish_reason": candidate.finish_reason,
+            "cut": not candidate.satisfied,
             "confidence": asked.confidence,
             "tokens": tuple((storable(t.token), max(t.logprob, _NEVER_CHOSEN)) for t in candidate.logprobs),
             "alternatives": alternatives(candidate),
@@ -59,6 +60,7 @@ def call_unfit(call: Call, error: UnfitReplyError) -> Call:
             "raw": storable(error.text),
             "problem": storable(str(error)),
             "finish_reason": UNFIT,
+            "cut": error.cut,
             "measured": Measured(usage=error.usage),
         }
     )

@@ -26,7 +26,6 @@ from cot.engine.base import (
     Usage,
 )
 from cot.errors import EngineError, UnfitReplyError
-from cot.planner.asked import UNFINISHED
 from cot.planner.asking import transcript
 from cot.trace.event import UNFIT, Call, RunStarted
 
@@ -74,8 +73,7 @@ class RecordedEngine:
             raise EngineError(call.problem or "the recorded call has no reply")
         if call.finish_reason == UNFIT:
             problem = call.problem or "the recorded reply did not fit"
-            cut = f", {UnfitReplyError.CUT}; expected" in problem
-            raise UnfitReplyError(problem, text=call.raw, usage=vars(_usage(call)), cut=cut)
+            raise UnfitReplyError(problem, text=call.raw, usage=vars(_usage(call)), cut=call.cut)
         taken = [call]
         # The samples of a request are calls that follow each other, and the first tells what they cost together.
         while len(taken) < request.n and calls and _is_sample(calls[0]):
@@ -136,5 +134,4 @@ def _candidate(call: Call) -> Candidate:
     tokens = tuple(TokenLogprob(token, min(0.0, logprob), others) for token, logprob, others in call.scored_tokens)
     if not math.isfinite(sum(token.logprob for token in tokens)):
         tokens = ()
-    # A trace says only there that a reply was less than what the model was held to.
-    return Candidate(call.raw or "", reason, tokens, satisfied=not (call.problem or "").endswith(UNFINISHED))
+    return Candidate(call.raw or "", reason, tokens, satisfied=not call.cut)

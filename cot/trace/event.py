@@ -143,6 +143,8 @@ class Call(_Event):
     """Why there is no value, or no text."""
     finish_reason: str | None = None
     """`stop`, `length`, `cancelled` or `unfit`; None if there is no text."""
+    cut: bool = False
+    """Whether the text reached its limit before it was what the model was held to."""
     confidence: Confidence | None = None
     """Exponential of the sum of the log-probabilities."""
     tokens: tuple[tuple[str, float], ...] = ()

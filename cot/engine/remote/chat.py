@@ -86,14 +86,15 @@ class Chat:
                 odd = next(c for c, one in zip(completion.candidates, held, strict=True) if one is None)
         if fit:
             return replace(completion, candidates=tuple(fit), usage=used)
-        said = f", {UnfitReplyError.CUT}" if odd.finish_reason == "length" else ""
+        cut = odd.finish_reason == "length"
+        said = ", cut short" if cut else ""
         raise UnfitReplyError(
             f"server {http.address.base} answered {http.key.redact(odd.text)[:80]!r}{said}; expected what fits "
             f"{shown(request.constraint) if request.constraint else 'the request'}; use a server that can hold answers "
             "to it (vLLM, SGLang, llama.cpp) or a stronger model",
             text=odd.text,
             usage=vars(used),
-            cut=bool(said),
+            cut=cut,
         )
 
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
