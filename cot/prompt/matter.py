@@ -1,7 +1,6 @@
 """Front matter: what a template says about itself.
 
-In: the text of a template file. Out: `FrontMatter`, and the body behind it. YAML aliases are refused, since a
-few lines of them can stand for gigabytes. It renders nothing.
+In: the text of a template file. Out: `FrontMatter`, and the body behind it. It renders nothing.
 """
 
 import json
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cot.errors import PromptError, reason
+from cot.prompt.plain_yaml import load_plain
 from cot.prompt.sandbox import IMAGES
 
 OUTPUTS: Final = (
@@ -139,7 +139,7 @@ def split_source(source: str) -> tuple[str | None, str]:
 def read_yaml(text: str, *, origin: str) -> Any:
     """YAML without tags, aliases and names that are given twice. Raises PromptError, naming the origin."""
     try:
-        return yaml.load(text, _NoAliases)
+        return load_plain(text)
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:  # of foreign tags too
         raise PromptError(f"{origin} is not YAML: {reason(error)}; expected lines like `key: value`") from error
 
@@ -179,19 +179,3 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     what = _IN_YAML.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     return f"{where}: {what}" if where else what
-
-
-class _NoAliases(yaml.SafeLoader):
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"{key.value!r} in line {line} is there already; write it once")
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
-        return super().construct_mapping(node, deep=deep)

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cot.errors import TaskError, reason
+from cot.prompt.plain_yaml import load_plain
 
 MAX_BYTES: Final = 100_000
 
@@ -21,7 +22,7 @@ def read_yaml(path: Path, model: type[M]) -> tuple[M, str]:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise TaskError(f"{path} has more than {MAX_BYTES} bytes; expected a short file of YAML")
-        found = yaml.safe_load(data.decode())
+        found = load_plain(data.decode())
     except OSError as error:
         raise TaskError(f"{path} cannot be read: {reason(error)}; expected a file of YAML") from error
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError, AttributeError, LookupError) as error:
