@@ -143,6 +143,8 @@ def _letter_of(answer: str, choices: Sequence[str]) -> str:
     letters = ascii_uppercase[: len(choices)]
     if len(answer) == 1 and answer in letters:
         return answer
+    if answer in choices:
+        return letters[choices.index(answer)]
     if (letter := _by_text(answer, letters, choices)) is not None:
         return letter
     known = f"a letter from A to {letters[-1]}, or the text of one option" if letters else "options to choose from"

@@ -14,8 +14,8 @@ def exact_match(prediction: str, target: Target, *, normalise: Literal["none", "
     """1 if the prediction equals any ground truth, else 0.
 
     normalise: `none` compares the texts as they are, but for white space around them, and numbers, yes and no by what
-    they say ("Two" is 2); `vqa` compares texts after the normalisation of VQAv2. What that leaves empty, such as the
-    answer "A", is compared lowercased instead.
+    they say ("Two" is 2); `vqa` compares texts after the normalisation of VQAv2. Where that leaves nothing, as of
+    the answer "A.", articles stay, and of mere punctuation all does.
     Raises DataError for a ground truth without text.
     """
     tidy = str.strip if normalise == "none" else _never_empty
@@ -62,7 +62,7 @@ def _value(text: str) -> str | None:
 
 
 def _never_empty(text: str) -> str:
-    return normalised(text) or strip_breaks(text).lower()
+    return normalised(text) or normalised(text, articles=True) or strip_breaks(text).lower()
 
 
 def _line(text: str) -> str:

@@ -11,6 +11,9 @@ from cot.metric.number import numbers
 from cot.metric.score import Score, Target, scored, unparsed
 
 _MARK: Final = re.compile(r"(?i:\banswer\b[\"'*_` ]{0,4}(?:is\b|[:=]))|\\boxed(?=\{)")
+_FRACTION: Final = re.compile(
+    r"\\[dt]?frac\{(\d{1,15})\}\{(\d{1,15})\}|(?<![\w./])(\d{1,15}) ?/ ?(\d{1,15})(?![\w/]|\.\d)"
+)
 _LIST: Final = re.compile(r"\[([^\[\]]*)\]")
 _MOST_DECIMALS: Final = 15
 
@@ -21,8 +24,9 @@ def mathvista(prediction: str, target: Target) -> Score:
     Officially a language model extracts the answer, and what is not the text of an option counts as the most similar
     one (lupantech/MathVista, evaluation/calculate_score.py). Here nothing is guessed: with target.choices it is read as
     in multiple choice; else by target.answer_type. `integer`: cut to a whole number, as officially. `float`: rounded to
-    target.precision decimals. The number is the first behind the last "answer is" or \boxed, or else the only one in
-    the text, which may be one in words up to twenty. `list`: the last one in brackets, numbers compared as numbers.
+    target.precision decimals. The number is the first behind the last "answer is" or \boxed, where 3/4 and
+    \frac{3}{4} are 0.75, or else the only one in the text, which may be one in words up to twenty. `list`: the last one
+    in brackets, numbers compared as numbers.
     `text`: equal but for case and spaces. Unparsed where nothing of the kind is found. Raises DataError for a ground
     truth of another kind.
     """
@@ -72,10 +76,15 @@ def _stated(text: str) -> float | None:
     except ValueError:
         pass
     marks = list(_MARK.finditer(text))
-    if marks and (behind := numbers(text[marks[-1].end() :])):
+    if marks and (behind := numbers(_FRACTION.sub(_quotient, text[marks[-1].end() :]))):
         return behind[0]
     distinct = set(numbers(text)) or _word(text)
     return distinct.pop() if len(distinct) == 1 else None
+
+
+def _quotient(found: re.Match[str]) -> str:
+    above, below = (float(part) for part in found.groups() if part)
+    return f" {above / below!r} " if below else found[0]
 
 
 def _word(text: str) -> set[float]:

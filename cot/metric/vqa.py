@@ -30,10 +30,10 @@ def strip_breaks(text: str) -> str:
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
-def normalised(text: str) -> str:
+def normalised(text: str, *, articles: bool = False) -> str:
     """An answer without case, articles and most punctuation, numbers up to ten in digits, contractions whole.
 
-    The result may be empty: "a" and "the" are. Time is linear in the text.
+    articles: leave them where they are. The result may be empty: "a" and "the" are. Time is linear in the text.
     """
     text = strip_breaks(text)
     together = bool(_DIGITS_WITH_COMMA.search(text))
@@ -42,7 +42,7 @@ def normalised(text: str) -> str:
         beside_space = f"{mark} " in text or f" {mark}" in text
         bare = bare.replace(mark, "" if together or beside_space else " ")
     words = (_NUMBERS.get(word, word) for word in _FULL_STOP.sub("", bare, count=_MOST_FULL_STOPS).lower().split())
-    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if articles or word not in _ARTICLES)
 
 
 def soft_accuracy(

@@ -70,6 +70,12 @@ def test_scores_by_letter_or_text():
         assert multiple_choice("(A)", target).value == 0
 
 
+def test_options_that_differ_in_case_only_are_told_apart_by_it():
+    choices = ("AA", "Aa", "aa")
+    for letter, answer in zip("ABC", choices, strict=True):
+        assert multiple_choice(letter, Target((answer,), choices)).value == 1
+
+
 @pytest.mark.parametrize(("answers", "choices"), [(("E",), ANIMALS), (("wolf",), ANIMALS), (("A",), ())])
 def test_the_right_one_must_be_an_option(answers, choices):
     with pytest.raises(DataError, match="as the right one of"):

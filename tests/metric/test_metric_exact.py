@@ -39,6 +39,12 @@ def test_what_normalisation_empties_still_counts():
     assert gqa_accuracy("", Target(("a",))).value == 0
 
 
+@pytest.mark.parametrize("form", ["{}", "{}.", "({})", "{})", '"{}"', "{},"])
+def test_the_letter_that_is_an_article_is_read_as_the_others_are(form):
+    for letter in "AB":
+        assert exact_match(form.format(letter), Target((letter,)), normalise="vqa").value == 1
+
+
 def test_containment_ignores_case_and_breaks():
     assert containment("It reads: OPEN\ndaily.", Target(("open daily",))).value == 1
     assert containment("It reads: OPEN", Target(("shut", "open"))).value == 1
