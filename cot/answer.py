@@ -77,8 +77,8 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
     separated by commas, and a percentage is its number ("12%" is 12). yes_no: bool. choice: the
     option, as it is spelled in `choices`, found as `find_choice` does ("Dog", "a dog", "B", "(b)", "B. dog").
     region: `[left, top, right, bottom]` from 0 to 1, as text. phrase, text: stripped text. Quotes, a
-    final full stop and "Answer:" around a value are no part of it. Raises AnswerError if the text is
-    anything else.
+    final full stop and "Answer:" around a value that is no phrase or text are no part of it. Raises AnswerError if the
+    text is anything else.
     """
     shown = text.strip()
     if not _VISIBLE.search(shown):

@@ -10,13 +10,17 @@ from typing import Final
 
 _QUOTES: Final = "*_`\"'\u201c\u201d\u2018\u2019 \t\n"
 _PREFIX: Final = re.compile(r"(?:the\s+)?(?:(?:final|correct)\s+)?answer(?:\s*:|\s+is\b:?)\s*", re.IGNORECASE)
+_MEASURE: Final = re.compile(rf"(?:{_PREFIX.pattern})?(\d++(?:[.,]\d++)*+ ?[\"'\u201d\u2019])\.?", re.IGNORECASE)
 _ARTICLE: Final = re.compile(r"(?:an?|the)\s+(?=\S)")
 _LETTERED: Final = re.compile(r"[(\[]?([a-z])[*_]{0,3}[)\]]?[.:]?[*_]{0,3}(?:\s+(.+))?", re.DOTALL)
 _WORD: Final = re.compile(r"[\w'\u2019]+")
 
 
 def bare(text: str) -> str:
-    """The text without "Answer:", quotes, emphasis and a final full stop."""
+    """The text without "Answer:", quotes, emphasis and a final full stop. A mark behind a number alone is part of it:
+    6' is a height."""
+    if found := _MEASURE.fullmatch(text.strip()):
+        return found[1]
     inner = text.strip(_QUOTES)
     if found := _PREFIX.match(inner):
         inner = inner[found.end() :].strip(_QUOTES)

@@ -208,6 +208,7 @@ def test_values_are_shown_for_people(value, shown):
         (True, "Yes.", "Yes"),
         ("12%", "12%", "12%"),
         ("a dog.", "a dog.", "a dog."),
+        ("6'", "6'", "6'"),
         (6, "#1 + #2", "6"),
         (True, '{"answer": true}', "yes"),
         (True, "1", "yes"),

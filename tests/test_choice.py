@@ -72,7 +72,18 @@ def test_letters_are_read_only_where_they_stand_for_choices():
 
 
 @pytest.mark.parametrize(
-    ("text", "left"), [("Answer: **7**.", "7"), ("**Answer: 7**", "7"), ("answers", "answers"), (".", ".")]
+    ("text", "left"),
+    [
+        ("Answer: **7**.", "7"),
+        ("**Answer: 7**", "7"),
+        ("answers", "answers"),
+        (".", "."),
+        ("6'", "6'"),
+        ('12".', '12"'),
+        ("Answer: 1.5\u2019", "1.5\u2019"),
+        ("The answer is '6'.", "6"),
+        ('"6"', "6"),
+    ],
 )
 def test_what_is_around_a_value_is_no_part_of_it(text, left):
     assert bare(text) == left
