@@ -368,3 +368,10 @@ def test_a_mean_of_confidences_that_nobody_gave_is_none():
         running = Running("exact")
         running.add(result(1, confidence=confidence))
         assert running.part("mine", "direct").mean_confidence == mean
+
+
+async def test_unknown_is_right_where_it_is_the_ground_truth(make, tmp_path):
+    await run(make(2, answer="unknown"), tmp_path / "out", lambda request: "unknown")
+    await run(make(2), tmp_path / "other", lambda request: "unknown")
+    assert [one["status"] for one in results(tmp_path / "out")] == ["correct"] * 2
+    assert [one["status"] for one in results(tmp_path / "other")] == ["unparsed"] * 2

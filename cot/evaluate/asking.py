@@ -27,6 +27,7 @@ from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Example, Question
 from cot.task import Sample
+from cot.trace.plain import UNKNOWN
 from cot.trace.record import Recorder
 from cot.trace.redact import SAMPLE, What
 
@@ -97,10 +98,14 @@ async def ask_sample(
 def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
     """Errored if asking failed, unparsed if there is no answer in the reply, else what the metric says of its text.
 
-    What is none of the choices as it stands is left to a metric that finds them in free text.
+    What is none of the choices as it stands is left to a metric that finds them in free text. "unknown" is an answer
+    where a ground truth says so too.
     """
     if outcome.stop_reason == "unparsed" and outcome.answer.raw and reads_replies(metric):
         return metric(outcome.answer.raw, sample.target)
+    abstained = outcome.stop_reason == "answered" and outcome.answer.value is None
+    if abstained and UNKNOWN in map(str.casefold, sample.target.answers):
+        return metric(UNKNOWN, sample.target)
     return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
 
 
