@@ -3,9 +3,11 @@
 In: results, one after another; of each a few bytes are kept. Out: a `Part`. Nothing is scored here.
 """
 
+import hashlib
 import math
 from array import array
 from collections import Counter
+from functools import lru_cache
 from typing import Final
 
 from cot.errors import DataError
@@ -16,7 +18,7 @@ from cot.metric import AGGREGATES, Figures, GroupTally, Item, Status, find_aggre
 from cot.stats import calibration_error, clustered_bootstrap, risk_coverage, wilson
 
 MAX_CATEGORIES: Final = 100
-"""Told apart; samples of any more count as `OTHER`."""
+"""Told apart; samples of any more count as `OTHER`: always the same ones, in whichever order samples are finished."""
 OTHER: Final = "other categories"
 
 
@@ -47,6 +49,15 @@ class Scores:
         self.values.append(value)
         self.clusters.append(cluster)
         self.sum += value
+
+    def take(self, other: "Scores") -> None:
+        """Add what another has added up."""
+        self.counts.update(other.counts)
+        self.sum += other.sum
+        self.tokens += other.tokens
+        places = [self._numbers.setdefault(group, len(self._numbers)) for group in other._numbers]
+        self.values.extend(other.values)
+        self.clusters.extend(places[cluster] for cluster in other.clusters)
 
     @property
     def images(self) -> int:
@@ -90,11 +101,7 @@ class Running:
         """Take one result."""
         self._all.add(result)
         if self._categories is not None:
-            known = result.category in self._categories or len(self._categories) < MAX_CATEGORIES
-            category = result.category if known else OTHER
-            if category not in self._categories:
-                self._categories[category] = Scores()
-            self._categories[category].add(result)
+            self._scores_of(result.category, self._categories).add(result)
             for name, group in result.in_groups.items():
                 self._groups.setdefault(name, GroupTally()).add(group, result.status, result.group)
         if result.ran_out:
@@ -114,6 +121,19 @@ class Running:
             self._right.append(result.status == "correct")
         self._confidence += result.confidence
         self._squares += (result.score or 0.0) ** 2
+
+    def _scores_of(self, category: str, told: dict[str, Scores]) -> Scores:
+        """Where a category's results are added up: those with the least hashes are told apart."""
+        if category in told:
+            return told[category]
+        if OTHER not in told and len(told) < MAX_CATEGORIES:
+            return told.setdefault(category, Scores())
+        other = told.setdefault(OTHER, Scores())
+        last = max((name for name in told if name != OTHER), key=_rank)
+        if _rank(category) > _rank(last):
+            return other
+        other.take(told.pop(last))
+        return told.setdefault(category, Scores())
 
     @property
     def score(self) -> float | None:
@@ -206,3 +226,8 @@ def _group_score(name: str, groups: GroupTally) -> GroupScore:
         name=name, n=len(groups.right), scored=scored, right=right, score=score, interval=interval,
         interval_method=method,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _rank(category: str) -> bytes:
+    return hashlib.sha256(category.encode()).digest()
