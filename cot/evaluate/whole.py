@@ -1,4 +1,5 @@
-"""A model as a file of JSON that is written whole or not at all, whatever moment a process is killed at."""
+"""A model as a file of JSON that is written whole or not at all, whatever moment a process is killed at, or the
+power fails."""
 
 import json
 import os
@@ -30,7 +31,11 @@ def create_whole(file: Path, content: BaseModel, *, writer: str = "") -> bool:
 def _temporary(file: Path, content: BaseModel, writer: str) -> Path:
     temporary = file.with_name(f"{file.name}{writer}.tmp")
     try:
-        temporary.write_text(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
+        with temporary.open("w") as stream:
+            stream.write(json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
+            stream.flush()
+            # A file system may otherwise keep the name without the content when the power fails.
+            os.fsync(stream.fileno())
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
