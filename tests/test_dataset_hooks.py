@@ -205,3 +205,6 @@ def test_tasks_that_want_different_strategies_must_be_told(run, tmp_path):
     assert code == 2
     assert "the tasks want different strategies: cot; direct; name those of the run with --strategy" in err
     assert run(ROWS, "other.yaml", "--run-python", "--strategy", "direct")[0] == 0
+    (tmp_path / "other.yaml").write_text(other.replace("strategies: [cot]\n", ""))
+    code, _, err = run(ROWS, "other.yaml", "--run-python")
+    assert (code, "different strategies: direct; route;" in err) == (2, True)

@@ -57,6 +57,8 @@ def test_a_row_becomes_a_sample(write, tmp_path):
         ("question: question", "question: question(1)", "no expression: call is not allowed"),
         ("question: question", "question: 'a }}{{ b'", "no expression"),
         ("name: mine", "name: [", "no YAML"),
+        ("name: mine", "name: &a mine\nid: *a", "aliases .* are not allowed"),
+        ("name: mine", "name: mine\nname: yours", "'name' in line 3 is there already"),
         ("name: mine", "name: !!timestamp foo", "no YAML"),
         ("version: 1", f"version: 1{':1' * 200}.0", "no YAML"),
         ("question: question", f"question: {'(' * 3000}question{')' * 3000}", "no expression"),
@@ -213,6 +215,12 @@ def test_the_survey_tells_data_apart(write):
     assert first.n == 1
     assert write().survey() == first
     assert write(rows=ROW.replace("yes", "no")).survey() != first
+
+
+def test_the_survey_tells_other_images_apart(write, tmp_path):
+    Image.new("RGB", (8, 6), "blue").save(tmp_path / "blue.png")
+    grouped = TASK + "group: question\n"
+    assert write(grouped, ROW.replace("red", "blue")).survey() != write(grouped).survey()
 
 
 def test_tasks_that_ship_load_and_are_short(root):

@@ -39,11 +39,12 @@ def strategies_for(suite: "Suite", said: str | None, settings: "Settings") -> tu
         return _split(said)
     if suite.strategies:
         return suite.strategies
-    own = {strategies for name in suite.tasks if (strategies := read_task(find_task(name))[0].strategies)}
+    default = _split(settings.strategy)
+    own = {read_task(find_task(name))[0].strategies or default for name in suite.tasks}
     if len(own) > 1:
         named = "; ".join(",".join(strategies) for strategies in sorted(own))
         raise UsageError(f"the tasks want different strategies: {named}; name those of the run with --strategy")
-    return own.pop() if own else _split(settings.strategy)
+    return own.pop()
 
 
 def choose(

@@ -154,7 +154,8 @@ class LoadedTask:
                     f"{sample.where}: the id {sample.id!r} is there twice; expected another for each sample"
                 )
             seen.add(key)
-            said = [sample.id, sample.group, sample.question, sample.category, *_in_target(sample.target)]
+            shown = group_of(sample.images, self._rules.folder)
+            said = [sample.id, sample.group, shown, sample.question, sample.category, *_in_target(sample.target)]
             facts = [_in_fact(fact) for fact in sample.facts]
             digest.update(json.dumps([*said, *facts, *sample.in_groups]).encode())
         if not seen:
