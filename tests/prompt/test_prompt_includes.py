@@ -85,6 +85,8 @@ LOOP = "{% for x in question %}{% include 'a/_part' %}{% endfor %}"
         ("{{ [" + "question, " * (MAX_JOINED + 1) + "question] | join }}", "", "names are put together"),
         ("{{ (" + "question, " * (MAX_JOINED + 1) + "question) | join }}", "", "names are put together"),
         ("{{ super() }}", "", "super.. can only stand in a block"),
+        ("{% block z %}{{ [super()] }}{% endblock %}", "", "super.. can only stand alone"),
+        ("{% block z %}{{ super() | sort }}{% endblock %}", "", "super.. can only stand alone"),
         ("{% block z %}{{ super.name }}{% endblock %}", "", "super is not allowed here"),
         ("{% block z %}{% endblock %}{{ self.z }}", "", "self is not allowed here"),
     ],
