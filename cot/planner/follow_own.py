@@ -116,14 +116,14 @@ async def _answer(course: _Course, step: OwnStep) -> _Got:
     """Ask a step that later ones draw on."""
     inputs, matter = course.inputs(step)
     chain, number = course.chain, course.numbers[step.name]
-    text = chain.render(matter.name, **inputs).text
+    text = chain.render(matter.name, inputs).text
     kinds: tuple[Wants, ...] = get_args(Wants)
     wants: Wants = next((known for known in kinds if known == matter.output), "text")
     chain.add(SubQuestion(id=number, text=text, wants=wants, depends_on=course.supports(step)))
     kind = "json" if matter.json_schema else str(matter.output)
     asked: Asked[Value] = await chain.ask(
-        matter.name, partial(_parsed, kind), step=step.name, constraint=output_constraint(matter, inputs),
-        may_be_cut=kind == "text", **inputs,
+        matter.name, inputs, partial(_parsed, kind), step=step.name, constraint=output_constraint(matter, inputs),
+        may_be_cut=kind == "text",
     )  # fmt: skip
     problem = asked.problem or (None if asked.value is not None else "the model does not know")
     chain.add(
@@ -141,8 +141,8 @@ async def _conclude(course: _Course, step: OwnStep) -> Conclusion:
     parse = partial(parse_whole, chain) if free else partial(_parsed, kind)
     constraint = constraint_whole(chain) if free else output_constraint(matter, inputs)
     asked: Asked[Value] = await chain.ask(
-        matter.name, parse, step=step.name, constraint=constraint, may_be_cut=free and constraint is None,
-        with_examples=True, **inputs,
+        matter.name, inputs, parse, step=step.name, constraint=constraint, may_be_cut=free and constraint is None,
+        with_examples=True,
     )  # fmt: skip
     if asked.problem is not None:
         why = f"{step.name}: {asked.problem}"

@@ -130,6 +130,14 @@ async def test_a_template_may_be_one_that_ships(careful, question, completion):
     assert outcome.answer.value == "directly"
 
 
+@pytest.mark.parametrize("name", ["template", "inputs", "parse", "step", "constraint", "n", "sampling", "with_images"])
+async def test_an_input_may_have_any_name(careful, question, completion, name):
+    answer = {"inputs": f"{name}: {{kind: text}}", "output": "text", "body": f"{{{{ {name} }}}}!"}
+    careful(STEPS.replace("seen: look, number: count", f"{name}: look"), answer=answer)
+    outcome = await run("careful", question(), script(completion, **{"a basket!": "three apples"}))
+    assert (outcome.answer.value, outcome.usage.calls) == ("three apples", 2)
+
+
 async def test_the_budget_holds(careful, question, completion):
     careful()
     outcome = await run("careful", question(), script(completion), Budget(max_steps=2))
