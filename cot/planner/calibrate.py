@@ -76,8 +76,9 @@ def fit_keep(pairs: Sequence[Pair], tuning: Tuning, *, max_cost: float = MAX_COS
     tuning: with the scales that confidences are compared by. max_cost: tokens over those of `direct` at most, >= 1.
     Raises DataError without pairs.
     """
-    if not pairs or max_cost < 1:
-        raise DataError(f"got {len(pairs)} pairs and a cost of {max_cost:g}; expected at least 1 of each")
+    if not pairs:
+        raise DataError("got 0 pairs; expected at least 1")
+    check_cost(max_cost)
     direct_tokens = sum(pair.direct_tokens for pair in pairs)
     gains = [(pair.direct_confidence, _gain(pair, tuning), pair.steps_tokens) for pair in pairs]
     best = (0, 0, 0.0)
@@ -86,7 +87,13 @@ def fit_keep(pairs: Sequence[Pair], tuning: Tuning, *, max_cost: float = MAX_COS
         gained, spent = sum(gain for gain, _ in below), sum(tokens for _, tokens in below)
         if direct_tokens + spent <= max_cost * direct_tokens and (gained, -spent) > best[:2]:
             best = (gained, -spent, keep)
-    return tuning.model_copy(update={"keep": best[2]})
+    return tuning.model_copy(update={"keep": best[2] if best else 0.0})
+
+
+def check_cost(max_cost: float) -> None:
+    """Raises DataError for one that `direct` alone exceeds."""
+    if not max_cost >= 1:
+        raise DataError(f"got a cost of {max_cost:g} at most; expected at least 1, which is that of direct")
 
 
 def _gain(pair: Pair, tuning: Tuning) -> int:

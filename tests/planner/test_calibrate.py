@@ -76,3 +76,5 @@ def test_nothing_cannot_be_fitted():
         fit_keep([], Tuning())
     with pytest.raises(DataError, match="got no pair"):
         routed([], Tuning())
+    with pytest.raises(DataError, match="got a cost of 0.5 at most; expected at least 1"):
+        fit_keep([pair(0.5, True, 0.0, False)], Tuning(), max_cost=0.5)
