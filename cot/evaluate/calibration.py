@@ -143,8 +143,9 @@ def _scored(outcome: Outcome, metric: Metric, sample: Sample) -> Answer:
         raise EngineError(score.explanation)
     tokens = outcome.usage.prompt_tokens + outcome.usage.completion_tokens
     answer, right = outcome.answer, (score.value or 0.0) >= 0.5
-    facts, planned = answer.confidence, 1.0
-    if answer.source == "steps" and answer.confidence:
+    # That a model does not know is no answer, however sure it is of that.
+    facts, planned = 0.0 if answer.value is None else answer.confidence, 1.0
+    if answer.source == "steps" and facts:
         found = {step.to: step.confidence for step in outcome.steps if isinstance(step, SubAnswer)}
         facts = product(found[number] for number in grounds(answer.supports, as_planned(outcome)))
         planned = min(1.0, answer.confidence / facts)
