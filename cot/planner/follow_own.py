@@ -116,7 +116,8 @@ async def _answer(course: _Course, step: OwnStep) -> _Got:
     """Ask a step that later ones draw on."""
     inputs, matter = course.inputs(step)
     chain, number = course.chain, course.numbers[step.name]
-    text = chain.render(matter.name, inputs).text
+    rendered = chain.render(matter.name, inputs)
+    text = "\n".join(filter(None, (rendered.before, rendered.text)))
     kinds: tuple[Wants, ...] = get_args(Wants)
     wants: Wants = next((known for known in kinds if known == matter.output), "text")
     chain.add(SubQuestion(id=number, text=text, wants=wants, depends_on=course.supports(step)))

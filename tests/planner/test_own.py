@@ -138,6 +138,17 @@ async def test_an_input_may_have_any_name(careful, question, completion, name):
     assert (outcome.answer.value, outcome.usage.calls) == ("three apples", 2)
 
 
+async def test_a_step_is_called_by_all_its_words_wherever_the_images_stand(careful, question, completion):
+    careful(
+        look=LOOK | {"body": "Look: {{ question }}\n{{ images }}"}, count=COUNT | {"body": "How {{ images }} many?"}
+    )
+    engine = ScriptedEngine(lambda request: completion("3"))
+    outcome = await run("careful", question("Which?"), engine)
+    asked = [step.text for step in outcome.steps if step.kind == "sub_question"]
+    assert sorted(asked) == ["How\nmany?", "Look: Which?"]
+    assert [step.asked for step in outcome.steps if step.kind == "sub_answer"] == asked
+
+
 async def test_the_budget_holds(careful, question, completion):
     careful()
     outcome = await run("careful", question(), script(completion), Budget(max_steps=2))
