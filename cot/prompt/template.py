@@ -91,7 +91,7 @@ class Template:
 
     def fill(self, inputs: dict[str, Any]) -> tuple[str, str]:
         """The text before the images and the text behind them. Raises PromptError."""
-        values = self._checked(inputs)
+        values = self.checked(inputs)
         pieces: list[str] = []
         length = 0
         try:
@@ -114,7 +114,8 @@ class Template:
             raise _without_question(self.matter.name, "rendered text")
         return (texts[0], texts[1]) if len(texts) == 2 else ("", texts[0])
 
-    def _checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """A value for each input, its default where none is given. Raises PromptError."""
         known = self.matter.inputs
         if unknown := sorted(set(inputs) - set(known)):
             raise PromptError(f"{self.matter.name}: unknown inputs {unknown}; known: {sorted(known)}")

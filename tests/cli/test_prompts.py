@@ -11,7 +11,7 @@ import cot.cli
 import cot.prompt.watch
 from cot.cli import ask
 from cot.config import prompts_folder, user_file
-from cot.engine import ScriptedEngine
+from cot.engine import Choices, ScriptedEngine
 
 ANSWER = prompts_folder() / "direct" / "answer.jinja"
 
@@ -259,6 +259,22 @@ def test_watch_renders_again_on_save(prompts, write, monkeypatch):
         save = next(saves, None)
         if save is None:
             raise KeyboardInterrupt
+def test_choices_that_a_template_has_itself_are_those_of_its_cases(prompts, write, monkeypatch):
+    engine = ScriptedEngine(lambda request: "red")
+    monkeypatch.setattr(ask, "load_engine", lambda settings: engine)
+    choices = "question: {kind: text}, choices: {kind: list, default: [red, blue]}"
+    source = body("{{ question }} {{ choices | join }}", inputs=choices).replace("output: text", "output: choice")
+    write("a/b.jinja", source)
+    write(
+        "a/b.cases.yaml",
+        "- {name: said, inputs: {question: q}, output: blue, expect: {parses-as: choice}}\n"
+        "- {name: live, inputs: {question: q}, live: true, expect: {parses-as: choice}}\n",
+    )
+    code, out, _ = prompts("test", "a/b", "--live")
+    assert (code, out) == (0, "passed  a/b: said\npassed  a/b: live\n")
+    assert engine.requests[0].constraint == Choices(("red", "blue", "unknown"))
+
+
         save()
 
     monkeypatch.setattr(cot.prompt.watch.time, "sleep", sleep)
