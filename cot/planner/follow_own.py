@@ -18,7 +18,7 @@ from cot.planner.asking import output_constraint, parse_output
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion, unknown
-from cot.planner.direct import ask_directly, constraint_whole, parse_whole
+from cot.planner.direct import ask_directly, constraint_whole, parse_whole, short_of_steps
 from cot.planner.own import OwnStep, OwnStrategy, template_of, tools_of
 from cot.prompt import load_template
 from cot.prompt.matter import FrontMatter
@@ -65,6 +65,9 @@ class _Course:
 async def follow_own(name: str, strategy: OwnStrategy, chain: Chain) -> Conclusion:
     """Take the steps that the answer rests on, and answer. Raises ChainStopped, and ToolError for a missing tool."""
     course = _Course(name, strategy, chain, tools_of(strategy))
+    needed, left = len(course.numbers), chain.allowance.steps_left
+    if 0 < left < needed:
+        return await short_of_steps(chain, f"{name} needs {needed} steps, and the budget has {left}", ask_directly)
     while waiting := [step for step in course.steps[:-1] if step.name not in course.got]:
         ready = [step for step in waiting if all(other in course.got for other in step.takes.values())]
         # With return_exceptions no call is left running behind a chain that has ended.

@@ -151,8 +151,18 @@ async def test_a_step_is_called_by_all_its_words_wherever_the_images_stand(caref
 
 async def test_the_budget_holds(careful, question, completion):
     careful()
+    outcome = await run("careful", question(), script(completion), Budget(max_tokens=3))
+    assert outcome.stop_reason == "budget_tokens"
+
+
+async def test_with_too_few_steps_the_question_is_asked_directly(careful, question, completion):
+    careful()
     outcome = await run("careful", question(), script(completion), Budget(max_steps=2))
-    assert outcome.stop_reason == "budget_steps"
+    assert (outcome.answer.value, outcome.stop_reason, outcome.usage.calls) == ("directly", "budget_steps", 1)
+    assert outcome.notes == ("careful needs 3 steps, and the budget has 2",)
+    careful(STEPS.replace(", number: count", ""))
+    outcome = await run("careful", question(), script(completion), Budget(max_steps=2))
+    assert (outcome.answer.value, outcome.stop_reason) == ("three apples", "answered")
 
 
 def test_it_is_listed_and_counts_in_what_defines_a_run(careful):
