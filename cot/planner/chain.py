@@ -213,7 +213,8 @@ class Chain:
             self._recorder.record(call)
 
     def _say_what_is_odd(self, call: Call, completion: Completion, found: list[Asked[T]]) -> None:
-        if not completion.logprobs:
+        # Of no text there are none: a model's thoughts can take all tokens.
+        if any(candidate.text and not candidate.logprobs for candidate in completion.candidates):
             self.note("the engine gives no probabilities; confidences are not known, and 0 in the trace")
         for candidate, asked in zip(completion.candidates, found, strict=True):
             if asked.problem is None and candidate.finish_reason == "length":
