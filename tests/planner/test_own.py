@@ -204,6 +204,14 @@ def test_plans_are_no_steps(careful):
         check_strategy("careful")
 
 
+@pytest.mark.parametrize(("given", "kind", "right"), [("choices", "text", "list"), ("question", "list", "text")])
+def test_what_is_filled_in_is_of_its_kind(careful, given, kind, right):
+    look = {"inputs": f"{given}: {{kind: {kind}, required: true}}", "output": "text", "body": f"{{{{ {given} }}}}"}
+    careful(look=look)
+    with pytest.raises(PromptError, match=f"careful/look has '{given}' of the kind {kind}; expected a {right}"):
+        check_strategy("careful")
+
+
 def test_a_link_out_of_the_folder_is_refused(careful, tmp_path):
     careful()
     file = tmp_path / "prompts" / "careful" / "strategy.yaml"
