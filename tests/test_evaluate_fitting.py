@@ -53,6 +53,15 @@ async def test_confidences_are_fitted_as_they_are_given():
     assert (found.right, found.planned) == (True, pytest.approx(0.8))
 
 
+@pytest.mark.parametrize("strategy", ["direct", "vote", "decompose"])
+async def test_that_a_model_does_not_know_is_no_confidence(strategy):
+    unknown = Completion((Candidate("unknown", "stop", (TokenLogprob("unknown", -0.1),)),), Usage())
+    question = Question("Which?", (from_pixels(Image.new("RGB", (8, 8)), source="test"),))
+    outcome = await run(strategy, question, ScriptedEngine(lambda request: unknown))
+    found = _scored(outcome, exact_match, Sample("1", "1", "Which?", (), Target(("red",)), "row 1"))
+    assert (found.confidence, found.right) == (0, False)
+
+
 def test_a_model_without_faults_is_left_alone():
     found = fit([asked(number) for number in range(400)], Tuning())
     assert found.tuning == Tuning(keep=0.0)

@@ -150,6 +150,36 @@ def test_nothing_gets_out_of_the_sandbox_or_costs_much(body):
     assert time.monotonic() - begun < 5
 
 
+HUNDRED = f"[{', '.join('0' * 100)}]"
+
+
+@pytest.mark.parametrize(
+    ("start", "around", "reason"),
+    [
+        ("'x'", f"({HUNDRED} | reverse | join(%s))", "too much text: 1,960,399 characters; expected at most"),
+        ("'a'", "(%s | replace('a', '" + "a" * 100 + "'))", "too much text"),
+        (r"'\\'", "([%s] | string)", "got a list where text must stand"),
+        (r"'\\'", "([%s] ~ '')", "got a list where text must stand"),
+        (r"'\\'", "(%s | sort | upper)", "got a list where text must stand"),
+        (r"'\\'", "([[%s]] | join)", "got a list where text must stand"),
+        (r"'\\'", "([%s] | replace('a', 'b'))", "got a list where text must stand"),
+    ],
+)
+def test_what_is_computed_of_constants_does_not_grow_with_each_level(start, around, reason):
+    expression = start
+    for _ in range(20):
+        expression = around % expression
+    begun = time.monotonic()
+    with pytest.raises(PromptError, match=f"a/b: .*{reason}"):
+        template(f"{{% if {expression} == 'x' %}}{{% endif %}}{{{{ question }}}}").render(question="q")
+    assert time.monotonic() - begun < 5
+
+
+def test_lists_are_put_together_with_join_and_may_be_printed():
+    made = template("{{ ['a', 1, question] | join('-') ~ 2 | string | upper }} {{ ['a'] }}").render(question="q")
+    assert made.text == "a-1-q2 ['a']"
+
+
 @pytest.mark.parametrize(
     "body",
     [

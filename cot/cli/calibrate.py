@@ -43,7 +43,7 @@ def calibrate(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that the tasks' data is in, if not beside them.")] = None,
     votes: Annotated[bool, typer.Option("--votes/--no-votes", help="Fit `vote` too, which takes the longest.")] = True,
-    max_cost: Annotated[float, typer.Option(help="Tokens of `route` over those of `direct` at most.")] = 2.5,
+    max_cost: Annotated[float, typer.Option(min=1, help="Tokens of `route` over those of `direct` at most.")] = 2.5,
     rounds: Annotated[
         int | None,
         typer.Option(

@@ -98,8 +98,7 @@ def new(
 
     project = Folder("project", Path("prompts").absolute())
     folder = Folder("user", user_file().parent / "prompts") if for_user else project
-    template, cases = scaffold(name, folder=folder, folders=search_path())
-    for path in (template, cases):
+    for path in scaffold(name, folder=folder, folders=search_path()):
         typer.echo(prompts_run.safe(f"wrote {path}"))
     typer.echo(f"look at it with: cot prompts render {name}", err=True)
 

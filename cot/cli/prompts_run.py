@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cot.config import Settings
     from cot.engine.base import Engine
     from cot.image import LoadedImage
-    from cot.prompt import FrontMatter, Rendered
+    from cot.prompt import Rendered, Template
     from cot.prompt.case import Case, Result
     from cot.prompt.source import Folder, Located
 
@@ -167,14 +167,14 @@ async def _run(
         return [Result("loading", "failed", (str(error),))]
     if template is None:
         return []
-    ask = None if engine is None else functools.partial(_ask, engine, settings.seed, template.matter)
+    ask = None if engine is None else functools.partial(_ask, engine, settings.seed, template)
     return [await run_case(template, case, found, parse=parse_output, count=count_tokens, ask=ask) for case in cases]
 
 
 async def _ask(
     engine: "Engine",
     seed: int,
-    matter: "FrontMatter",
+    template: "Template",
     rendered: "Rendered",
     case: "Case",
     images: "tuple[LoadedImage, ...]",
@@ -187,7 +187,7 @@ async def _ask(
             messages(rendered, images),
             max_tokens=rendered.max_tokens,
             sampling=Sampling(seed=seed),
-            constraint=output_constraint(matter, case.inputs),
+            constraint=output_constraint(template.matter, template.checked(case.inputs)),
             stop=rendered.stop,
         )
     )

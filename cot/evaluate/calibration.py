@@ -19,7 +19,7 @@ from cot.evaluate.images import Images, image_opener
 from cot.evaluate.select import Selection
 from cot.evaluate.steps import as_planned
 from cot.metric import Metric
-from cot.planner.calibrate import MAX_COST
+from cot.planner.calibrate import MAX_COST, check_cost
 from cot.planner.conclusion import product
 from cot.planner.plan import grounds
 from cot.planner.run import Outcome, run
@@ -54,8 +54,8 @@ async def calibrate(
 
     asking: its tuning has what is not fitted, no scales and no share of plans. votes: whether to fit `vote` too, which
     takes the longest.
-    max_cost: tokens of `route` over those of `direct` at most.
-    Raises DataError for too few samples, and EngineError if all of them failed.
+    max_cost: tokens of `route` over those of `direct` at most, >= 1.
+    Raises DataError for too few samples or too low a cost, and EngineError if all of them failed.
     """
     asking = replace(asking, tuning=asking.tuning or Tuning())
     failures: list[str] = []
@@ -65,6 +65,7 @@ async def calibrate(
     places = asyncio.Semaphore(concurrency)
     work = list(_numbered(selections))
     check_enough([image % 2 == 0 for *_, image in work])
+    check_cost(max_cost)
     done = 0
 
     async def ask(sample: Sample, metric: Metric, image: int) -> Asked | None:
@@ -142,8 +143,9 @@ def _scored(outcome: Outcome, metric: Metric, sample: Sample) -> Answer:
         raise EngineError(score.explanation)
     tokens = outcome.usage.prompt_tokens + outcome.usage.completion_tokens
     answer, right = outcome.answer, (score.value or 0.0) >= 0.5
-    facts, planned = answer.confidence, 1.0
-    if answer.source == "steps" and answer.confidence:
+    # That a model does not know is no answer, however sure it is of that.
+    facts, planned = 0.0 if answer.value is None else answer.confidence, 1.0
+    if answer.source == "steps" and facts:
         found = {step.to: step.confidence for step in outcome.steps if isinstance(step, SubAnswer)}
         facts = product(found[number] for number in grounds(answer.supports, as_planned(outcome)))
         planned = min(1.0, answer.confidence / facts)

@@ -89,11 +89,11 @@ class Judge:
         }  # fmt: skip
         asked: Asked[str | float] = await chain.ask(
             self.template,
+            {name: given[name] for name in matter.inputs},
             reads,
             step=JUDGE_STEP,
             constraint=constraint,
             with_images=False,
-            **{name: given[name] for name in matter.inputs},
         )
         status: Literal["judged", "unsure", "unparsed"] = "judged"
         if asked.problem is not None:

@@ -28,13 +28,16 @@ def messages(rendered: Rendered, images: Sequence[LoadedImage], system: str = ""
         turns.append(Message("user", tuple(part for part in parts if part)))
         turns.append(Message("assistant", (shot.output,)))
     before = (rendered.before,) if rendered.before else ()
-    return (*turns, Message("user", (*before, *images, rendered.text)))
+    text = (rendered.text,) if rendered.text or not images else ()
+    return (*turns, Message("user", (*before, *images, *text)))
 
 
 def transcript(turns: Sequence[Message]) -> str:
     """What `messages` gave as text: `Rendered.transcript` again, since a recording knows a prompt by its hash."""
     *before, last = (turn for turn in turns if turn.role != "system")
     texts = [part for part in last.content if isinstance(part, str)]
+    if not isinstance(last.content[-1], str):
+        texts.append("")
     if len(texts) == 1 and not before:
         return texts[0]
     shown = [f"{turn.role}: " + "\n".join(map(_shown, turn.content)) for turn in before]

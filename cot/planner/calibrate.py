@@ -24,8 +24,9 @@ class Pair:
     """One question, asked both ways.
 
     direct_confidence, steps_confidence: as they are before calibration, in [0, 1]. direct_tokens: prompt and generated;
-    steps_tokens: those of the plan and of all behind it, without the direct answer. An answer by steps that came to
-    nothing, or a plan that is not followed, has steps_confidence 0. Raises DataError for values out of range.
+    steps_tokens: those of the plan and of all behind it, without the direct answer. A direct answer that came to
+    nothing has direct_confidence 0; an answer by steps that did, or a plan that is not followed, has steps_confidence
+    0. Raises DataError for values out of range.
     """
 
     direct_confidence: float
@@ -34,6 +35,10 @@ class Pair:
     steps_confidence: float
     steps_right: bool
     steps_tokens: int
+
+    def is_planned(self, keep: float) -> bool:
+        """Whether `route` plans it: below `keep`, and wherever there is no direct answer."""
+        return self.direct_confidence < keep or not self.direct_confidence
 
     def __post_init__(self) -> None:
         for name in ("direct_confidence", "steps_confidence"):
@@ -56,13 +61,13 @@ class Routed:
 
 
 def routed(pairs: Sequence[Pair], tuning: Tuning) -> Routed:
-    """What `route` does with these questions: it plans below `keep`, and takes the answer that is likelier right.
+    """What `route` does with these questions: it plans some, and takes the answer that is likelier right.
 
     Raises DataError without pairs.
     """
     if not pairs:
         raise DataError("got no pair; expected at least one question, asked both ways")
-    planned = [pair for pair in pairs if pair.direct_confidence < tuning.keep]
+    planned = [pair for pair in pairs if pair.is_planned(tuning.keep)]
     direct_right = sum(pair.direct_right for pair in pairs)
     direct_tokens = sum(pair.direct_tokens for pair in pairs)
     gained = sum(_gain(pair, tuning) for pair in planned)
@@ -76,17 +81,24 @@ def fit_keep(pairs: Sequence[Pair], tuning: Tuning, *, max_cost: float = MAX_COS
     tuning: with the scales that confidences are compared by. max_cost: tokens over those of `direct` at most, >= 1.
     Raises DataError without pairs.
     """
-    if not pairs or max_cost < 1:
-        raise DataError(f"got {len(pairs)} pairs and a cost of {max_cost:g}; expected at least 1 of each")
+    if not pairs:
+        raise DataError("got 0 pairs; expected at least 1")
+    check_cost(max_cost)
     direct_tokens = sum(pair.direct_tokens for pair in pairs)
-    gains = [(pair.direct_confidence, _gain(pair, tuning), pair.steps_tokens) for pair in pairs]
-    best = (0, 0, 0.0)
+    gains = [(pair, _gain(pair, tuning)) for pair in pairs]
+    best: tuple[int, int, float] | None = None
     for keep in _candidates(pairs):
-        below = [(gain, tokens) for confidence, gain, tokens in gains if confidence < keep]
-        gained, spent = sum(gain for gain, _ in below), sum(tokens for _, tokens in below)
-        if direct_tokens + spent <= max_cost * direct_tokens and (gained, -spent) > best[:2]:
+        planned = [(pair, gain) for pair, gain in gains if pair.is_planned(keep)]
+        gained, spent = sum(gain for _, gain in planned), sum(pair.steps_tokens for pair, _ in planned)
+        if direct_tokens + spent <= max_cost * direct_tokens and (best is None or (gained, -spent) > best[:2]):
             best = (gained, -spent, keep)
-    return tuning.model_copy(update={"keep": best[2]})
+    return tuning.model_copy(update={"keep": best[2] if best else 0.0})
+
+
+def check_cost(max_cost: float) -> None:
+    """Raises DataError for one that `direct` alone exceeds."""
+    if not max_cost >= 1:
+        raise DataError(f"got a cost of {max_cost:g} at most; expected at least 1, which is that of direct")
 
 
 def _gain(pair: Pair, tuning: Tuning) -> int:
@@ -97,7 +109,7 @@ def _gain(pair: Pair, tuning: Tuning) -> int:
 
 
 def _candidates(pairs: Sequence[Pair]) -> list[float]:
-    """0, which plans nothing, then confidences that occur, then 1."""
+    """0, which plans nothing that has a direct answer, then confidences that occur, then 1."""
     values = sorted({pair.direct_confidence for pair in pairs} - {0.0})
     step = max(1.0, len(values) / MAX_CANDIDATES)
     thinned = [values[int(rank * step)] for rank in range(int(len(values) / step))] if values else []

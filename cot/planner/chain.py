@@ -6,7 +6,7 @@ finished step. It knows no strategy; how calls stand in a trace is a matter of `
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
@@ -100,7 +100,7 @@ class Chain:
             if self._recorder:
                 self._recorder.record(Note(text=storable(text)))
 
-    def render(self, template: str, **inputs: Any) -> Rendered:
+    def render(self, template: str, inputs: Mapping[str, Any]) -> Rendered:
         """Render a template in the chain's language; say so where it exists in English only."""
         return self._template(template).render(**inputs)
 
@@ -113,14 +113,15 @@ class Chain:
         return loaded
 
     async def ask(
-        self, template: str, parse: Callable[[str], T | None], *, step: str, may_be_cut: bool = False, **how: Any
+        self, template: str, inputs: Mapping[str, Any], parse: Callable[[str], T | None], *, step: str, **how: Any
     ) -> Asked[T]:
         """Ask the model once, greedily. `how`, and the errors, are as for `sample`."""
-        return (await self.sample(template, parse, step=step, may_be_cut=may_be_cut, **how))[0]
+        return (await self.sample(template, inputs, parse, step=step, **how))[0]
 
     async def sample(
         self,
         template: str,
+        inputs: Mapping[str, Any],
         parse: Callable[[str], T | None],
         *,
         step: str,
@@ -131,7 +132,6 @@ class Chain:
         images: Sequence[LoadedImage] = (),
         with_images: bool = True,
         with_examples: bool = False,
-        **inputs: Any,
     ) -> list[Asked[T]]:
         """Ask the model with a rendered template, behind all images of the question.
 
@@ -143,7 +143,7 @@ class Chain:
         with_examples: behind the question's examples, since it asks for the answer to the whole question.
         Raises ChainStopped, and then every later call does.
         """
-        rendered = self.render(template, **inputs)
+        rendered = self.render(template, inputs)
         if with_examples:
             rendered = behind_examples(rendered, self._template(template), self.question.examples, self._template)
         try:
@@ -213,7 +213,8 @@ class Chain:
             self._recorder.record(call)
 
     def _say_what_is_odd(self, call: Call, completion: Completion, found: list[Asked[T]]) -> None:
-        if not completion.logprobs:
+        # Of no text there are none: a model's thoughts can take all tokens.
+        if any(candidate.text and not candidate.logprobs for candidate in completion.candidates):
             self.note("the engine gives no probabilities; confidences are not known, and 0 in the trace")
         for candidate, asked in zip(completion.candidates, found, strict=True):
             if asked.problem is None and candidate.finish_reason == "length":

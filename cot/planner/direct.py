@@ -85,14 +85,12 @@ async def ask_whole(
     choices = chain.question.choices
     asked: Asked[Value] = await chain.ask(
         template,
+        {"question": chain.question.text, "choices": choices, **inputs},
         lambda text: parse_whole(chain, text),
         step=step,
         constraint=constraint_whole(chain) or constraint,
         may_be_cut=not choices,
         with_examples=True,
-        question=chain.question.text,
-        choices=choices,
-        **inputs,
     )
     if asked.problem is not None:
         why = f"{step}: {asked.problem}"

@@ -7,7 +7,7 @@ Sub-questions that do not depend on each other are asked together. It chooses no
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from cot.answer import constraint_for, match_choice, parse_answer, show_answer, show_value
 from cot.engine.base import Regex, Sampling
@@ -36,18 +36,19 @@ async def ask_plan(chain: Chain) -> Asked[Plan]:
 
     Raises ChainStopped.
     """
-    template, question = "decompose/plan", chain.question.text
-    how: dict[str, Any] = {"constraint": Regex(PLAN_PATTERN), "question": question}
-    asked = _sure(await chain.ask(template, _plan, step="plan", **how))
+    template, inputs, constraint = "decompose/plan", {"question": chain.question.text}, Regex(PLAN_PATTERN)
+    asked = _sure(await chain.ask(template, inputs, _plan, step="plan", constraint=constraint))
     # Samples must leave a step, and most of the tokens, for the answer; a server that holds nothing would draw double.
     if asked.value is not None or asked.unfit or chain.allowance.steps_left < 3:
         return asked
-    tokens = chain.render(template, question=question).max_tokens
+    tokens = chain.render(template, inputs).max_tokens
     n = min(chain.tuning.samples, chain.allowance.tokens_left // (2 * tokens))
     if n < 1:
         return asked
     sampling = Sampling(temperature=chain.tuning.temperature, seed=chain.seed)
-    drawn = await chain.sample(template, _plan, step="plan again", n=n, sampling=sampling, **how)
+    drawn = await chain.sample(
+        template, inputs, _plan, step="plan again", n=n, sampling=sampling, constraint=constraint
+    )
     valid = [one for one in drawn if one.value is not None]
     if not valid:
         return asked
@@ -91,15 +92,18 @@ async def find_more(chain: Chain, plan: Plan, found: Found) -> Found:
     # One step words them, and one is left for the decision or the direct answer.
     if chain.stopped or not missing or chain.allowance.steps_left < len(unknown) + 2:
         return found
+    inputs = {
+        "question": chain.question.text,
+        "summary": summarise(chain, found),
+        "missing": [f"{q.id}. [{q.wants}] {q.text}" for q in missing],
+    }
     try:
         asked = await chain.ask(
             "decompose/more",
+            inputs,
             lambda text: _reworded(text, plan, missing),
             step="more",
             constraint=Regex(reworded_pattern(missing)),
-            question=chain.question.text,
-            summary=summarise(chain, found),
-            missing=[f"{q.id}. [{q.wants}] {q.text}" for q in missing],
         )
     except ChainStopped:
         return found
@@ -120,12 +124,11 @@ async def ask_one(
     try:
         asked: Asked[Value] = await chain.ask(
             "decompose/sub_answer",
+            {"question": text, "wants": question.wants},
             lambda raw: parse_answer(raw, question.wants),
             step=step,
             constraint=constraint_for(question.wants),
             images=images,
-            question=text,
-            wants=question.wants,
         )
     except ChainStopped as stopped:
         return SubAnswer(to=question.id, asked=text, value=None, raw="", confidence=0.0, problem=str(stopped))
@@ -210,7 +213,7 @@ def summarise(chain: Chain, found: Found) -> str:
         if answer.value is not None
     ]
     missing = [answer.asked for answer in answers if answer.value is None]
-    text = chain.render("decompose/summary", known=known, missing=missing).text
+    text = chain.render("decompose/summary", {"known": known, "missing": missing}).text
     chain.add(Summary(text=text))
     return text
 

@@ -18,7 +18,7 @@ from cot.planner.asking import output_constraint, parse_output
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion, unknown
-from cot.planner.direct import ask_directly, constraint_whole, parse_whole
+from cot.planner.direct import ask_directly, constraint_whole, parse_whole, short_of_steps
 from cot.planner.own import OwnStep, OwnStrategy, template_of, tools_of
 from cot.prompt import load_template
 from cot.prompt.matter import FrontMatter
@@ -65,6 +65,9 @@ class _Course:
 async def follow_own(name: str, strategy: OwnStrategy, chain: Chain) -> Conclusion:
     """Take the steps that the answer rests on, and answer. Raises ChainStopped, and ToolError for a missing tool."""
     course = _Course(name, strategy, chain, tools_of(strategy))
+    needed, left = len(course.numbers), chain.allowance.steps_left
+    if 0 < left < needed:
+        return await short_of_steps(chain, f"{name} needs {needed} steps, and the budget has {left}", ask_directly)
     while waiting := [step for step in course.steps[:-1] if step.name not in course.got]:
         ready = [step for step in waiting if all(other in course.got for other in step.takes.values())]
         # With return_exceptions no call is left running behind a chain that has ended.
@@ -116,14 +119,15 @@ async def _answer(course: _Course, step: OwnStep) -> _Got:
     """Ask a step that later ones draw on."""
     inputs, matter = course.inputs(step)
     chain, number = course.chain, course.numbers[step.name]
-    text = chain.render(matter.name, **inputs).text
+    rendered = chain.render(matter.name, inputs)
+    text = "\n".join(filter(None, (rendered.before, rendered.text)))
     kinds: tuple[Wants, ...] = get_args(Wants)
     wants: Wants = next((known for known in kinds if known == matter.output), "text")
     chain.add(SubQuestion(id=number, text=text, wants=wants, depends_on=course.supports(step)))
     kind = "json" if matter.json_schema else str(matter.output)
     asked: Asked[Value] = await chain.ask(
-        matter.name, partial(_parsed, kind), step=step.name, constraint=output_constraint(matter, inputs),
-        may_be_cut=kind == "text", **inputs,
+        matter.name, inputs, partial(_parsed, kind), step=step.name, constraint=output_constraint(matter, inputs),
+        may_be_cut=kind == "text",
     )  # fmt: skip
     problem = asked.problem or (None if asked.value is not None else "the model does not know")
     chain.add(
@@ -141,8 +145,8 @@ async def _conclude(course: _Course, step: OwnStep) -> Conclusion:
     parse = partial(parse_whole, chain) if free else partial(_parsed, kind)
     constraint = constraint_whole(chain) if free else output_constraint(matter, inputs)
     asked: Asked[Value] = await chain.ask(
-        matter.name, parse, step=step.name, constraint=constraint, may_be_cut=free and constraint is None,
-        with_examples=True, **inputs,
+        matter.name, inputs, parse, step=step.name, constraint=constraint, may_be_cut=free and constraint is None,
+        with_examples=True,
     )  # fmt: skip
     if asked.problem is not None:
         why = f"{step.name}: {asked.problem}"

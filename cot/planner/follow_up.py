@@ -73,8 +73,8 @@ async def _shorten(chain: Chain) -> None:
         while len(told) > 1 and _length(Earlier(told)) > MAX_ROOM_CHARACTERS:
             told = told[1:]
         asked = await chain.ask(
-            "chat/summary", _not_empty, step="summary of what was said", may_be_cut=True,
-            said=_plain(told), summary=earlier.summary,
+            "chat/summary", {"said": _plain(told), "summary": earlier.summary}, _not_empty,
+            step="summary of what was said", may_be_cut=True,
         )  # fmt: skip
         if asked.value is None:
             chain.note(f"what was said first is forgotten, since it could not be summarised: {asked.problem}")
@@ -88,10 +88,8 @@ async def _shorten(chain: Chain) -> None:
 
 async def _standalone(chain: Chain) -> str:
     earlier = chain.question.earlier
-    asked = await chain.ask(
-        "chat/follow_up", _question, step="follow-up", question=chain.question.text,
-        said=_plain(earlier.exchanges), summary=earlier.summary,
-    )  # fmt: skip
+    said = {"said": _plain(earlier.exchanges), "summary": earlier.summary}
+    asked = await chain.ask("chat/follow_up", {"question": chain.question.text, **said}, _question, step="follow-up")
     if asked.value is None:
         chain.note(f"the question is asked as it was typed: {asked.problem}")
     return asked.value or chain.question.text

@@ -22,8 +22,8 @@ from cot.tools.tool import Tool
 FILE: Final = "strategy.yaml"
 MAX_STEPS: Final = 16
 _NAME: Final = r"^[a-z][a-z0-9_]{0,39}$"
-_GIVEN: Final = ("question", "choices")
-"""Inputs that every template may take without saying from where."""
+_GIVEN: Final = {"question": "text", "choices": "list"}
+"""Inputs that every template may take without saying from where, and their kinds."""
 
 
 class OwnStep(BaseModel):
@@ -154,6 +154,10 @@ def _check_template(matter: FrontMatter, step: OwnStep, where: str) -> None:
     for given, spec in matter.inputs.items():
         if spec.required and given not in step.takes and given not in _GIVEN:
             raise PromptError(f"{where}: {matter.name} needs {given!r}; say which step it takes it from")
+    for given, kind in _GIVEN.items():
+        declared = matter.inputs.get(given)
+        if declared and declared.kind != kind and given not in step.takes:
+            raise PromptError(f"{where}: {matter.name} has {given!r} of the kind {declared.kind}; expected a {kind}")
     if matter.output in ("plan", "wants", "choice"):
         raise PromptError(
             f"{where}: {matter.name} has the output {matter.output!r}; expected text, phrase, number, count, yes_no,"

@@ -23,11 +23,10 @@ async def reason(chain: Chain) -> Conclusion:
         return await short_of_steps(chain, "reasoning needs 2 steps, and the budget has 1", ask_directly)
     asked: Asked[Value] = await chain.ask(
         "cot/reason",
+        {"question": chain.question.text, "choices": chain.question.choices},
         lambda text: parse_answer(text, "text"),
         step="reason",
         may_be_cut=True,
-        question=chain.question.text,
-        choices=chain.question.choices,
     )
     if asked.value is None:
         return await ask_directly(chain, f"there is no reasoning: {asked.problem or 'the model does not know'}")

@@ -28,7 +28,7 @@ class Tuning(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     keep: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """`route` keeps a direct answer of at least this confidence, and asks for no plan; 0 never plans.
+    """`route` keeps a direct answer of at least this confidence, and asks for no plan; 0 plans where there is none.
     This one confidence is that before calibration."""
     samples: Annotated[int, Field(ge=1, le=64)] = 8
     """`vote` draws at most so many, beside the direct answer; so many plans are drawn where the first is not valid."""

@@ -85,14 +85,13 @@ def _winner(votes: Sequence[str]) -> str:
 async def _draw(chain: Chain, n: int, *, seed: int) -> list[Asked[Value]]:
     drawn: list[Asked[Value]] = await chain.sample(
         "direct/answer",
+        {"question": chain.question.text, "choices": chain.question.choices},
         lambda text: parse_whole(chain, text),
         step="sample",
         n=n,
         sampling=Sampling(temperature=chain.tuning.temperature, seed=seed),
         constraint=constraint_whole(chain),
         with_examples=True,
-        question=chain.question.text,
-        choices=chain.question.choices,
     )
     for sample in drawn:
         if sample.problem is not None:

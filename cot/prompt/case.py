@@ -119,7 +119,7 @@ async def run_case(
     """Render a case and check it; live ones are skipped if there is no model to ask."""
     try:
         rendered = template.render(**case.inputs)
-        choices = _choices(case.inputs.get("choices"))
+        choices = _choices(template.checked(case.inputs).get("choices"))
         problems = [f"prompt: {p}" for p in failed(case.prompt, rendered.transcript, parse, count, choices)]
         if case.live and ask is None:
             return Result(case.name, "failed" if problems else "skipped", tuple(problems))

@@ -42,7 +42,7 @@ def lint(
     except PromptError as error:
         findings.append(Finding("error", str(error)))
     else:
-        findings += _names(body, _inputs(matter))
+        findings += _names(body, _inputs(matter), matter.get("output") if isinstance(matter, dict) else None)
         if moved := varies_before_images(body):
             findings.append(Finding("warning", _BEFORE.format(moved)))
     # What loading says is news only if nothing above has said it; of front matter that is none nothing has.
@@ -84,12 +84,13 @@ def _inputs(matter: object) -> dict[str, Any]:
     return {name: spec for name, spec in inputs.items() if isinstance(name, str)} if isinstance(inputs, dict) else {}
 
 
-def _names(body: Body, inputs: dict[str, Any]) -> Iterator[Finding]:
+def _names(body: Body, inputs: dict[str, Any], output: object) -> Iterator[Finding]:
     used, declared = used_inputs(body), set(inputs)
     for name in sorted(used - declared):
         hint = did_you_mean(name, sorted(declared)) or f"; declare it: `inputs: {{{name}: {{kind: text}}}}`"
         yield Finding("error", f"undefined input {name!r}{hint}")
-    for name in sorted(declared - used - {"wants"}):
+    # What the output is held to need not be shown.
+    for name in sorted(declared - used - {"wants", "choices" if output == "choice" else ""}):
         yield Finding("warning", f"unused input {name!r}; use it, or take it out of `inputs`")
     specs = {name: spec for name, spec in inputs.items() if isinstance(spec, dict)}
     unset = {name for name, spec in specs.items() if not spec.get("required") and spec.get("default") is None}

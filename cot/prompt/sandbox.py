@@ -3,7 +3,7 @@
 In: a template's body, and how to find what it includes. Out: a compiled `Body`. Only a small part of
 Jinja is allowed: text, inputs, conditions, filters, includes, inheritance, and loops that do not nest,
 not even through includes. So what a template can cost is bounded by its own size and that of its inputs.
-It reads no file.
+It reads no file; what its filters may make is a matter of `environment`.
 """
 
 import dataclasses
@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import jinja2
 from jinja2 import nodes
-from jinja2.filters import do_truncate
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from cot.errors import reason
+from cot.prompt.environment import FILTERS, Environment
 
 MAX_RENDERED_CHARACTERS: Final = 50_000
 
@@ -34,10 +33,6 @@ _ALLOWED_NODES: Final = (
     nodes.Slice, nodes.If, nodes.For, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
     nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Concat, nodes.List, nodes.Tuple, nodes.Filter, nodes.Test,
     nodes.Keyword, nodes.Include, nodes.Extends, nodes.Block,
-)  # fmt: skip
-_ALLOWED_FILTERS: Final = (
-    "abs", "capitalize", "count", "default", "first", "float", "int", "join", "last", "length", "lower", "replace",
-    "reverse", "sort", "string", "title", "trim", "truncate", "unique", "upper",
 )  # fmt: skip
 
 Resolve = Callable[[str], str]
@@ -59,7 +54,7 @@ class Body:
 
 def compile_body(text: str, resolve: Resolve) -> Body:
     """Check and compile. Raises jinja2.TemplateSyntaxError for what is not allowed, and what `resolve` raises."""
-    environment = _environment()
+    environment = Environment()
     checker = _Checker(environment, resolve)
     checker.file("", text, _Place())
     # What was checked is what runs, even if a file changes in between.
@@ -74,7 +69,7 @@ def compile_expression(text: str) -> Callable[[Mapping[str, Any]], Any]:
     makes it raise jinja2.UndefinedError, there or as soon as what it gave is used.
     Raises jinja2.TemplateSyntaxError for what is not allowed.
     """
-    environment = _environment()
+    environment = Environment()
     try:
         # Before it is compiled: what can be computed then already is, and may take all memory.
         _Checker(environment, _no_file, images_are_values=True).file("", f"{{{{ ({text}) }}}}", _Place())
@@ -91,47 +86,6 @@ def compile_expression(text: str) -> Callable[[Mapping[str, Any]], Any]:
 
 def _no_file(name: str) -> str:
     raise jinja2.TemplateSyntaxError(f"{name!r} cannot be included here", 1)
-
-
-def _bounded(grow: Callable[..., str]) -> Callable[..., str]:
-    """A filter that can multiply text, with what it takes bounded before it works."""
-
-    def filtered(value: Any, *arguments: Any, **named: Any) -> str:
-        if named:
-            raise jinja2.exceptions.FilterArgumentError(f"a filter has no argument {next(iter(named))!r} in templates")
-        sizes = [len(a) for a in (value, *arguments) if hasattr(a, "__len__")]
-        if len(sizes) > 1 and (max(sizes) + 1) * (sum(sizes) - max(sizes) + 1) > 10 * MAX_RENDERED_CHARACTERS:
-            raise jinja2.exceptions.SecurityError("a filter was given too much text")
-        return grow(value, *arguments)
-
-    return filtered
-
-
-def _or_default(value: Any, instead: Any = "", boolean: bool = False) -> Any:
-    """Jinja's `default`, for which an input that was left out, and is None, is as good as none."""
-    missing = value is None or isinstance(value, jinja2.Undefined)
-    return instead if missing or (boolean and not value) else value
-
-
-@jinja2.pass_environment
-def _truncated(environment: jinja2.Environment, text: str, length: int = 255, *more: Any, **named: Any) -> str:
-    """Jinja's `truncate`, which asserts that its end fits."""
-    try:
-        return do_truncate(environment, str(text), length, *more, **named)
-    except AssertionError as error:
-        raise jinja2.exceptions.FilterArgumentError(f"truncate: {error}") from error
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    # Templates say where lines end; a block that ends a line does not swallow the break.
-    environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=False)
-    environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in _ALLOWED_FILTERS}
-    environment.filters["default"] = _or_default
-    environment.filters["join"] = _bounded(lambda values, separator="": separator.join(str(v) for v in values))
-    environment.filters["truncate"] = _truncated
-    environment.filters["replace"] = _bounded(lambda text, old, new: str(text).replace(old, new))
-    return environment
 
 
 @dataclass(frozen=True)
@@ -151,9 +105,7 @@ class _Place:
 class _Checker:
     """Walks a template and all that it is made of. Raises TemplateSyntaxError at the first thing not allowed."""
 
-    def __init__(
-        self, environment: ImmutableSandboxedEnvironment, resolve: Resolve, *, images_are_values: bool = False
-    ) -> None:
+    def __init__(self, environment: Environment, resolve: Resolve, *, images_are_values: bool = False) -> None:
         """images_are_values: `images` is a name like others, and not where the question's images stand."""
         self._reserved = ("self", "super") if images_are_values else ("self", "super", IMAGES)
         self._environment = environment
@@ -168,16 +120,15 @@ class _Checker:
         self._node(tree, dataclasses.replace(place, name=name, above=(*place.above, name) if name else ()))
 
     def _node(self, node: nodes.Node, place: _Place) -> None:
-        if isinstance(node, nodes.Call) and _is_super(node):
-            if place.in_loop or not place.in_block:
-                raise place.refuse(node, "super() can only stand in a block, and not in a loop")
-            return
+        if _is_super(node):
+            # What it gives grows with each template that another extends, so nothing may be made of it.
+            raise place.refuse(node, "super() can only stand alone: `{{ super() }}`")
         if not isinstance(node, _ALLOWED_NODES):
             raise place.refuse(node, f"{type(node).__name__.lower()} is not allowed in templates")
         if isinstance(node, nodes.Getattr | nodes.Getitem) and (name := _part(node)).startswith("_"):
             raise place.refuse(node, f"{name} begins with _, which is not allowed in templates")
-        if isinstance(node, nodes.Filter) and node.name not in _ALLOWED_FILTERS:
-            raise place.refuse(node, f"there is no filter {node.name!r}; known: {', '.join(_ALLOWED_FILTERS)}")
+        if isinstance(node, nodes.Filter) and node.name not in FILTERS:
+            raise place.refuse(node, f"there is no filter {node.name!r}; known: {', '.join(FILTERS)}")
         joins = isinstance(node, nodes.Concat | nodes.Add | nodes.List | nodes.Tuple)
         if joins and sum(1 for _ in node.find_all(nodes.Name)) > MAX_JOINED:
             raise place.refuse(node, f"more than {MAX_JOINED} names are put together; write them one after another")
@@ -188,11 +139,16 @@ class _Checker:
             return
         inside = self._inside(node, place)
         for child in node.iter_child_nodes():
-            if isinstance(node, nodes.Output) and isinstance(child, nodes.Name) and child.name == IMAGES:
+            if not isinstance(node, nodes.Output):
+                self._node(child, inside)
+            elif isinstance(child, nodes.Name) and child.name == IMAGES:
                 if place.in_loop or place.in_branch:
                     raise place.refuse(child, f"{{{{ {IMAGES} }}}} cannot stand in a loop or a condition")
-                continue
-            self._node(child, inside)
+            elif _is_super(child):
+                if place.in_loop or not place.in_block:
+                    raise place.refuse(child, "super() can only stand in a block, and not in a loop")
+            else:
+                self._node(child, inside)
 
     @staticmethod
     def _inside(node: nodes.Node, place: _Place) -> _Place:
@@ -233,9 +189,10 @@ def _part(node: nodes.Getattr | nodes.Getitem) -> str:
     return node.attr if isinstance(node, nodes.Getattr) else str(getattr(node.arg, "value", ""))
 
 
-def _is_super(node: nodes.Call) -> bool:
+def _is_super(node: nodes.Node) -> bool:
     return (
-        isinstance(node.node, nodes.Name)
+        isinstance(node, nodes.Call)
+        and isinstance(node.node, nodes.Name)
         and node.node.name == "super"
         and not (node.args or node.kwargs or node.dyn_args or node.dyn_kwargs)
     )

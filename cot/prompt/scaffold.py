@@ -1,15 +1,18 @@
 """A new template with a case file, to start from.
 
 In: a name. Out: two files on disk that lint and pass; where a template of that name exists further down the
-search path, copies of it. Nothing is overwritten.
+search path, copies of it and of the pictures that it shows. Nothing is overwritten.
 """
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from cot.errors import PromptError, UsageError
-from cot.prompt.source import ENGLISH, Folder, Located, is_name, list_located, locate, read_inside, select
+from cot.prompt.case import read_cases
+from cot.prompt.matter import read_matter, split_source
+from cot.prompt.source import ENGLISH, Folder, Located, inside, is_name, list_located, locate, read_inside, select
 
 _TEMPLATE: Final = """\
 ---
@@ -35,11 +38,11 @@ _CASES: Final = """\
 """
 
 
-def scaffold(reference: str, *, folder: Folder, folders: Sequence[Folder]) -> tuple[Path, Path]:
-    """Write a template and its cases into `folder`; give their paths.
+def scaffold(reference: str, *, folder: Folder, folders: Sequence[Folder]) -> tuple[Path, ...]:
+    """Write a template and its cases into `folder`; give the paths of all that was written.
 
     reference: `direct/answer` or `zh/direct/answer`.
-    Raises UsageError for a name that is none, PromptError if a file is there already.
+    Raises UsageError for a name that is none, PromptError if a file is there already or a copy would not work.
     """
     origin, colon, rest = reference.rpartition(":")
     if colon:
@@ -49,6 +52,7 @@ def scaffold(reference: str, *, folder: Folder, folders: Sequence[Folder]) -> tu
     path = folder.path / relative
     target = Located(name, language, folder, path)
     source, cases = _TEMPLATE.format(name=name), _CASES
+    known = None
     if any(found.name == name for found in list_located(folders)):
         known = locate(name, language=language, folders=folders)
         source = read_inside(known.path, known.folder.path, name=name)
@@ -59,8 +63,24 @@ def scaffold(reference: str, *, folder: Folder, folders: Sequence[Folder]) -> tu
     for file in (path, target.cases_path):
         if file.exists():
             raise PromptError(f"{file} exists already; expected a new name; edit it, or take it away first")
+    pictures = dict(_pictures(known, source, target)) if known else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     for file, text in ((path, source), (target.cases_path, cases)):
         with file.open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
-    return path, target.cases_path
+    for place, picture in pictures.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, place)
+    return path, target.cases_path, *pictures
+
+
+def _pictures(known: Located, source: str, target: Located) -> Iterator[tuple[Path, Path]]:
+    """Where pictures of a template's examples and cases are missing beside a copy of it, and where they are."""
+    shown = [example.image for example in read_matter(split_source(source)[0] or "", name=known.name).examples]
+    shown += [image for case in read_cases(known) for image in case.images]
+    for name in filter(None, dict.fromkeys(shown)):
+        place = (target.path.parent / name).resolve()
+        if target.folder.path.resolve() not in place.parents:
+            raise PromptError(f"{known.name}: {name} leads out of {target.folder.path}; expected a place inside")
+        if not place.exists():
+            yield place, inside(known.path.parent / name, known.folder.path, name=known.name)

@@ -6,6 +6,7 @@ kinds and outputs beyond `MAX_RENDERED_CHARACTERS` are errors. It asks no model 
 
 import dataclasses
 import hashlib
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,8 @@ OpenImage = Callable[[str], LoadedImage]
 QUESTION: Final = "question"
 """A template that takes it must not be rendered to nothing: the model would answer another question, or none."""
 
-# It is known by its identity, so that no input can be taken for it; hence made here, and not a literal.
-_MARK: Final = "".join(("\ufdd0", IMAGES, "\ufdd1"))
+# Drawn anew by each process, so that no input can be taken for it.
+_MARK: Final = f"\ufdd0{secrets.token_hex(16)}\ufdd1"
 
 
 @dataclass(frozen=True)
@@ -90,33 +91,31 @@ class Template:
 
     def fill(self, inputs: dict[str, Any]) -> tuple[str, str]:
         """The text before the images and the text behind them. Raises PromptError."""
-        values = self._checked(inputs)
-        parts: list[list[str]] = [[]]
+        values = self.checked(inputs)
+        pieces: list[str] = []
         length = 0
         try:
             for piece in self.body.compiled.generate(**values, **{IMAGES: _MARK}):
-                if piece is _MARK:
-                    parts.append([])
-                    continue
                 length += len(piece)
                 if length > MAX_RENDERED_CHARACTERS:
                     raise PromptError(
                         f"{self.matter.name}: rendered text exceeds {MAX_RENDERED_CHARACTERS:,} characters;"
                         " shorten its inputs or its loops"
                     )
-                parts[-1].append(piece)
+                pieces.append(piece)
         except PromptError:
             raise
         except Exception as error:  # a template can make any operation fail
             raise PromptError(f"{self.matter.name}: {reason(error)}") from error
-        if len(parts) > 2:
-            raise PromptError(f"{self.matter.name}: got {{{{ {IMAGES} }}}} {len(parts) - 1} times; expected it once")
-        texts = ["".join(part).strip() for part in parts]
+        texts = [text.strip() for text in "".join(pieces).split(_MARK)]
+        if len(texts) > 2:
+            raise PromptError(f"{self.matter.name}: got {{{{ {IMAGES} }}}} {len(texts) - 1} times; expected it once")
         if values.get(QUESTION) and not any(texts):
             raise _without_question(self.matter.name, "rendered text")
         return (texts[0], texts[1]) if len(texts) == 2 else ("", texts[0])
 
-    def _checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def checked(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """A value for each input, its default where none is given. Raises PromptError."""
         known = self.matter.inputs
         if unknown := sorted(set(inputs) - set(known)):
             raise PromptError(f"{self.matter.name}: unknown inputs {unknown}; known: {sorted(known)}")

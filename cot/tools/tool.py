@@ -173,7 +173,7 @@ async def _in_thread(work: Callable[[], object], tool: Tool, limit: asyncio.Time
                 result = work()
             except ToolError as error:
                 failed = ToolError(f"tool {tool.name}: {error}")
-            except Exception as error:  # a user's function can fail in any way
+            except BaseException as error:  # a user's function can fail in any way, and end its thread
                 failed = ToolError(
                     f"tool {tool.name} failed: {type(error).__name__}: {reason(error)}; see what it documents"
                 )

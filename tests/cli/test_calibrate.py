@@ -110,6 +110,16 @@ def test_a_model_that_cannot_ask_in_other_words_is_given_one_round(run, tmp_path
     assert run("m", "--task", "task.yaml", "--rounds", "9")[0] == 2
 
 
+@pytest.mark.parametrize("cost", ["0.5", "nan"])
+def test_a_cost_that_direct_alone_exceeds_is_refused_before_anything_is_asked(run, cost):
+    def never(request):
+        raise AssertionError("the model was asked")
+
+    code, _, err = run("m", "--task", "task.yaml", "--max-cost", cost, script=never)
+    assert code == 2
+    assert f"got '{cost}' for '--max-cost'" in err
+
+
 def test_one_object(run, tmp_path):
     code, out, err = run("m", "--task", "task.yaml", "--no-votes", "--out", "my own/mine.json", "--json")
     found = json.loads(out)

@@ -11,7 +11,7 @@ import cot.cli
 import cot.prompt.watch
 from cot.cli import ask
 from cot.config import prompts_folder, user_file
-from cot.engine import ScriptedEngine
+from cot.engine import Choices, ScriptedEngine
 
 ANSWER = prompts_folder() / "direct" / "answer.jinja"
 
@@ -84,6 +84,37 @@ def test_new_copies_what_is_shipped(prompts, tmp_path):
     shipped = prompts_folder() / "zh" / "direct" / "answer.jinja"
     assert made.read_bytes() == shipped.read_bytes()
     assert made.with_suffix(".cases.yaml").read_bytes() == shipped.with_suffix(".cases.yaml").read_bytes()
+
+
+def test_new_copies_the_pictures_that_a_template_shows(prompts, write, tmp_path):
+    write("a/b.jinja", body("{{ question }}", "examples: [{image: ../c.png, inputs: {question: q}, output: red}]\n"))
+    write("a/b.cases.yaml", "- {name: n, inputs: {question: q}, images: [d/d.png], live: true, expect: {equals: red}}")
+    for path, colour in (("c.png", "red"), ("a/d/d.png", "blue")):
+        Image.new("RGB", (4, 3), colour).save(write(path, ""), "PNG")
+    code, out, _ = prompts("new", "zh/a/b")
+    new = [tmp_path / "prompts" / "zh" / name for name in ("a/b.jinja", "a/b.cases.yaml", "c.png", "a/d/d.png")]
+    assert (code, out) == (0, "".join(f"wrote {path}\n" for path in new))
+    assert new[2].read_bytes() == (tmp_path / "prompts" / "c.png").read_bytes()
+    assert prompts("lint", "zh/a/b")[0] == 0
+    new[0].unlink()
+    new[1].unlink()
+    Image.new("RGB", (4, 3), "green").save(new[2])
+    kept = new[2].read_bytes()
+    assert prompts("new", "zh/a/b")[1] == "".join(f"wrote {path}\n" for path in new[:2])
+    assert new[2].read_bytes() == kept
+
+
+def test_new_copies_no_picture_to_outside_of_its_folder(prompts, write, tmp_path):
+    write("a/b.jinja", body("{{ question }}", "examples: [{image: d/c.png, inputs: {question: q}, output: red}]\n"))
+    Image.new("RGB", (4, 3)).save(write("a/d/c.png", ""), "PNG")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "prompts" / "zh" / "a").mkdir(parents=True)
+    (tmp_path / "prompts" / "zh" / "a" / "d").symlink_to(outside)
+    code, _, err = prompts("new", "zh/a/b")
+    assert (code, list(outside.iterdir())) == (1, [])
+    assert "d/c.png leads out of" in err
+    assert not (tmp_path / "prompts" / "zh" / "a" / "b.jinja").exists()
 
 
 @pytest.mark.parametrize("name", ["one", "../a/b", "a/b/c/d", "a/", "/a/b", "a/b c"])
@@ -226,6 +257,22 @@ def test_live_cases_go_to_the_model_of_ask(prompts, write, monkeypatch):
     assert (request.messages[-1].content[0].width, request.messages[-1].content[-1]) == (4, "q")
     assert (request.max_tokens, request.stop, request.constraint is None) == (8, ("!",), False)
     assert engine._closed
+
+
+def test_choices_that_a_template_has_itself_are_those_of_its_cases(prompts, write, monkeypatch):
+    engine = ScriptedEngine(lambda request: "red")
+    monkeypatch.setattr(ask, "load_engine", lambda settings: engine)
+    choices = "question: {kind: text}, choices: {kind: list, default: [red, blue]}"
+    source = body("{{ question }} {{ choices | join }}", inputs=choices).replace("output: text", "output: choice")
+    write("a/b.jinja", source)
+    write(
+        "a/b.cases.yaml",
+        "- {name: said, inputs: {question: q}, output: blue, expect: {parses-as: choice}}\n"
+        "- {name: live, inputs: {question: q}, live: true, expect: {parses-as: choice}}\n",
+    )
+    code, out, _ = prompts("test", "a/b", "--live")
+    assert (code, out) == (0, "passed  a/b: said\npassed  a/b: live\n")
+    assert engine.requests[0].constraint == Choices(("red", "blue", "unknown"))
 
 
 def test_diff_shows_front_matter_and_text(prompts, write):

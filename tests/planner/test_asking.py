@@ -7,7 +7,7 @@ from cot.answer import constraint_for
 from cot.config import prompts_folder
 from cot.engine import Choices, JsonSchema, Message, Regex
 from cot.image import from_pixels
-from cot.planner.asking import messages, output_constraint
+from cot.planner.asking import messages, output_constraint, transcript
 from cot.planner.plan import PLAN_PATTERN
 from cot.planner.run import run
 from cot.planner.wording import Wording
@@ -36,6 +36,15 @@ def test_examples_are_turns_and_images_stand_where_they_are_put():
         Message("assistant", ("2",)),
         Message("user", ("Look:", RED, RED, "q")),
     )
+
+
+@pytest.mark.parametrize("images", [[RED], []])
+@pytest.mark.parametrize("body", ["{{ question }} {{ images }}", "{{ images }} {{ question }}", "A {{ images }} b"])
+def test_nothing_is_sent_as_text_where_none_stands_behind_the_images(body, images):
+    rendered = template("", body).render(question="q")
+    turns = messages(rendered, images)
+    assert "" not in turns[-1].content or not images
+    assert transcript(turns) == rendered.transcript
 
 
 @pytest.mark.parametrize(

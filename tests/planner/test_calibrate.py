@@ -34,6 +34,13 @@ def test_of_two_answers_the_likelier_counts():
     assert fitted(pairs, Tuning(steps_shift=-5))[1].accuracy == 0.5
 
 
+def test_what_has_no_direct_answer_is_always_planned():
+    pairs = [pair(0.0, False, 0.2, True)] * 2 + [pair(0.4, True, 0.8, False)] * 2
+    found, result = fitted(pairs, Tuning(direct_shift=5))
+    assert (found.keep, result.accuracy, result.cost) == (0.0, 1.0, 1.5)
+    assert fitted([pair(0.0, True, 0.2, False), pair(0.4, False, 0.8, True)])[0].keep == 1.0
+
+
 def test_the_other_numbers_stay():
     tuning = Tuning(samples=3, direct_slope=0.5)
     assert fit_keep([pair(0.5, True, 0.0, False)], tuning) == tuning.model_copy(update={"keep": 0.0})
@@ -74,5 +81,7 @@ def test_pairs_are_checked(values):
 def test_nothing_cannot_be_fitted():
     with pytest.raises(DataError, match="got 0 pairs"):
         fit_keep([], Tuning())
+    with pytest.raises(DataError, match="got a cost of 0.5 at most; expected at least 1"):
+        fit_keep([pair(0.5, True, 0.0, False)], Tuning(), max_cost=0.5)
     with pytest.raises(DataError, match="got no pair"):
         routed([], Tuning())

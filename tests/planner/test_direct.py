@@ -1,6 +1,6 @@
 import pytest
 
-from cot.engine import Choices, ScriptedEngine
+from cot.engine import Candidate, Choices, Completion, ScriptedEngine, Usage
 from cot.planner.budget import Budget
 from cot.planner.run import run
 from cot.step import FinalAnswer
@@ -87,6 +87,12 @@ async def test_without_probabilities_confidence_is_zero_and_said(question):
     outcome = await run("direct", question(), ScriptedEngine(["3"]))
     assert outcome.answer.confidence == 0
     assert any("no probabilities" in note for note in outcome.notes)
+
+
+async def test_of_no_text_no_probabilities_are_missed(question):
+    cut = Completion((Candidate("", "length"),), Usage(completion_tokens=64, calls=1))
+    outcome = await run("direct", question("Which?", ["a", "b"]), ScriptedEngine([cut]))
+    assert outcome.notes == ("answer: the text was cut short after 64 tokens",)
 
 
 async def test_one_model_same_steps(question, completion):

@@ -130,10 +130,39 @@ async def test_a_template_may_be_one_that_ships(careful, question, completion):
     assert outcome.answer.value == "directly"
 
 
+@pytest.mark.parametrize("name", ["template", "inputs", "parse", "step", "constraint", "n", "sampling", "with_images"])
+async def test_an_input_may_have_any_name(careful, question, completion, name):
+    answer = {"inputs": f"{name}: {{kind: text}}", "output": "text", "body": f"{{{{ {name} }}}}!"}
+    careful(STEPS.replace("seen: look, number: count", f"{name}: look"), answer=answer)
+    outcome = await run("careful", question(), script(completion, **{"a basket!": "three apples"}))
+    assert (outcome.answer.value, outcome.usage.calls) == ("three apples", 2)
+
+
+async def test_a_step_is_called_by_all_its_words_wherever_the_images_stand(careful, question, completion):
+    careful(
+        look=LOOK | {"body": "Look: {{ question }}\n{{ images }}"}, count=COUNT | {"body": "How {{ images }} many?"}
+    )
+    engine = ScriptedEngine(lambda request: completion("3"))
+    outcome = await run("careful", question("Which?"), engine)
+    asked = [step.text for step in outcome.steps if step.kind == "sub_question"]
+    assert sorted(asked) == ["How\nmany?", "Look: Which?"]
+    assert [step.asked for step in outcome.steps if step.kind == "sub_answer"] == asked
+
+
 async def test_the_budget_holds(careful, question, completion):
     careful()
+    outcome = await run("careful", question(), script(completion), Budget(max_tokens=3))
+    assert outcome.stop_reason == "budget_tokens"
+
+
+async def test_with_too_few_steps_the_question_is_asked_directly(careful, question, completion):
+    careful()
     outcome = await run("careful", question(), script(completion), Budget(max_steps=2))
-    assert outcome.stop_reason == "budget_steps"
+    assert (outcome.answer.value, outcome.stop_reason, outcome.usage.calls) == ("directly", "budget_steps", 1)
+    assert outcome.notes == ("careful needs 3 steps, and the budget has 2",)
+    careful(STEPS.replace(", number: count", ""))
+    outcome = await run("careful", question(), script(completion), Budget(max_steps=2))
+    assert (outcome.answer.value, outcome.stop_reason) == ("three apples", "answered")
 
 
 def test_it_is_listed_and_counts_in_what_defines_a_run(careful):
@@ -172,6 +201,14 @@ def test_what_is_wrong_is_said_in_one_line(careful, change, message):
 def test_plans_are_no_steps(careful):
     careful(count=COUNT | {"output": "plan"})
     with pytest.raises(PromptError, match="has the output 'plan'; expected text, phrase"):
+        check_strategy("careful")
+
+
+@pytest.mark.parametrize(("given", "kind", "right"), [("choices", "text", "list"), ("question", "list", "text")])
+def test_what_is_filled_in_is_of_its_kind(careful, given, kind, right):
+    look = {"inputs": f"{given}: {{kind: {kind}, required: true}}", "output": "text", "body": f"{{{{ {given} }}}}"}
+    careful(look=look)
+    with pytest.raises(PromptError, match=f"careful/look has '{given}' of the kind {kind}; expected a {right}"):
         check_strategy("careful")
 
 

@@ -26,6 +26,13 @@ def test_blocks_are_inherited(prompts):
     assert prompts.render("a/b", question="q") == "[top|end of q]"
 
 
+def test_images_stay_where_an_inherited_block_has_them(prompts):
+    prompts.raw("a/_base.jinja", "First {% block top %}pic: {{ images }} end{% endblock %} of")
+    prompts.write("a/b", "{% extends 'a/_base' %}{% block top %}Look: {{ super() }}{% endblock %}", inputs="")
+    rendered = prompts.read("a/b").render()
+    assert (rendered.before, rendered.text) == ("First Look: pic:", "end of")
+
+
 def test_the_first_folder_wins_for_parts_too(prompts):
     prompts.raw("a/_part.jinja", "user", place="user")
     prompts.write("a/b", "{% include 'a/_part' %}")
@@ -85,6 +92,8 @@ LOOP = "{% for x in question %}{% include 'a/_part' %}{% endfor %}"
         ("{{ [" + "question, " * (MAX_JOINED + 1) + "question] | join }}", "", "names are put together"),
         ("{{ (" + "question, " * (MAX_JOINED + 1) + "question) | join }}", "", "names are put together"),
         ("{{ super() }}", "", "super.. can only stand in a block"),
+        ("{% block z %}{{ [super()] }}{% endblock %}", "", "super.. can only stand alone"),
+        ("{% block z %}{{ super() | sort }}{% endblock %}", "", "super.. can only stand alone"),
         ("{% block z %}{{ super.name }}{% endblock %}", "", "super is not allowed here"),
         ("{% block z %}{% endblock %}{{ self.z }}", "", "self is not allowed here"),
     ],

@@ -134,6 +134,13 @@ def test_an_output_has_the_inputs_that_it_needs(prompts, output, inputs, text):
     assert text in got
 
 
+@pytest.mark.parametrize(("output", "level"), [("choice", None), ("text", "warning")])
+def test_choices_that_an_output_is_held_to_need_not_be_shown(prompts, output, level):
+    head = f"name: a/b\ndescription: d\ninputs: {{choices: {{kind: list}}}}\noutput: {output}\nmax_tokens: 8\n"
+    prompts.raw("a/b.jinja", f"---\n{head}---\nPick one.")
+    assert [one for one, _ in found(prompts)] == ([level] if level else [])
+
+
 SAME = "question: {kind: text, required: true}"
 
 

@@ -128,7 +128,7 @@ async def test_what_a_tool_refuses_is_said_in_its_own_words():
         await use_tool(as_tool("refuse", refuse), {})
 
 
-@pytest.mark.parametrize("error", [ValueError("no such place"), TimeoutError("slow"), KeyError()])
+@pytest.mark.parametrize("error", [ValueError("no such place"), TimeoutError("slow"), KeyError(), SystemExit(3)])
 async def test_a_tool_that_fails_says_why(error):
     def fail() -> int:
         raise error

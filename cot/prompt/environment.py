@@ -1,0 +1,86 @@
+"""What runs templates: Jinja without its globals, and with filters that cannot multiply text without bound.
+
+In: nothing. Out: an `Environment`. Only `join` makes text of a list, and printing does: text of lists of texts of lists
+would double its backslashes with each. What a template may say at all is checked by `sandbox`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import jinja2
+from jinja2 import nodes
+from jinja2.exceptions import FilterArgumentError, SecurityError
+from jinja2.filters import do_truncate
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MAX_FILTERED_CHARACTERS: Final = 500_000
+"""Of the text that a filter makes which can multiply text."""
+
+FILTERS: Final = (
+    "abs", "capitalize", "count", "default", "first", "float", "int", "join", "last", "length", "lower", "replace",
+    "reverse", "sort", "string", "title", "trim", "truncate", "unique", "upper",
+)  # fmt: skip
+_OF_TEXT: Final = ("capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper")
+
+
+class Environment(ImmutableSandboxedEnvironment):
+    """Its filters are `FILTERS`; `~` takes what the filter `string` takes."""
+
+    def __init__(self) -> None:
+        # Templates say where lines end; a block that ends a line does not swallow the break.
+        super().__init__(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=False)
+        self.globals.clear()
+        own = {"default": _or_default, "join": _join, "replace": _replace, "truncate": self._truncate}
+        filters = {name: own.get(name, self.filters[name]) for name in FILTERS}
+        self.filters = filters | {name: _of_text(filters[name]) for name in _OF_TEXT}
+
+    def _generate(self, source: nodes.Template, *arguments: Any, **named: Any) -> str:
+        for joined in list(source.find_all(nodes.Concat)):
+            joined.nodes = [
+                nodes.Filter(node, "string", [], [], None, None, lineno=node.lineno, environment=self)
+                for node in joined.nodes
+            ]
+        return super()._generate(source, *arguments, **named)
+
+    def _truncate(self, text: str, length: int = 255, *more: Any, **named: Any) -> str:
+        """Jinja's `truncate`, which asserts that its end fits."""
+        try:
+            return do_truncate(self, text, length, *more, **named)
+        except AssertionError as error:
+            raise FilterArgumentError(f"truncate: {error}") from error
+
+
+def _or_default(value: Any, instead: Any = "", boolean: bool = False) -> Any:
+    """Jinja's `default`, for which an input that was left out, and is None, is as good as none."""
+    missing = value is None or isinstance(value, jinja2.Undefined)
+    return instead if missing or (boolean and not value) else value
+
+
+def _join(values: Iterable[Any], separator: str = "") -> str:
+    texts = [_text(value) for value in values]
+    _check_size(sum(map(len, texts)) + len(separator) * (len(texts) - 1))
+    return separator.join(texts)
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    _check_size(len(text) + text.count(old) * (len(new) - len(old)))
+    return text.replace(old, new)
+
+
+def _check_size(characters: int) -> None:
+    """Of a text that is not made yet."""
+    if characters > MAX_FILTERED_CHARACTERS:
+        raise SecurityError(
+            f"a filter makes too much text: {characters:,} characters; expected at most {MAX_FILTERED_CHARACTERS:,}"
+        )
+
+
+def _of_text(make: Callable[..., str]) -> Callable[..., str]:
+    """A filter that takes anything but a list, as text."""
+    return lambda value, *arguments, **named: make(_text(value), *arguments, **named)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        raise SecurityError("got a list where text must stand; expected text; put its parts together with `join`")
+    return str(value)
