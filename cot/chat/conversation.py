@@ -14,7 +14,7 @@ from cot.chat.turn import Turn
 from cot.step import Step
 from cot.trace.event import TracedImage
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of the saved format, in the first line. Files of older ones are read, and gone on with."""
 
 
@@ -58,6 +58,8 @@ class Asked(_Event):
 
     event: Literal["asked"] = "asked"
     turn: Turn
+    again: bool = False
+    """Whether in place of the turn that was taken back just before."""
 
 
 class Stepped(_Event):
@@ -97,6 +99,12 @@ class Conversation:
     undone: list[Turn] = field(default_factory=list)
     """Turns that were taken back: what they cost was paid."""
     _open: bool = False
+    _replaced: Turn | None = None
+
+    @property
+    def staying(self) -> Turn | None:
+        """The answered turn that an unfinished one was to replace, if there is one."""
+        return self._replaced if self._open and self._replaced and self._replaced.answered else None
 
     @property
     def waiting(self) -> list[TracedImage]:
@@ -132,6 +140,7 @@ class Conversation:
             case Asked():
                 if event.turn in self.undone:  # an attempt at another one came to nothing
                     self.undone.remove(event.turn)
+                self._replaced = self.undone[-1] if event.again and self.undone else None
                 self.turns.append(event.turn)
                 self._open = True
             case Stepped() if self._open:
@@ -145,3 +154,8 @@ class Conversation:
                 self._open = False
             case _:
                 pass
+
+
+def put_back(turn: Turn) -> tuple[SavedEvent, ...]:
+    """What puts a turn in place of the last one, an attempt at it that came to nothing."""
+    return Undone(), Asked(turn=turn), Ended(turn=turn)

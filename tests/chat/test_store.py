@@ -115,6 +115,28 @@ def test_a_retry_replaces_the_turn_in_one_write(talk, chats):
     assert len(chat.turns) == 1
 
 
+@pytest.mark.parametrize("line", ["/retry", "/edit"])
+def test_a_process_that_is_killed_in_a_retry_leaves_the_answer_before(talk, chats, line):
+    chat = talk(strategy="direct", edit=lambda text: "and?").say("red.png", "what?", "/save one")
+    before = list(chat.turns)
+    chat.say(line).session.close()
+    path = chats / "one" / SESSION_FILE
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert (chat.turns, "the answer before stays" in chat.words[0]) == (before, True)
+    chat.say("and then?").session.close()
+    assert [turn.question for turn in read(path).turns] == ["what?", "and then?"]
+    assert [turn.stop_reason for turn in read(path).undone] == ["cancelled"]
+
+
+def test_what_was_taken_back_before_a_message_that_a_process_was_killed_in_stays_so(talk, chats):
+    talk(strategy="direct").say("red.png", "what?", "/undo", "and?", "/save one").session.close()
+    path = chats / "one" / SESSION_FILE
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert [(turn.question, turn.stop_reason) for turn in chat.turns] == [("and?", "cancelled")]
+
+
 FULL = """
 import resource, sys
 from pathlib import Path
@@ -230,7 +252,7 @@ def test_nothing_to_go_on_with(chats):
 def test_foreign_files(talk, chats):
     talk().say("red.png", "/save one").session.close()
     (chats / "one" / SESSION_FILE).write_text('{"other": 1}\n')
-    assert "is no conversation of version 1 to 2" in list_saved(chats)[0].unreadable
+    assert "is no conversation of version 1 to 3" in list_saved(chats)[0].unreadable
 
 
 @pytest.mark.parametrize("damage", ["other pixels", "no image", "gone", "no SHA-256"])
