@@ -26,7 +26,7 @@ from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
 from cot.chat.store import Store
 from cot.chat.turn import Turn
-from cot.config import Settings, with_setting
+from cot.config import Settings, is_server, with_setting
 from cot.engine.base import EngineInfo
 from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
@@ -60,9 +60,9 @@ class Session:
         """conversation, images: a saved one to go on with; what was chosen in it holds, but for the settings `fixed`.
 
         An image of it that is not in `images` is dropped, which is said. edit: None where there is no editor.
-        Raises UsageError or PromptError for settings that make no sense.
+        Raises UsageError, PromptError or EngineError for settings that make no sense.
         """
-        check_strategy(settings.strategy)
+        _check(settings)
         self.emit = emit
         self.conversation = conversation or Conversation()
         self._given, self._fixed = settings, frozenset(fixed)
@@ -133,9 +133,9 @@ class Session:
     def change(self, name: str, text: str) -> None:
         """Change a setting.
 
-        Raises ConfigError or UsageError for a value that makes no sense, TraceError if it cannot be saved: it stays.
+        Raises CotError for a value that makes no sense, TraceError if it cannot be saved: it stays.
         """
-        settings = _with(self.settings, name, text)
+        settings = changed(self.settings, name, text)
         self.keep(Chosen(name=name, value=str(getattr(settings, name))))
         self.settings = settings
         self._renewed()
@@ -144,7 +144,7 @@ class Session:
         settings = self._given
         for name, text in conversation.chosen.items():
             try:
-                settings = settings if name in self._fixed else _with(settings, name, text)
+                settings = settings if name in self._fixed else changed(settings, name, text)
             except CotError as error:
                 # A template may be gone by now, or a setting renamed; what was said is there all the same.
                 self.say(f"{name} is not set as it was in this conversation: {error}", "warning")
@@ -277,15 +277,24 @@ class Session:
         return load_image(source if "://" in source else Path(source), self.settings.image_limits)
 
 
-def _with(settings: Settings, name: str, text: str) -> Settings:
+def changed(settings: Settings, name: str, text: str) -> Settings:
     """Settings with one changed. Raises CotError for a value that makes no sense."""
     settings = with_setting(settings, name, text)
-    check_strategy(settings.strategy)
+    _check(settings)
     if settings.templates:
         from cot.planner.wording import checked_templates
 
         checked_templates(settings.templates, language=settings.language)
     return settings
+
+
+def _check(settings: Settings) -> None:
+    check_strategy(settings.strategy)
+    if is_server(settings.model):
+        # Before a conversation keeps it: it may hold a password.
+        from cot.engine.remote.address import parse_address
+
+        parse_address(settings.model)
 
 
 def check_length(text: str) -> None:

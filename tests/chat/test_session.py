@@ -167,6 +167,21 @@ def test_a_model_that_cannot_be_loaded_is_not_chosen_before_the_first_question_e
     assert (chat.errors[0].startswith("no such model; model stays"), chat.session.conversation.chosen) == (True, {})
 
 
+def test_a_password_in_the_address_of_a_server_is_not_kept(talk, chats):
+    address = "http://me:S3CRET@127.0.0.1:9/v1"
+    with pytest.raises(EngineError, match="was given with a user name, a password or a query"):
+        talk(model=address)
+
+    def load(settings):
+        raise EngineError("no such model")
+
+    chat = talk(load=load, model="typo").say("red.png", "what?", f"/model {address}", f"/set model {address}")
+    assert ["server 'http://127.0.0.1:9/v1' was given with a user name" in error for error in chat.errors] == [True] * 2
+    assert (chat.session.settings.model, chat.session.conversation.chosen) == ("typo", {})
+    chat.session.close()
+    assert not any(b"S3CRET" in path.read_bytes() for path in chats.rglob("*.jsonl"))
+
+
 def test_giving_up_on_a_model_keeps_the_one_before(talk):
     go_on = threading.Event()
 
