@@ -15,7 +15,7 @@ from prompt_toolkit.document import Document
 
 from cot.chat.command import ALIASES, COMMANDS, is_command
 from cot.chat.event import Detail
-from cot.chat.mention import ENDINGS
+from cot.chat.mention import ENDINGS, with_home
 from cot.config import NAMES
 from cot.planner.names import strategy_names
 from cot.trace.plain import plain
@@ -95,12 +95,12 @@ def complete(buffer: Buffer) -> None:
 def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:
     """Folders and images whose path begins with the word; spaces in them get a backslash."""
     folder, _, start = re.sub(r"\\(.)", r"\1", word).rpartition("/")
-    folder = os.path.expanduser(f"{folder}/") if folder or word.startswith("/") else "."
+    folder = with_home(f"{folder}/") if folder or word.startswith("/") else "."
     try:
         with os.scandir(folder) as entries:
             found = sorted(islice((e for e in entries if e.name.startswith(start)), MAX_FILES), key=lambda e: e.name)
             kept = [(e.name, e.is_dir()) for e in found]
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
         return
     for name, is_folder in kept:
         if name != plain(name, one_line=True) or (name.startswith(".") and not start):

@@ -90,7 +90,7 @@ def expand(argument: str) -> list[str]:
     Raises ImageError if a pattern fits nothing, or too much.
     """
     name = unquoted(argument.strip())
-    path = os.path.expanduser(name)
+    path = with_home(name)
     if "://" in name or os.path.lexists(path) or not glob.has_magic(path):
         return [name]
     found = _fitting(path)
@@ -118,6 +118,15 @@ def unquoted(text: str) -> str:
     if _is_file(text):
         return text
     return re.sub(r"\\([^A-Za-z0-9])", r"\1", text)
+
+
+def with_home(name: str) -> str:
+    """The path with a home folder in place of the `~` that it begins with, if there is such a folder."""
+    try:
+        return os.path.expanduser(name)
+    except ValueError:
+        # No user's name holds the character NUL.
+        return name
 
 
 def _sources(word: re.Match[str], *, alone: bool) -> tuple[list[str], int]:
@@ -152,7 +161,7 @@ def _named(name: str, *, alone: bool) -> list[str]:
 
 def _leads_somewhere(text: str) -> bool:
     """Whether it is an address, a file, or a pattern that files fit."""
-    name = os.path.expanduser(unquoted(text))
+    name = with_home(unquoted(text))
     return _ADDRESS.fullmatch(name) is not None or _is_file(name) or (glob.has_magic(name) and bool(_fitting(name)))
 
 
@@ -177,14 +186,8 @@ def _has_ending(name: str) -> bool:
 
 
 def _is_there(name: str) -> bool:
-    try:
-        return os.path.lexists(os.path.expanduser(name))
-    except (OSError, ValueError):
-        return False
+    return os.path.lexists(with_home(name))
 
 
 def _is_file(name: str) -> bool:
-    try:
-        return os.path.isfile(os.path.expanduser(name))
-    except (OSError, ValueError):
-        return False
+    return os.path.isfile(with_home(name))

@@ -50,6 +50,7 @@ def test_tab_completes_as_far_as_there_is_no_doubt(completer, text, completed):
         ("/ask-mode ver", ["/ask-mode verify"]),
         ("what is in ./b", ["what is in ./blue.png"]),
         ("what is", []),
+        ("/image ~\0/a", []),
         ("/nope ", []),
     ],
 )

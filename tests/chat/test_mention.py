@@ -90,7 +90,7 @@ def test_several_patterns_and_addresses_for_one_command(tmp_path):
         named("d1/*.webp d2/*.png")
 
 
-@pytest.mark.parametrize("line", ["what is in a\0/*.png ?", "a\0/*.png"])
+@pytest.mark.parametrize("line", ["what is in a\0/*.png ?", "a\0/*.png", "~\0*.png"])
 def test_a_pattern_that_no_file_can_fit_is_said(line):
     with pytest.raises(ImageError, match="no image fits"):
         mentioned(line)

@@ -362,6 +362,8 @@ def test_paste(talk, tmp_path, monkeypatch):
     assert paste(None).errors == ["the clipboard holds no image; copy one first, or name a file"]
     missing = NotImplementedError("wl-paste or xclip is required for ImageGrab.grabclipboard() on Linux")
     assert paste(missing).errors[0].startswith("the clipboard cannot be read: wl-paste or xclip is required")
+    bomb = Image.DecompressionBombError("Image size (196000000 pixels) exceeds limit of 178956970 pixels")
+    assert paste(bomb).errors[0].startswith("the clipboard cannot be read: Image size (196000000 pixels) exceeds")
 
 
 def test_a_page_of_the_conversation_is_harmless_and_whole(talk, tmp_path):

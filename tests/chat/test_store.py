@@ -85,6 +85,18 @@ def test_a_name_holds_before_anything_was_said(talk, chats):
     assert conversation.turns == []
 
 
+def test_a_conversation_that_may_not_be_read_is_told(talk, chats, monkeypatch):
+    def deny(*_):
+        raise PermissionError(13, "Permission denied")
+
+    talk().say("red.png", "/save one").session.close()
+    chat = talk()
+    monkeypatch.setattr("os.open", deny)
+    chat.say("/load one")
+    path = chats / "one" / SESSION_FILE
+    assert chat.errors == [f"cannot read {str(path)!r}: Permission denied; check the file's permissions"]
+
+
 def test_another_conversation_in_the_midst_of_one(talk, chats):
     talk(strategy="direct").say("red.png", "what?", "/strategy cot", "/save one").session.close()
     chat = talk(strategy="direct").say("blue.png", "/save two", "/load one", "/load one", "/load none")
