@@ -84,6 +84,16 @@ def test_edit_asks_the_new_text_in_place_of_the_old(talk):
     assert "needs a terminal" in talk().say("red.png", "/edit").errors[0]
 
 
+def test_edit_attaches_the_images_that_the_new_text_names(talk):
+    texts = iter(["is blue.png like [1]?", "red.png", "x" * 10_001])
+    chat = talk(edit=lambda text: next(texts), strategy="direct").say("red.png", "is it blue?", "/edit")
+    assert [image.source for image in chat.session.images] == ["red.png", "blue.png"]
+    assert [(turn.question, len(turn.images)) for turn in chat.turns] == [("is [2] like [1]?", 2)]
+    chat.say("/edit", "/edit")
+    assert (len(chat.turns), chat.words[-2]) == (1, "[1] red.png is attached already")
+    assert "more than 10,000 characters" in chat.errors[0]
+
+
 def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
     chat = talk(edit=lambda text: f"{text} [7]", strategy="direct").say("red.png", "blue.png", "is [1] like [2]?")
     assert not any("no image" in words for words in chat.words)
