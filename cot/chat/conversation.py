@@ -95,7 +95,7 @@ class Conversation:
     images: list[TracedImage] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     chosen: dict[str, str] = field(default_factory=dict)
-    """Settings that were changed in it, as text."""
+    """Settings that were changed in it, as text, in the order of the last changes: some hold only after others."""
     undone: list[Turn] = field(default_factory=list)
     """Turns that were taken back: what they cost was paid."""
     _open: bool = False
@@ -135,7 +135,8 @@ class Conversation:
                 self.images.append(event.image)
             case Dropped() if event.number <= len(self.images):
                 del self.images[event.number - 1]
-            case Chosen():
+            case Chosen() if self.chosen.get(event.name) != event.value:
+                self.chosen.pop(event.name, None)
                 self.chosen[event.name] = event.value
             case Asked():
                 if event.turn in self.undone:  # an attempt at another one came to nothing

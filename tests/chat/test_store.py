@@ -117,6 +117,20 @@ def test_what_was_chosen_and_is_gone_does_not_keep_from_going_on(talk, chats):
     assert "strategy is not set as it was in this conversation: unknown strategy 'my_own'" in chat.words[0]
 
 
+def test_templates_that_are_there_in_one_language_only_hold_again(talk, chats, tmp_path):
+    head = "description: d\ninputs: {question: {kind: text}, choices: {kind: list}}"
+    for folder, name in ((".", "my"), ("zh", "own")):
+        path = tmp_path / "prompts" / folder / name / "answer.jinja"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"---\nname: {name}/answer\n{head}\n---\nTell: {{{{ question }}}}")
+    lines = ("/template direct/answer my/answer", "/set language zh", "/template direct/answer own/answer")
+    chat = talk(strategy="direct").say("red.png", *lines, "/set language zh", "/save one")
+    assert not chat.errors
+    chat.session.close()
+    settings = talk(open_saved(chats, "one"), strategy="direct").session.settings
+    assert (settings.language, settings.templates) == ("zh", "direct/answer=own/answer")
+
+
 def test_a_retry_replaces_the_turn_in_one_write(talk, chats):
     chat = talk(strategy="direct").say("red.png", "what?")
     written = []
