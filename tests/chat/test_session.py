@@ -1,6 +1,7 @@
 import asyncio
 import json
 import threading
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from cot.chat.take import take
 from cot.cli.ask import load_engine
 from cot.engine import ScriptedEngine
 from cot.errors import EngineError
+from cot.trace.read import read_trace
 
 APPLES = "Are there more apples than cars?"
 
@@ -282,6 +284,11 @@ def test_an_interrupted_answer_keeps_what_was_said(talk):
     assert turn.steps
     assert turn.steps[0].kind == "sub_question"
     assert isinstance(chat.events[-1], TurnDone)
+    told = read_trace(Path(turn.trace)).finished.measured
+    assert (turn.usage, turn.seconds, turn.usage["calls"]) == (told.usage, told.seconds["total"], 1)
+    chat.say("/stats")
+    assert chat.words[-3].startswith("1 message, 0 answered, 1 calls to the model")
+    assert chat.words[-2].startswith("50 prompt tokens (10 cached, 16 of images)")
     chat.say("/strategy direct", "/set max_seconds 1", "red.png", "/undo")
     assert chat.turns == []
 
