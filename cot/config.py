@@ -282,10 +282,15 @@ def _located(value: object, origin: str, folder: Path) -> object:
     if "\0" in str(value):
         raise ConfigError(f"{origin}: got {_short(str(value))}; no path holds the character NUL; leave it out")
     try:
-        return folder / value.expanduser()
+        # Absolute, since it is kept in conversations that are gone on with elsewhere.
+        return (folder / value.expanduser()).absolute()
     except RuntimeError as error:
         raise ConfigError(
             f"{origin}: got {str(value)!r}, a home folder that is not known; give the whole path"
+        ) from error
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{origin}: got {str(value)!r}, and the current folder was deleted; give the whole path"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 In: what the user named, read by `cot.source`. Out: a `LoadedImage`, 8-bit RGB, upright.
 Files come from outside and may be hostile: only the formats below are tried, the size in
-pixels is checked from the header before anything is decoded, and only the first frame is
+pixels and the scans of a JPEG are checked before anything is decoded, and only the first frame is
 decoded. Colour profiles are ignored: values are taken as sRGB. It does not resize.
 """
 
@@ -30,6 +30,10 @@ HARD_MAX_PIXELS = 178_956_970
 MAX_SIDE = 65_535
 """Pixels a side at most, as in JPEG: Pillow needs memory of its own for longer rows."""
 
+MAX_SCANS = 100
+"""Scans of a JPEG at most, as in TIFF: each goes over the whole image again, however few bytes it has. Programs write
+about ten."""
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """The only formats that are tried, by Pillow's names."""
 
@@ -39,6 +43,9 @@ editors note down, are larger than the megabyte that it allows each, and none of
 for the process."""
 
 _EXPECTED = "expected a PNG, JPEG, WebP, GIF, BMP or TIFF file"
+_JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
+"""Begins a part of a JPEG. Within the bytes of a scan, 255 is followed by other values."""
+
 _PHOTOMETRIC = 262
 _BITS_PER_SAMPLE = 258
 _BAND = 256
@@ -184,7 +191,20 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         )
     if width * height > max_pixels:
         raise _too_many(name, f"{width} x {height} = {width * height} pixels", max_pixels)
+    if opened.format in ("JPEG", "MPO") and _has_too_many_scans(data):
+        raise ImageError(f"image {shown(name)} has more than {MAX_SCANS} scans; expected a few; save it again")
     return opened
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Whether a JPEG has, up to its end: thumbnails in its parts do not count, nor what cameras put behind it."""
+    at = scans = 0
+    while scans <= MAX_SCANS and (marker := _JPEG_MARKER.search(data, at)) and marker[1] != b"\xd9":
+        at = marker.end()
+        if marker[1] != b"\xd8":
+            at += int.from_bytes(data[at : at + 2])
+        scans += marker[1] == b"\xda"
+    return scans > MAX_SCANS
 
 
 def _original(opened: Image.Image) -> Original:

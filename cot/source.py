@@ -86,6 +86,14 @@ def public_url(url: str) -> str:
     return f"{address}?…" if mark else address
 
 
+def unusable_proxy(error: Exception) -> str:
+    """What to say of a proxy that the environment names and that an HTTP client refuses with this error."""
+    return (
+        f"a proxy named in the environment cannot be used: {reason(error)}; expected http://host:port in "
+        "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; unset them if none is needed"
+    )
+
+
 def _path_of_file_url(url: str) -> Path:
     try:
         parts = urlsplit(url)

@@ -22,6 +22,7 @@ from cot.config import (
     tasks_folder,
     user_file,
     weights_folder,
+    with_setting,
 )
 from cot.errors import ConfigError, CotError, ImageError
 
@@ -205,9 +206,19 @@ def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
     user = write_user_file("trace_dir = 'here'")
     assert load_settings({}, environment={})[0].trace_dir == user.parent / "here"
     settings, _ = load_settings({"trace_dir": Path("there")}, environment={})
-    assert settings.trace_dir.resolve() == folder / "there"
+    assert settings.trace_dir == folder / "there"
+    assert with_setting(settings, "trace_dir", "elsewhere").trace_dir == folder / "elsewhere"
+    (folder / "cot.toml").write_text("trace_dir = 'traces'", "utf-8")
+    assert load_settings({}, environment={})[0].trace_dir == folder / "traces"
     assert load_settings({}, environment={"COT_TRACE_DIR": "~"})[0].trace_dir == Path.home()
     assert "COT_TRACE_DIR: got '~no-such-user/x', a home folder" in refused(COT_TRACE_DIR="~no-such-user/x")
+
+
+def test_a_current_folder_that_was_deleted_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    assert "got 'x', and the current folder was deleted" in refused(COT_TRACE_DIR="x")
 
 
 def test_shipped_folders() -> None:

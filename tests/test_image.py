@@ -375,6 +375,19 @@ class TestRefused:
         assert loaded(data).notes == ("only the first frame is used",)
         assert time.process_time() - started < 2
 
+    @pytest.mark.parametrize(
+        ("format", "options"), [("JPEG", {}), ("MPO", {"save_all": True, "append_images": [picture()]})]
+    )
+    def test_a_jpeg_of_very_many_scans(self, format: str, options: dict[str, Any]) -> None:
+        data = encoded(picture(), format, progressive=True, **options)
+        end = data.index(b"\xff\xd9")
+        scan = data[data.rindex(b"\xff\xda", 0, end) : end]
+        assert loaded(data[:end] + scan * 20 + data[end:])
+        assert "more than 100 scans" in refused(io.BytesIO(data[:end] + scan * 1000 + data[end:]))
+
+    def test_what_looks_like_scans_within_a_jpeg_or_behind_it_is_none(self) -> None:
+        assert loaded(encoded(picture(), "JPEG", exif=b"Exif\0\0" + b"\xff\xda" * 200) + b"\xff\xda" * 200)
+
     @settings(max_examples=150, deadline=None)
     @given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]), st.integers(0, 10**6), st.binary(max_size=8))
     def test_damage_is_an_image_or_an_image_error(self, format: str, place: int, damage: bytes) -> None:

@@ -7,6 +7,7 @@ being interrupted are told by its stop reason. Only faults of the program are ra
 import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cot.chat.engines import Engines
 from cot.chat.memory import EMBEDDED, remembered, remembers, summarised
@@ -48,6 +49,7 @@ async def ask(
     before: the turns that it follows. on_engine: called with what answers, once it is loaded.
     """
     steps: list[Step] = []
+    recorder: Recorder | None = None
 
     def keep(step: Step) -> None:
         steps.append(step)
@@ -64,10 +66,12 @@ async def ask(
             outcome = await planner.ask(question, engine, settings, recorder=recorder, on_step=keep)
     except asyncio.CancelledError:
         # The task is this turn and nothing else, so it ends here, with what was said kept.
-        return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "cancelled"})
+        return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "cancelled", **_paid(recorder)})
     except CotError as error:
         notes = (storable(str(error)),)
-        return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "error", "notes": notes})
+        return turn.model_copy(
+            update={"steps": tuple(steps), "stop_reason": "error", "notes": notes, **_paid(recorder)}
+        )
     found = {
         "steps": outcome.steps,
         "answer": outcome.answer,
@@ -81,6 +85,14 @@ async def ask(
         "context_tokens": engine.info.context_tokens,
     }
     return turn.model_copy(update=found)
+
+
+def _paid(recorder: Recorder | None) -> dict[str, Any]:
+    """Fields of a turn whose run gave no outcome: what it cost, as its trace tells it."""
+    if recorder is None or recorder.finished is None:
+        return {}
+    measured = recorder.finished.measured
+    return {"usage": measured.usage, "seconds": measured.seconds.get("total", 0.0)}
 
 
 def _named(info: EngineInfo, settings: Settings) -> dict[str, str | None]:

@@ -15,13 +15,15 @@ from prompt_toolkit.document import Document
 
 from cot.chat.command import ALIASES, COMMANDS, is_command
 from cot.chat.event import Detail
-from cot.chat.mention import ENDINGS
+from cot.chat.mention import ENDINGS, with_home
 from cot.config import NAMES
 from cot.planner.names import strategy_names
 from cot.trace.plain import plain
 
 MAX_FILES: Final = 200
-_LAST_WORD: Final = re.compile(r"(?:\\.|\S)*$")
+"""Files and folders that are shown at most; where there are more, it is open which."""
+
+_LAST_WORD: Final = re.compile(r"(?<!\S)(?:\\.|[^\s\\]|\\\Z)*\Z")
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "set": NAMES,
     "steps": get_args(Detail),
@@ -88,23 +90,29 @@ def complete(buffer: Buffer) -> None:
     if len(found) == 1:
         buffer.apply_completion(found[0])
         return
-    buffer.insert_text(get_common_complete_suffix(buffer.document, found))
+    if len(found) < MAX_FILES:
+        # Where some are left out, these may go on in another way.
+        buffer.insert_text(get_common_complete_suffix(buffer.document, found))
     buffer.start_completion()
 
 
 def _paths(word: str, *, folders_only: bool) -> Iterator[Completion]:
     """Folders and images whose path begins with the word; spaces in them get a backslash."""
     folder, _, start = re.sub(r"\\(.)", r"\1", word).rpartition("/")
-    folder = os.path.expanduser(f"{folder}/") if folder or word.startswith("/") else "."
+    folder = with_home(f"{folder}/") if folder or word.startswith("/") else "."
+
+    def kept(entry: os.DirEntry[str]) -> bool:
+        name = entry.name
+        if not name.startswith(start) or (name.startswith(".") and not start):
+            return False
+        may_be_meant = entry.is_dir() or (not folders_only and name.lower().endswith(ENDINGS))
+        return may_be_meant and name == plain(name, one_line=True)
+
     try:
         with os.scandir(folder) as entries:
-            found = sorted(islice((e for e in entries if e.name.startswith(start)), MAX_FILES), key=lambda e: e.name)
-            kept = [(e.name, e.is_dir()) for e in found]
-    except OSError:
+            found = sorted((e.name, e.is_dir()) for e in islice(filter(kept, entries), MAX_FILES))
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
         return
-    for name, is_folder in kept:
-        if name != plain(name, one_line=True) or (name.startswith(".") and not start):
-            continue
-        if is_folder or (not folders_only and name.lower().endswith(ENDINGS)):
-            shown = f"{name}/" if is_folder else name
-            yield Completion(re.sub(r"([\s'\"\\])", r"\\\1", shown[len(start) :]), display=shown)
+    for name, is_folder in found:
+        shown = f"{name}/" if is_folder else name
+        yield Completion(re.sub(r"([\s'\"\\])", r"\\\1", shown[len(start) :]), display=shown)

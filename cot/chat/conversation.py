@@ -14,7 +14,7 @@ from cot.chat.turn import Turn
 from cot.step import Step
 from cot.trace.event import TracedImage
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of the saved format, in the first line. Files of older ones are read, and gone on with."""
 
 
@@ -58,6 +58,8 @@ class Asked(_Event):
 
     event: Literal["asked"] = "asked"
     turn: Turn
+    again: bool = False
+    """Whether in place of the turn that was taken back just before."""
 
 
 class Stepped(_Event):
@@ -93,10 +95,16 @@ class Conversation:
     images: list[TracedImage] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     chosen: dict[str, str] = field(default_factory=dict)
-    """Settings that were changed in it, as text."""
+    """Settings that were changed in it, as text, in the order of the last changes: some hold only after others."""
     undone: list[Turn] = field(default_factory=list)
     """Turns that were taken back: what they cost was paid."""
     _open: bool = False
+    _replaced: Turn | None = None
+
+    @property
+    def staying(self) -> Turn | None:
+        """The answered turn that an unfinished one was to replace, if there is one."""
+        return self._replaced if self._open and self._replaced and self._replaced.answered else None
 
     @property
     def waiting(self) -> list[TracedImage]:
@@ -127,11 +135,13 @@ class Conversation:
                 self.images.append(event.image)
             case Dropped() if event.number <= len(self.images):
                 del self.images[event.number - 1]
-            case Chosen():
+            case Chosen() if self.chosen.get(event.name) != event.value:
+                self.chosen.pop(event.name, None)
                 self.chosen[event.name] = event.value
             case Asked():
                 if event.turn in self.undone:  # an attempt at another one came to nothing
                     self.undone.remove(event.turn)
+                self._replaced = self.undone[-1] if event.again and self.undone else None
                 self.turns.append(event.turn)
                 self._open = True
             case Stepped() if self._open:
@@ -145,3 +155,8 @@ class Conversation:
                 self._open = False
             case _:
                 pass
+
+
+def put_back(turn: Turn) -> tuple[SavedEvent, ...]:
+    """What puts a turn in place of the last one, an attempt at it that came to nothing."""
+    return Undone(), Asked(turn=turn), Ended(turn=turn)

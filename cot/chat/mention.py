@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from cot.errors import ImageError
@@ -22,14 +22,24 @@ ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".ti
 MAX_IMAGES: Final = 64
 """Files that one pattern may name."""
 
+_STOPS: Final = "，。？！；：、"
+_WIDE: Final = f"{_STOPS}…（）「」『』【】《》“”‘’"
+"""Marks that have no blanks between them and a name."""
+
+_OPENING: Final = "([{`（「『【《“‘"
+_CLOSING: Final = f"]?!.,;:)}}`{_WIDE}"
+_LEADING: Final = " \n,;:，；：、"
+"""What a text does not begin with once the images before it are left out."""
+
 _WORD: Final = re.compile(
-    r"""(?<!\S)(?:'(?P<single>(?:[^'\n]|'\\'')+)'|"(?P<double>[^"\n]+)")(?=[\s?!.,;:)]|$)|(?P<bare>(?:\\.|\S)+)"""
+    r"""(?<!\S)(?:'(?P<single>(?:[^'\n]|'\\'')+)'|"(?P<double>[^"\n]+)")"""
+    rf"""(?=[]\s?!.,;:)}}{_WIDE}]|$)|(?P<bare>(?:\\.|\S)+)"""
 )
+_PIECE: Final = re.compile(rf"(?:\\.|[^\s{_WIDE}])+")
 _SINGLE_QUOTED: Final = re.compile(r"'(?:[^'\n]|'\\'')+'")
 """As terminals put what is dropped on them: `'it'\\''s.png'`."""
 
 _ADDRESS: Final = re.compile(r"(?:file|https?)://\S+", re.IGNORECASE)
-_END: Final = re.compile(r"[?!.,;:)\]]+$")
 
 
 @dataclass(frozen=True)
@@ -46,10 +56,10 @@ class Mentioned:
         those behind a whole sentence; one within it becomes `[2]`.
         """
         parts = list(self.parts)
-        while parts and (isinstance(parts[0], int) or not parts[0].strip(" \n,;:")):
+        while parts and (isinstance(parts[0], int) or not parts[0].strip(_LEADING)):
             parts.pop(0)
         if len(parts) < len(self.parts) and parts:
-            parts[0] = str(parts[0]).lstrip(" \n,;:")
+            parts[0] = str(parts[0]).lstrip(_LEADING)
         words, tail = parts, len(parts)
         while tail and (isinstance(words[tail - 1], int) or not str(words[tail - 1]).strip()):
             tail -= 1
@@ -57,7 +67,16 @@ class Mentioned:
         if before.endswith(("?", "!", ".", ":", "？", "。", "！")):
             words = words[:tail]
         text = "".join(f"[{number(part)}]" if isinstance(part, int) else part for part in words).strip()
-        return text if re.search(r"\w", text) or not self.sources else ""
+        asks = any(isinstance(part, str) and re.search(r"\w", part) for part in words)
+        return text if asks or not self.sources else ""
+
+
+class _Place(NamedTuple):
+    """What a part of a line names, and where that part begins and ends."""
+
+    sources: list[str]
+    start: int
+    end: int
 
 
 def mentioned(line: str) -> Mentioned:
@@ -65,21 +84,19 @@ def mentioned(line: str) -> Mentioned:
     whole = unquoted(line.strip())
     if _is_file(whole) and (_has_ending(whole) or os.sep in whole):
         return Mentioned((whole,), (0,))
-    alone = len(_WORD.findall(line)) == 1
+    alone = len(_WORD.findall(line)) == 1 and not re.search(f"[{_STOPS}]", line)
     sources: list[str] = []
     parts: list[str | int] = []
     at = 0
     for word in _WORD.finditer(line):
-        found, length = _sources(word, alone=alone)
-        if not found:
-            continue
-        parts.append(line[at : word.start()])
-        for source in found:
-            if source not in sources:
-                sources.append(source)
-            parts += [sources.index(source), " "]
-        parts.pop()
-        at = word.start() + length
+        for found, start, end in _sources(word, alone=alone):
+            parts.append(line[at:start])
+            for source in found:
+                if source not in sources:
+                    sources.append(source)
+                parts += [sources.index(source), " "]
+            parts.pop()
+            at = end
     parts.append(line[at:])
     return Mentioned(tuple(sources), tuple(parts))
 
@@ -90,7 +107,7 @@ def expand(argument: str) -> list[str]:
     Raises ImageError if a pattern fits nothing, or too much.
     """
     name = unquoted(argument.strip())
-    path = os.path.expanduser(name)
+    path = with_home(name)
     if "://" in name or os.path.lexists(path) or not glob.has_magic(path):
         return [name]
     found = _fitting(path)
@@ -120,15 +137,46 @@ def unquoted(text: str) -> str:
     return re.sub(r"\\([^A-Za-z0-9])", r"\1", text)
 
 
-def _sources(word: re.Match[str], *, alone: bool) -> tuple[list[str], int]:
-    """What a word names, and how many characters of it do: a full stop behind a path is not of its name."""
+def with_home(name: str) -> str:
+    """The path with a home folder in place of the `~` that it begins with, if there is such a folder."""
+    try:
+        return os.path.expanduser(name)
+    except ValueError:
+        # No user's name holds the character NUL.
+        return name
+
+
+def _sources(word: re.Match[str], *, alone: bool) -> list[_Place]:
+    """What a word names: as a whole, or as pieces between the marks that need no blanks."""
+    line, trouble = word.string, None
     if word["bare"] is None:
-        return _named(unquoted(word[0]), alone=alone), len(word[0])
-    text = word["bare"]
-    found = _named(unquoted(text), alone=alone)
-    if found or not (end := _END.search(text)):
-        return found, len(text)
-    return _named(unquoted(text[: end.start()]), alone=False), end.start()
+        found = _named(unquoted(word[0]), alone=alone)
+        return [_Place(found, *word.span())] if found else []
+    try:
+        if places := _without_marks(line, *word.span(), alone=alone):
+            return places
+    except ImageError as error:
+        trouble = error
+    pieces = _PIECE.finditer(line, *word.span())
+    places = [place for piece in pieces for place in _without_marks(line, *piece.span(), alone=False)]
+    if trouble and not places:
+        raise trouble
+    return places
+
+
+def _without_marks(line: str, start: int, end: int, *, alone: bool) -> list[_Place]:
+    """What a part of a line names. Marks around a path are not of its name, unless there is a file of that name."""
+    text, trouble = line[start:end], None
+    first, last = end - len(text.lstrip(_OPENING)), start + len(text.rstrip(_CLOSING))
+    for left, right in dict.fromkeys(((start, end), (start, last), (first, last))):
+        try:
+            if found := _named(unquoted(line[left:right]), alone=alone and (left, right) == (start, end)):
+                return [_Place(found, left, right)]
+        except ImageError as error:
+            trouble = error
+    if trouble:
+        raise trouble
+    return []
 
 
 def _named(name: str, *, alone: bool) -> list[str]:
@@ -152,7 +200,7 @@ def _named(name: str, *, alone: bool) -> list[str]:
 
 def _leads_somewhere(text: str) -> bool:
     """Whether it is an address, a file, or a pattern that files fit."""
-    name = os.path.expanduser(unquoted(text))
+    name = with_home(unquoted(text))
     return _ADDRESS.fullmatch(name) is not None or _is_file(name) or (glob.has_magic(name) and bool(_fitting(name)))
 
 
@@ -177,14 +225,8 @@ def _has_ending(name: str) -> bool:
 
 
 def _is_there(name: str) -> bool:
-    try:
-        return os.path.lexists(os.path.expanduser(name))
-    except (OSError, ValueError):
-        return False
+    return os.path.lexists(with_home(name))
 
 
 def _is_file(name: str) -> bool:
-    try:
-        return os.path.isfile(os.path.expanduser(name))
-    except (OSError, ValueError):
-        return False
+    return os.path.isfile(with_home(name))

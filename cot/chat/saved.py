@@ -72,7 +72,11 @@ def open_saved(chats: Path, name: str | None) -> tuple[Store, Conversation, dict
     if name not in known:
         raise UsageError(f"there is no conversation {shown(name)}; known: {', '.join(known[:8])}")
     path = chats / name / SESSION_FILE
-    if is_held(path):
+    try:
+        held = is_held(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if held:
         raise open_elsewhere(name)
     store = Store(chats, name)
     store.hold()
@@ -100,7 +104,7 @@ def read(path: Path) -> Conversation:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise TraceError(f"cannot read {shown(str(path))}: {error.strerror}; check the file's permissions") from error
+        raise _unreadable(path, error) from error
     if len(data) > MAX_FILE_BYTES:
         raise TraceError(f"{shown(str(path))} has more than {MAX_FILE_BYTES:,} bytes; start a new conversation")
     conversation = Conversation()
@@ -136,6 +140,10 @@ def _image_path(folder: Path, sha256: str) -> Path:
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise TraceError(f"{shown(sha256)} is no SHA-256; the conversation in {folder} was changed by hand")
     return image_path(folder, sha256)
+
+
+def _unreadable(path: Path, error: OSError) -> TraceError:
+    return TraceError(f"cannot read {shown(str(path))}: {error.strerror}; check the file's permissions")
 
 
 def _foreign(path: Path) -> TraceError:

@@ -10,12 +10,23 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from cot.chat.conversation import Asked, Attached, Chosen, Conversation, Dropped, Ended, SavedEvent, Stepped, Undone
+from cot.chat.conversation import (
+    Asked,
+    Attached,
+    Chosen,
+    Conversation,
+    Dropped,
+    Ended,
+    SavedEvent,
+    Stepped,
+    Undone,
+    put_back,
+)
 from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
 from cot.chat.store import Store
 from cot.chat.turn import Turn
-from cot.config import Settings, with_setting
+from cot.config import Settings, is_server, with_setting
 from cot.engine.base import EngineInfo
 from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
@@ -49,9 +60,9 @@ class Session:
         """conversation, images: a saved one to go on with; what was chosen in it holds, but for the settings `fixed`.
 
         An image of it that is not in `images` is dropped, which is said. edit: None where there is no editor.
-        Raises UsageError or PromptError for settings that make no sense.
+        Raises UsageError, PromptError or EngineError for settings that make no sense.
         """
-        check_strategy(settings.strategy)
+        _check(settings)
         self.emit = emit
         self.conversation = conversation or Conversation()
         self._given, self._fixed = settings, frozenset(fixed)
@@ -64,8 +75,8 @@ class Session:
         self.detail: Detail = "full"
         self.leaving = False
         self._loaded = dict(images or {})
-        self._lost: list[SavedEvent] = []
-        self._drop_lost()
+        self._mended: list[SavedEvent] = []
+        self._mend()
 
     def load(self) -> None:
         """Begin to load the model in the background."""
@@ -104,7 +115,7 @@ class Session:
             self.say(f"the model {self.settings.model} is still being loaded; Ctrl-C gives up")
         turn = begun(text, images, self.settings)
         # In one write: a process that is killed must not lose the old turn before there is a new one.
-        self.keep(*(Undone() for _ in replaced), Asked(turn=turn))
+        self.keep(*(Undone() for _ in replaced), Asked(turn=turn, again=bool(replaced)))
 
         def on_step(step: Step) -> None:
             self._keep_if_there_is_room(Stepped(step=step))
@@ -113,7 +124,7 @@ class Session:
         turn = await ask(turn, before, images, self.settings, self.engines, self._tell_note, on_step)
         # A good answer is not lost to an attempt that came to no end; that the model does not know is an end.
         stays = [old for old in replaced if old.answered and turn.stop_reason != "answered"]
-        back = [event for old in stays for event in (Undone(), Asked(turn=old), Ended(turn=old))]
+        back = [event for old in stays for event in put_back(old)]
         self._keep_if_there_is_room(Ended(turn=turn), *back)
         self.emit(TurnDone(turn))
         if stays:
@@ -122,9 +133,9 @@ class Session:
     def change(self, name: str, text: str) -> None:
         """Change a setting.
 
-        Raises ConfigError or UsageError for a value that makes no sense, TraceError if it cannot be saved: it stays.
+        Raises CotError for a value that makes no sense, TraceError if it cannot be saved: it stays.
         """
-        settings = _with(self.settings, name, text)
+        settings = changed(self.settings, name, text)
         self.keep(Chosen(name=name, value=str(getattr(settings, name))))
         self.settings = settings
         self._renewed()
@@ -133,23 +144,27 @@ class Session:
         settings = self._given
         for name, text in conversation.chosen.items():
             try:
-                settings = settings if name in self._fixed else _with(settings, name, text)
+                settings = settings if name in self._fixed else changed(settings, name, text)
             except CotError as error:
                 # A template may be gone by now, or a setting renamed; what was said is there all the same.
                 self.say(f"{name} is not set as it was in this conversation: {error}", "warning")
         return settings
 
-    def _drop_lost(self) -> None:
-        """Go on without the images of a saved conversation that could not be opened: who only looks into it finds them
-        again when they are back."""
-        self._lost.clear()
+    def _mend(self) -> None:
+        """Go on with the answer that a killed process was about to replace, and without the images of a saved
+        conversation that could not be opened: who only looks into it finds it as it was."""
+        self._mended.clear()
+        if old := self.conversation.staying:
+            self.say("a new attempt at the last message was cut short; the answer before stays", "warning")
+            self._mended += put_back(old)
         # From the last one, so that the numbers of those before it stay.
         for number, image in reversed(list(enumerate(self.conversation.images, 1))):
             if image.sha256 not in self._loaded:
                 lost = f"its copy in {self.store.folder / IMAGES_FOLDER} is missing or damaged"
                 self.say(f"[{number}] {image.source} is dropped: {lost}; name it again to attach it", "warning")
-                self._lost.append(Dropped(number=number))
-                self.conversation.apply(self._lost[-1])
+                self._mended.append(Dropped(number=number))
+        for event in self._mended:
+            self.conversation.apply(event)
 
     def _renewed(self) -> None:
         """Settings changed: begin to load what they name, if that was begun before."""
@@ -163,15 +178,15 @@ class Session:
         self.settle()
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
-        self._drop_lost()
+        self._mend()
         self.settings = self._chosen(conversation)
         self._renewed()
         self.emit(WentOn(conversation, store.name))
 
     def keep(self, *events: SavedEvent) -> None:
         """Save what happens, then let it happen. Raises TraceError if it cannot be saved, and then it does not."""
-        self.store.append(*self._lost, *events)
-        self._lost.clear()
+        self.store.append(*self._mended, *events)
+        self._mended.clear()
         for event in events:
             self.conversation.apply(event)
 
@@ -180,8 +195,8 @@ class Session:
         for event in events:
             self.conversation.apply(event)
         told = bool(self.store.owed)
-        self.store.owed.extend((*self._lost, *events))
-        self._lost.clear()
+        self.store.owed.extend((*self._mended, *events))
+        self._mended.clear()
         self.settle(quietly=told)
 
     def settle(self, *, quietly: bool = False) -> None:
@@ -262,15 +277,24 @@ class Session:
         return load_image(source if "://" in source else Path(source), self.settings.image_limits)
 
 
-def _with(settings: Settings, name: str, text: str) -> Settings:
+def changed(settings: Settings, name: str, text: str) -> Settings:
     """Settings with one changed. Raises CotError for a value that makes no sense."""
     settings = with_setting(settings, name, text)
-    check_strategy(settings.strategy)
+    _check(settings)
     if settings.templates:
         from cot.planner.wording import checked_templates
 
         checked_templates(settings.templates, language=settings.language)
     return settings
+
+
+def _check(settings: Settings) -> None:
+    check_strategy(settings.strategy)
+    if is_server(settings.model):
+        # Before a conversation keeps it: it may hold a password.
+        from cot.engine.remote.address import parse_address
+
+        parse_address(settings.model)
 
 
 def check_length(text: str) -> None:

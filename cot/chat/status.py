@@ -45,7 +45,8 @@ def _cost(turn: Turn) -> tuple[str, ...]:
     if not turn.usage:
         return ()
     cached = f"{turn.usage.get('cached_tokens', 0):,} cached"
-    return (f"context {context_used(turn)}", cached, f"{turn.tokens_per_second:.0f} tokens/s", f"{turn.seconds:.2f} s")
+    context = (f"context {context_used(turn)}",) if turn.longest_tokens else ()
+    return (*context, cached, f"{turn.tokens_per_second:.0f} tokens/s", f"{turn.seconds:.2f} s")
 
 
 def _short(name: str, columns: int) -> str:

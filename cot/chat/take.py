@@ -6,8 +6,7 @@ In: a session and a line as it was typed. Out: what the session tells. Errors th
 import asyncio
 
 from cot.chat.command import is_command, obey
-from cot.chat.engines import finished, in_background
-from cot.chat.mention import mentioned
+from cot.chat.commands.images import attach_mentioned
 from cot.chat.session import Session, check_length
 from cot.errors import CotError
 
@@ -18,18 +17,10 @@ async def take(session: Session, line: str) -> None:
         check_length(line)
         if is_command(line):
             await obey(session, line)
-        elif line.strip():
-            await _message(session, line)
+        elif line.strip() and (text := await attach_mentioned(session, line)):
+            await session.ask(text)
     except CotError as error:
         session.say(str(error), "error")
     except asyncio.CancelledError:
         # While an image is opened or a model loaded; an answer that is interrupted ends as a turn.
         session.say("interrupted", "warning")
-
-
-async def _message(session: Session, line: str) -> None:
-    found = await finished(in_background(lambda: mentioned(line)))
-    numbers = await session.attach(found.sources)
-    text = found.numbered(lambda index: numbers[index])
-    if text:
-        await session.ask(text)

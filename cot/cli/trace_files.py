@@ -74,7 +74,7 @@ def export(
     elif otel is not None:
         write(json.dumps(otlp_json(trace, content=content), indent=1) + "\n", Path(otel))
     if as_json is not None:
-        found = json_of(trace) | ({"path": trace.path.parent.name} if what else {})
+        found = json_of(trace) | ({"path": trace.name} if what else {})
         write(json.dumps(found, indent=1) + "\n", as_json)
 
 

@@ -129,6 +129,8 @@ def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:
             *above, last = path.relative_to(folder.path).with_suffix("").parts
             name = f"{above[-1]}/{last}"
             language = above[0] if len(above) == 2 else ENGLISH
+            if above[:-1] == [ENGLISH]:
+                continue  # what is English stands in no folder of its language
             if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language) and not last.startswith("_"):
                 found.add((name, language))
     return tuple(locate(name, language=language, folders=folders) for name, language in sorted(found))

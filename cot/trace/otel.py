@@ -117,7 +117,7 @@ def _span(
     trace: Trace, name: str, key: str, kind: int, times: tuple[float, float], attributes: dict[str, Any],
     failed: str | None,
 ) -> dict[str, Any]:  # fmt: skip
-    run = trace.path.parent.name or str(trace.path)
+    run = trace.name
     opened = _opened(trace)
     start, end = (str(min(max(0, round((opened + seconds) * 1e9)), _LATEST)) for seconds in times)
     span: dict[str, Any] = {

@@ -9,12 +9,15 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from cot.errors import TraceError
-from cot.source import public_url, shown
+from cot.source import public_url, shown, unusable_proxy
 from cot.trace.plain import plain
+
+if TYPE_CHECKING:
+    import httpx
 
 SIGNAL_PATH: Final = "/v1/traces"
 """Stands behind the collector's address, as the OTLP specification has it."""
@@ -46,7 +49,7 @@ def send(spans: Mapping[str, Any], address: str, *, environment: Mapping[str, st
         path = parts.path.rstrip("/")
         url = parts._replace(path=path if path.endswith(SIGNAL_PATH) else path + SIGNAL_PATH).geturl()
         with (
-            httpx.Client(timeout=TIMEOUT_SECONDS) as client,
+            _client() as client,
             client.stream("POST", url, content=json.dumps(spans), headers=headers) as response,
         ):
             reply = _bounded(response)
@@ -63,6 +66,15 @@ def send(spans: Mapping[str, Any], address: str, *, environment: Mapping[str, st
         )
     if rejected := _rejected(reply):
         raise TraceError(f"{name} rejected spans: {rejected}; expected it to take them all; see the collector's log")
+
+
+def _client() -> "httpx.Client":
+    import httpx
+
+    try:
+        return httpx.Client(timeout=TIMEOUT_SECONDS)
+    except (ImportError, ValueError) as error:
+        raise TraceError(unusable_proxy(error)) from error
 
 
 def _bounded(response: Any) -> bytes:

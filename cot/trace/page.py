@@ -87,7 +87,7 @@ def _run(trace: Trace, pixels: dict[str, str]) -> Run:
     bars, total = timeline(trace)
     found = tuple(regions(trace))
     return Run(
-        name=trace.path.parent.name or trace.path.name,
+        name=trace.name,
         trace=trace,
         started=started,
         pictures=tuple(_picture(trace, image, found, pixels) for image in started.images) if started else (),

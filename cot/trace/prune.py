@@ -50,10 +50,9 @@ def what_to_prune(
     """
     removals: list[Removal] = []
     kept: list[tuple[Path, tuple[Path, ...]]] = []
-    weights = _Weights()
-    for folder, began in _runs(trace_dir):
-        files = _files(folder)
-        weights.add(files)
+    runs = [(folder, began, _files(folder)) for folder, began in _runs(trace_dir)]
+    weights = _Weights(path for _, _, files in runs for path in files)
+    for folder, began, files in runs:
         if _in_use(folder):
             continue
         if older_than is not None and began < older_than:
@@ -100,30 +99,26 @@ def prune(trace_dir: Path, removals: tuple[Removal, ...]) -> int:
 class _Weights:
     """Counts the bytes of runs' files; an image that several of them share is one file.
 
-    left: bytes of what was added and not removed.
+    left: bytes of what was not removed.
     """
 
-    def __init__(self) -> None:
-        self.left = 0
-        self._gone: Counter[tuple[int, int]] = Counter()
-        self._seen: set[tuple[int, int]] = set()
-
-    def add(self, files: Iterable[Path]) -> None:
-        for status in _statuses(files):
-            key = status.st_dev, status.st_ino
-            self.left += 0 if key in self._seen else status.st_size
-            self._seen.add(key)
+    def __init__(self, files: Iterable[Path]) -> None:
+        sizes = [(_key(status), status.st_size) for status in _statuses(files)]
+        self.left = sum(dict(sizes).values())
+        self._names = Counter(key for key, _ in sizes)
 
     def remove(self, files: Iterable[Path]) -> int:
-        """How many bytes are freed if these go too."""
+        """How many bytes are freed if these go too; names that backups have for the same files do not count."""
         freed = 0
         for status in _statuses(files):
-            key = status.st_dev, status.st_ino
-            self._gone[key] += 1
-            # One of the names of a shared image is not a run's.
-            freed += status.st_size if self._gone[key] >= max(1, status.st_nlink - 1) else 0
+            self._names[_key(status)] -= 1
+            freed += 0 if self._names[_key(status)] else status.st_size
         self.left -= freed
         return freed
+
+
+def _key(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _statuses(files: Iterable[Path]) -> Iterator[os.stat_result]:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -54,6 +55,11 @@ class Trace:
     path: Path
     events: tuple[RunStarted | Call | StepTaken | Note | RunFinished, ...]
     torn: bool = False
+
+    @cached_property
+    def name(self) -> str:
+        """Of its run: that of its folder."""
+        return self.path.resolve().parent.name or str(self.path)
 
     @property
     def started(self) -> RunStarted | None:

@@ -44,6 +44,8 @@ class Recorder:
         self.folder: Final = trace_dir / f"{name}-{secrets.token_hex(4)}"
         self.trouble: str | None = None
         """Why nothing more is recorded, if so: what was found out already must not be lost for its trace."""
+        self.finished: RunFinished | None = None
+        """How the run ended, once it did."""
         self._redaction = Redaction(redact)
         self._keeps_images = not redact & {"images", "all"}
         self._start = time.perf_counter()
@@ -68,6 +70,8 @@ class Recorder:
 
         Raises TraceError if the first one cannot be written. Later this ends the trace, and `trouble` says why.
         """
+        if isinstance(event, RunFinished):
+            self.finished = event
         if self.trouble:
             return
         data = _line(self._redaction(event), self._next, round(time.perf_counter() - self._start, 6))

@@ -73,7 +73,7 @@ def _same_question(diff: Diff) -> bool:
 
 def _run(trace: Trace) -> str:
     """A run by its name, what it did and what came out."""
-    name = _line(trace.path.parent.name or str(trace.path))
+    name = _line(trace.name)
     strategy = _line(trace.started.strategy) if trace.started else "without a beginning"
     answer = trace.finished.answer if trace.finished else None
     return f"{name}  {strategy}: {_line(answer.text) if answer else 'no answer'}"

@@ -49,6 +49,7 @@ def test_names_that_other_tools_have(talk):
 ODD = (
     *("9" * 5000, "-1", "²", "\udcff", "a\x00b.md", "~nobody-at-all/x.md", "'", "\\", "x" * 5000, "[", "file://"),
     *("http://[", "loop.png", "max_seconds nan", "templates =", "a=b", "../..", "\x1b[2J", "red.png gone.png"),
+    *("~\0a.png", "~\0*.png", "~\0a.md"),
 )
 
 

@@ -41,12 +41,32 @@ def _files(tmp_path, monkeypatch):
         ("is missing.png a name?", (), "is missing.png a name?"),
         ("a\\", (), "a\\"),
         ("a.png\nfirst line\nsecond", ("a.png",), "first line\nsecond"),
+        ("What is this (a.png)?", ("a.png",), "What is this ([1])?"),
+        ("What is this (./a.png)?", ("./a.png",), "What is this ([1])?"),
+        ("Look at [./a.png] please", ("./a.png",), "Look at [[1]] please"),
+        ("What is `./a.png`?", ("./a.png",), "What is `[1]`?"),
+        ("What is “a.png”?", ("a.png",), "What is “[1]”?"),
+        ("(a.png) [b.png]", ("a.png", "b.png"), ""),
+        ("(https://h.example/a.png)?", ("https://h.example/a.png",), ""),
+        ("这是什么 ./a.png？", ("./a.png",), "这是什么 [1]？"),
+        ("./a.png，这是什么？", ("./a.png",), "这是什么？"),
+        ("比较a（a.png）和b（b.png）。", ("a.png", "b.png"), "比较a（[1]）和b（[2]）。"),
+        ("这是什么？ 'my photo.jpg'？", ("my photo.jpg",), "这是什么？ [1]？"),
+        ("https://h.example/a.png，这是什么？", ("https://h.example/a.png",), "这是什么？"),
+        ("图（一）.png，这是什么？", (), "图（一）.png，这是什么？"),
     ],
 )
 def test_images_in_a_message(line, sources, text):
     found = mentioned(line)
     assert found.sources == sources
     assert found.numbered(lambda index: index + 1) == text
+
+
+def test_marks_that_are_of_the_name_of_a_file(tmp_path):
+    for name in ("(x.png", "[y].png", "图（一）.png"):
+        (tmp_path / name).write_bytes(b"")
+    found = mentioned("Is (x.png or [y].png red, or “图（一）.png”?")
+    assert found.sources == ("(x.png", "[y].png", "图（一）.png")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +77,10 @@ def test_images_in_a_message(line, sources, text):
         ("mising.png", "mising.png"),
         ("'my foto.jpg'", "my foto.jpg"),
         ("~nobody-at-all/x.png", "~nobody-at-all/x.png"),
+        ("what is this (shots/x.png)?", "shots/x.png"),
+        ("shots/x.png，这是什么？", "shots/x.png"),
+        ("a.png，shots/x.png？", "shots/x.png"),
+        ("shots/it’s.png", "shots/it’s.png"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_said(line, name):
@@ -90,7 +114,7 @@ def test_several_patterns_and_addresses_for_one_command(tmp_path):
         named("d1/*.webp d2/*.png")
 
 
-@pytest.mark.parametrize("line", ["what is in a\0/*.png ?", "a\0/*.png"])
+@pytest.mark.parametrize("line", ["what is in a\0/*.png ?", "a\0/*.png", "~\0*.png"])
 def test_a_pattern_that_no_file_can_fit_is_said(line):
     with pytest.raises(ImageError, match="no image fits"):
         mentioned(line)

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import threading
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from cot.chat.take import take
 from cot.cli.ask import load_engine
 from cot.engine import ScriptedEngine
 from cot.errors import EngineError
+from cot.trace.read import read_trace
 
 APPLES = "Are there more apples than cars?"
 
@@ -82,6 +84,16 @@ def test_edit_asks_the_new_text_in_place_of_the_old(talk):
     chat.say("red.png", "is it blue?", "/edit")
     assert (given, [turn.question for turn in chat.turns]) == (["is it blue?"], ["is it red?"])
     assert "needs a terminal" in talk().say("red.png", "/edit").errors[0]
+
+
+def test_edit_attaches_the_images_that_the_new_text_names(talk):
+    texts = iter(["is blue.png like [1]?", "red.png", "x" * 10_001])
+    chat = talk(edit=lambda text: next(texts), strategy="direct").say("red.png", "is it blue?", "/edit")
+    assert [image.source for image in chat.session.images] == ["red.png", "blue.png"]
+    assert [(turn.question, len(turn.images)) for turn in chat.turns] == [("is [2] like [1]?", 2)]
+    chat.say("/edit", "/edit")
+    assert (len(chat.turns), chat.words[-2]) == (1, "[1] red.png is attached already")
+    assert "more than 10,000 characters" in chat.errors[0]
 
 
 def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
@@ -165,6 +177,21 @@ def test_a_model_that_cannot_be_loaded_is_not_chosen_before_the_first_question_e
 
     chat = talk(load=load).say(line)
     assert (chat.errors[0].startswith("no such model; model stays"), chat.session.conversation.chosen) == (True, {})
+
+
+def test_a_password_in_the_address_of_a_server_is_not_kept(talk, chats):
+    address = "http://me:S3CRET@127.0.0.1:9/v1"
+    with pytest.raises(EngineError, match="was given with a user name, a password or a query"):
+        talk(model=address)
+
+    def load(settings):
+        raise EngineError("no such model")
+
+    chat = talk(load=load, model="typo").say("red.png", "what?", f"/model {address}", f"/set model {address}")
+    assert ["server 'http://127.0.0.1:9/v1' was given with a user name" in error for error in chat.errors] == [True] * 2
+    assert (chat.session.settings.model, chat.session.conversation.chosen) == ("typo", {})
+    chat.session.close()
+    assert not any(b"S3CRET" in path.read_bytes() for path in chats.rglob("*.jsonl"))
 
 
 def test_giving_up_on_a_model_keeps_the_one_before(talk):
@@ -257,6 +284,11 @@ def test_an_interrupted_answer_keeps_what_was_said(talk):
     assert turn.steps
     assert turn.steps[0].kind == "sub_question"
     assert isinstance(chat.events[-1], TurnDone)
+    told = read_trace(Path(turn.trace)).finished.measured
+    assert (turn.usage, turn.seconds, turn.usage["calls"]) == (told.usage, told.seconds["total"], 1)
+    chat.say("/stats")
+    assert chat.words[-3].startswith("1 message, 0 answered, 1 calls to the model")
+    assert chat.words[-2].startswith("50 prompt tokens (10 cached, 16 of images)")
     chat.say("/strategy direct", "/set max_seconds 1", "red.png", "/undo")
     assert chat.turns == []
 
@@ -347,6 +379,8 @@ def test_paste(talk, tmp_path, monkeypatch):
     assert paste(None).errors == ["the clipboard holds no image; copy one first, or name a file"]
     missing = NotImplementedError("wl-paste or xclip is required for ImageGrab.grabclipboard() on Linux")
     assert paste(missing).errors[0].startswith("the clipboard cannot be read: wl-paste or xclip is required")
+    bomb = Image.DecompressionBombError("Image size (196000000 pixels) exceeds limit of 178956970 pixels")
+    assert paste(bomb).errors[0].startswith("the clipboard cannot be read: Image size (196000000 pixels) exceeds")
 
 
 def test_a_page_of_the_conversation_is_harmless_and_whole(talk, tmp_path):

@@ -85,6 +85,18 @@ def test_a_name_holds_before_anything_was_said(talk, chats):
     assert conversation.turns == []
 
 
+def test_a_conversation_that_may_not_be_read_is_told(talk, chats, monkeypatch):
+    def deny(*_):
+        raise PermissionError(13, "Permission denied")
+
+    talk().say("red.png", "/save one").session.close()
+    chat = talk()
+    monkeypatch.setattr("os.open", deny)
+    chat.say("/load one")
+    path = chats / "one" / SESSION_FILE
+    assert chat.errors == [f"cannot read {str(path)!r}: Permission denied; check the file's permissions"]
+
+
 def test_another_conversation_in_the_midst_of_one(talk, chats):
     talk(strategy="direct").say("red.png", "what?", "/strategy cot", "/save one").session.close()
     chat = talk(strategy="direct").say("blue.png", "/save two", "/load one", "/load one", "/load none")
@@ -105,6 +117,20 @@ def test_what_was_chosen_and_is_gone_does_not_keep_from_going_on(talk, chats):
     assert "strategy is not set as it was in this conversation: unknown strategy 'my_own'" in chat.words[0]
 
 
+def test_templates_that_are_there_in_one_language_only_hold_again(talk, chats, tmp_path):
+    head = "description: d\ninputs: {question: {kind: text}, choices: {kind: list}}"
+    for folder, name in ((".", "my"), ("zh", "own")):
+        path = tmp_path / "prompts" / folder / name / "answer.jinja"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"---\nname: {name}/answer\n{head}\n---\nTell: {{{{ question }}}}")
+    lines = ("/template direct/answer my/answer", "/set language zh", "/template direct/answer own/answer")
+    chat = talk(strategy="direct").say("red.png", *lines, "/set language zh", "/save one")
+    assert not chat.errors
+    chat.session.close()
+    settings = talk(open_saved(chats, "one"), strategy="direct").session.settings
+    assert (settings.language, settings.templates) == ("zh", "direct/answer=own/answer")
+
+
 def test_a_retry_replaces_the_turn_in_one_write(talk, chats):
     chat = talk(strategy="direct").say("red.png", "what?")
     written = []
@@ -113,6 +139,28 @@ def test_a_retry_replaces_the_turn_in_one_write(talk, chats):
     chat.say("/retry")
     assert written[0] == ["undone", "asked"]
     assert len(chat.turns) == 1
+
+
+@pytest.mark.parametrize("line", ["/retry", "/edit"])
+def test_a_process_that_is_killed_in_a_retry_leaves_the_answer_before(talk, chats, line):
+    chat = talk(strategy="direct", edit=lambda text: "and?").say("red.png", "what?", "/save one")
+    before = list(chat.turns)
+    chat.say(line).session.close()
+    path = chats / "one" / SESSION_FILE
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert (chat.turns, "the answer before stays" in chat.words[0]) == (before, True)
+    chat.say("and then?").session.close()
+    assert [turn.question for turn in read(path).turns] == ["what?", "and then?"]
+    assert [turn.stop_reason for turn in read(path).undone] == ["cancelled"]
+
+
+def test_what_was_taken_back_before_a_message_that_a_process_was_killed_in_stays_so(talk, chats):
+    talk(strategy="direct").say("red.png", "what?", "/undo", "and?", "/save one").session.close()
+    path = chats / "one" / SESSION_FILE
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert [(turn.question, turn.stop_reason) for turn in chat.turns] == [("and?", "cancelled")]
 
 
 FULL = """
@@ -230,7 +278,7 @@ def test_nothing_to_go_on_with(chats):
 def test_foreign_files(talk, chats):
     talk().say("red.png", "/save one").session.close()
     (chats / "one" / SESSION_FILE).write_text('{"other": 1}\n')
-    assert "is no conversation of version 1 to 2" in list_saved(chats)[0].unreadable
+    assert "is no conversation of version 1 to 3" in list_saved(chats)[0].unreadable
 
 
 @pytest.mark.parametrize("damage", ["other pixels", "no image", "gone", "no SHA-256"])

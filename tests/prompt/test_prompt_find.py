@@ -56,6 +56,14 @@ def test_every_shipped_step_speaks_chinese_and_takes_the_same_inputs():
         assert one.matter.model_dump(exclude={"description"}) == two.matter.model_dump(exclude={"description"})
 
 
+def test_english_stands_in_no_folder_of_its_language(prompts):
+    prompts.raw("en/a/b.jinja", "x")
+    prompts.write("a/c", "x")
+    assert [found.name for found in list_located(prompts.folders)] == ["a/c"]
+    with pytest.raises(PromptError, match="no template 'a/b', did you mean 'a/c'"):
+        prompts.read("a/b", "en")
+
+
 def test_parts_and_strangers_are_not_listed(prompts):
     for path in ("a/_part.jinja", "top.jinja", "a/b.txt", "long-name/a/b.jinja", "zh/x/y/z.jinja", "a/b c.jinja"):
         prompts.raw(path, "x")

@@ -42,6 +42,18 @@ def test_one_agent_over_its_calls_and_tools(tmp_path):
     assert attributes(root)["cot.stop_reason"] == "answered"
 
 
+def test_a_run_has_its_ids_wherever_it_is_read_from(tmp_path, monkeypatch):
+    ids = []
+    for _ in range(2):
+        folder = recorded(tmp_path).parent
+        ids.append(spans(read(folder))[0]["traceId"])
+        monkeypatch.chdir(folder)
+        ids.append(spans(read("."))[0]["traceId"])
+    assert ids == [ids[0], ids[0], ids[2], ids[2]]
+    assert ids[0] != ids[2]
+    assert read(".").name == folder.name
+
+
 def test_a_server_is_told_from_a_model_here(tmp_path):
     trace = read(recorded(tmp_path))
     started = trace.started

@@ -1,5 +1,6 @@
 import http.server
 import json
+import sys
 import threading
 
 import pytest
@@ -121,6 +122,20 @@ def test_nobody_there(address):
     with pytest.raises(TraceError, match="cannot send spans to '.*expected a collector") as caught:
         send({}, address, environment={})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:1", "nonsense://127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_used_is_told(collector, monkeypatch, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(TraceError, match="a proxy named in the environment cannot be used"):
+        send({}, collector.url, environment={})
+
+
+def test_certificates_that_there_are_not_are_told(collector, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at/all.pem")
+    with pytest.raises(TraceError, match="cannot send spans to '.*': FileNotFoundError"):
+        send({}, collector.url, environment={})
 
 
 def test_the_command_sends_without_words_unless_it_is_told(collector, tmp_path, capfd):

@@ -57,6 +57,17 @@ def test_the_oldest_go_until_the_rest_fits(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_backups_made_of_links_change_nothing(tmp_path):
+    traces = tmp_path / "traces"
+    folders = [aged(traces, day) for day in (1, 2, 3)]
+    bounds = (size(*folders) - 1, size(folders[2]), 0)
+    before = [what_to_prune(traces, max_bytes=most) for most in bounds]
+    assert [len(removals) for removals in before] == [1, 2, 3]
+    for backup in ("one", "two"):
+        shutil.copytree(traces, tmp_path / backup, copy_function=os.link)
+        assert [what_to_prune(traces, max_bytes=most) for most in bounds] == before
+
+
 def test_shared_images_of_runs_that_were_deleted_by_hand_go(tmp_path):
     shutil.rmtree(aged(tmp_path, 1))
     (image,) = (tmp_path / "images").iterdir()

@@ -6,8 +6,8 @@ from typing import Final, cast, get_args
 from cot.chat.engines import OF_THE_MODEL
 from cot.chat.event import Detail
 from cot.chat.mention import unquoted
-from cot.chat.session import Session
-from cot.config import NAMES, check_name, with_setting
+from cot.chat.session import Session, changed
+from cot.config import NAMES, check_name
 from cot.errors import CotError, EngineError, UsageError
 from cot.planner.names import check_strategy, strategy_names
 
@@ -101,7 +101,7 @@ async def _load_with(session: Session, name: str, text: str) -> str:
     """Change a setting of the model; one with which it fails to load at once is not chosen, unless it failed before,
     since two settings may be wrong. What to say of loading."""
     before, broken = getattr(session.settings, name), session.engines.state == "failed"
-    wanted = with_setting(session.settings, name, text)
+    wanted = changed(session.settings, name, text)
     if session.engines.state == "loading" and wanted != session.settings:
         session.say(f"the model {session.settings.model} is still being loaded; this waits for that to end")
     loading = False

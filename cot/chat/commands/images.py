@@ -4,7 +4,7 @@ import re
 
 from cot.chat.conversation import Dropped
 from cot.chat.engines import finished, in_background
-from cot.chat.mention import named
+from cot.chat.mention import mentioned, named
 from cot.chat.session import Session
 from cot.errors import UsageError
 
@@ -40,3 +40,10 @@ async def drop(session: Session, argument: str) -> None:
     session.keep(Dropped(number=number))
     moved = "; those behind it moved up by one" if number <= len(session.conversation.images) else ""
     session.say(f"dropped {source}{moved}")
+
+
+async def attach_mentioned(session: Session, line: str) -> str:
+    """Attach the images that a message names; the text for the model. Raises ImageError."""
+    found = await finished(in_background(lambda: mentioned(line)))
+    numbers = await session.attach(found.sources)
+    return found.numbered(lambda index: numbers[index])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cot.chat.engines import finished, in_background
-from cot.chat.mention import unquoted
+from cot.chat.mention import unquoted, with_home
 from cot.chat.saved import kept_images, list_saved, open_saved
 from cot.chat.session import Session
 from cot.errors import UsageError
@@ -41,11 +41,7 @@ async def export(session: Session, argument: str) -> None:
     """Obey `/export FILE`."""
     from cot.chat.export import export as write
 
-    path = Path(unquoted(argument))
-    try:
-        path = path.expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"got {argument!r}; expected a folder that there is: {error}") from error
+    path = Path(with_home(unquoted(argument)))
     wanted = session.conversation.every_image if path.suffix.lower() == ".html" else {}
     images = session.opened
     # Those that were dropped before the conversation was gone on with.

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Final
 
+from cot.chat.commands.images import attach_mentioned
 from cot.chat.conversation import Undone
 from cot.chat.event import TraceOpened
-from cot.chat.session import Session
+from cot.chat.session import Session, check_length
 from cot.errors import UsageError
 from cot.trace.read import read_trace
 
@@ -33,7 +34,9 @@ async def edit(session: Session, _: str) -> None:
     if text is None or not text.strip():
         session.say("nothing was changed: the text is empty or was not saved")
         return
-    await session.ask(text.strip(), again=True)
+    check_length(text)
+    if text := await attach_mentioned(session, text.strip()):
+        await session.ask(text, again=True)
 
 
 async def trace(session: Session, _: str) -> None:

@@ -18,7 +18,8 @@ import httpx
 import cot
 from cot.engine.remote.address import Address, ApiKey
 from cot.engine.remote.status import PassingError, RefusedError, clean, passes, refusal, retry_after, server_message
-from cot.errors import EngineError, reason
+from cot.errors import EngineError
+from cot.source import unusable_proxy
 
 T = TypeVar("T")
 Reader = Callable[[AsyncIterator[bytes]], Awaitable[T]]
@@ -84,10 +85,7 @@ class Http:
                 transport=transport,
             )
         except (ImportError, ValueError) as error:
-            raise EngineError(
-                f"a proxy named in the environment cannot be used: {reason(error)}; expected http://host:port in "
-                "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; unset them if none is needed"
-            ) from error
+            raise EngineError(unusable_proxy(error)) from error
 
     async def close(self) -> None:
         """End the connections."""
