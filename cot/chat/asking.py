@@ -20,6 +20,7 @@ from cot.planner import ask as planner
 from cot.planner.asked import storable
 from cot.question import Earlier, Question
 from cot.step import Step
+from cot.trace.event import Measured
 from cot.trace.images import described
 from cot.trace.record import Recorder
 from cot.trace.redact import whats
@@ -88,11 +89,11 @@ async def ask(
 
 
 def _paid(recorder: Recorder | None) -> dict[str, Any]:
-    """Fields of a turn whose run gave no outcome: what it cost, as its trace tells it."""
-    if recorder is None or recorder.finished is None:
+    """Fields of a turn whose run gave no outcome: what it cost, as its trace tells it, if the model was asked."""
+    measured = recorder.finished.measured if recorder and recorder.finished else Measured()
+    if not measured.usage.get("calls"):
         return {}
-    measured = recorder.finished.measured
-    return {"usage": measured.usage, "seconds": measured.seconds.get("total", 0.0)}
+    return {"usage": measured.usage, "seconds": measured.seconds["total"]}
 
 
 def _named(info: EngineInfo, settings: Settings) -> dict[str, str | None]:

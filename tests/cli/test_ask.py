@@ -159,8 +159,9 @@ def test_a_calibration_of_other_weights_is_not_used_and_that_is_said(cot_ask, im
     found = json.loads(out)
     assert code == 0
     assert found["confidence"] == pytest.approx(0.9)
-    assert found["notes"] == ["mine.json is not used: its calibration of embedded was made with other weights"]
-    assert "note: mine.json is not used" in err
+    why = "its calibration of embedded was made with other weights"
+    assert found["notes"] == [f"{tmp_path / 'mine.json'} is not used: {why}"]
+    assert f"note: {tmp_path / 'mine.json'} is not used" in err
 
 
 def test_the_confidence_is_the_calibrated_one_and_the_other_is_kept(cot_ask, image, tmp_path, monkeypatch):
