@@ -48,9 +48,9 @@ class Domain(NamedTuple):
 
 
 DOMAINS: Final = {
-    "scenes": Domain(make_scene, 9, 0.45, 0.62, crowded=0.5),
-    "shapes": Domain(make_shapes, 9, 0.32, 0.24, crowded=0.4),
-    "charts": Domain(make_chart, 8, 0.19, 0.09),
+    "scenes": Domain(make_scene, 9, 0.44, 0.62, crowded=0.5),
+    "shapes": Domain(make_shapes, 9, 0.30, 0.24, crowded=0.4),
+    "charts": Domain(make_chart, 8, 0.22, 0.09),
     "easy-vqa": Domain(make_easyvqa, 9, 0.04, 0.05),
 }
 

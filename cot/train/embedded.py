@@ -30,7 +30,7 @@ CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
 WARM_UP_STEPS: Final = 50
 READ_OUT_RATE: Final = 3e-3
-TOKENS_WITHOUT_PLANS: Final = 160
+TOKENS_WITHOUT_PLANS: Final = 186
 """Of the turns of an image that has no plans: none has in the look-up, half of them among questions."""
 VISION_BATCHES: Final = 4
 """A step on patch labels takes that many batches: it is cheap, and Muon costs the same for any batch."""
@@ -59,7 +59,7 @@ class Recipe:
     learning_rate: float = 1e-3
     tower_share: float = 0.5
     weight_decay: float = 0.05
-    max_text_tokens: int = 398
+    max_text_tokens: int = 410
     workers: int = 2
     compile: bool = False
     seed: int = 0

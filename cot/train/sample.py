@@ -14,7 +14,7 @@ from cot.train.wording import Wording
 
 IMAGE_PIXELS: Final = 160
 """Side of the square images that are drawn."""
-INPUT_PIXELS: Final = 192
+INPUT_PIXELS: Final = 224
 """Side to which the embedded model's processor resizes what it is shown: more than is drawn, since what is small
 in its patches is counted wrong (docs/log.md)."""
 PATCH_PIXELS: Final = 16

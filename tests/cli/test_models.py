@@ -96,7 +96,7 @@ def test_info_of_the_embedded_model(models):
     code, out, _ = models("info", "embedded", "--json")
     found = json.loads(out)
     assert code == 0
-    assert found["image_tokens"] == 144
+    assert found["image_tokens"] == 196
     # The file holds the same weights, and a header.
     assert 0 <= (weights_folder() / "model.safetensors").stat().st_size - found["memory"]["bfloat16"] < 100_000
 
