@@ -5,17 +5,17 @@ fields; what was measured (times, token counts) is in `measured` alone, so that 
 everything else. Nothing here reads or writes files.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cot.step import Confidence, FinalAnswer, Step, StopReason, Value
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of the format, on every line; a reader takes older ones too, and refuses any other."""
 
 
-def is_readable(version: object) -> bool:
+def is_readable(version: object) -> TypeGuard[int]:
     """Whether this is the version of lines that can be read: this one, or an older one."""
     return type(version) is int and 1 <= version <= SCHEMA
 

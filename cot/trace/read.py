@@ -188,12 +188,19 @@ def _event(line: bytes) -> RunStarted | Call | StepTaken | Note | RunFinished:
     if not is_readable(version):
         raise TraceError(f"got trace format {str(version)[:20]!r}; this version of cot reads formats 1 to {SCHEMA}")
     # Version 2 only adds fields, which have defaults, so that a line of version 1 is one of version 2.
+    if version < 3 and found.get("event") == "call":
+        found["cut"] = _says_cut(str(found.get("problem")))
     try:
         return _EVENT.validate_python(found)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise TraceError(f"got an event with a wrong field {where}: {first['msg']}") from error
+
+
+def _says_cut(problem: str) -> bool:
+    """Whether the problem of a call says that its reply was cut short, which only it told up to version 2."""
+    return problem.endswith(", before it was what the constraint wants") or ", cut short; expected" in problem
 
 
 def _is_json(line: bytes) -> bool:

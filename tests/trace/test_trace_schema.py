@@ -69,6 +69,23 @@ def test_what_a_version_did_not_have_is_not_known():
     assert new.calls[1].scored_tokens[0] == ("3", new.calls[1].tokens[0][1], (("4", -2.5), ("unknown", -4.0)))
 
 
+@pytest.mark.parametrize(
+    ("problem", "cut"),
+    [
+        ("the text was cut short after 8 tokens, before it was what the constraint wants", True),
+        ("server http://h answered 'Are', cut short; expected what fits Regex", True),
+        ("the text was cut short after 8 tokens", False),
+        (None, False),
+    ],
+)
+def test_what_only_a_problem_told_is_read_from_it(tmp_path, problem, cut):
+    lines = VERSIONS[1].read_text("ascii").splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | {"problem": problem})
+    (tmp_path / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    trace = cot.trace.read(tmp_path)
+    assert [call.cut for call in trace.calls] == [cut, False, False]
+
+
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
 def test_every_version_is_listed_and_shown(path, tmp_path):
     run = tmp_path / "20260131-120000-0a1b2c3d"
