@@ -6,6 +6,7 @@ import pytest
 from cot.config import prompts_folder
 from cot.errors import PromptError
 from cot.prompt import MAX_RENDERED_CHARACTERS, load_template, parse_template
+from cot.prompt.environment import Environment
 
 QUESTION = "Are there more dogs than cats?"
 GOLDEN = {
@@ -163,6 +164,7 @@ HUNDRED = f"[{', '.join('0' * 100)}]"
         (r"'\\'", "(%s | sort | upper)", "got a list where text must stand"),
         (r"'\\'", "([[%s]] | join)", "got a list where text must stand"),
         (r"'\\'", "([%s] | replace('a', 'b'))", "got a list where text must stand"),
+        ("'x'", "([%s] | reverse | upper)", "got a list where text must stand"),
     ],
 )
 def test_what_is_computed_of_constants_does_not_grow_with_each_level(start, around, reason):
@@ -173,6 +175,12 @@ def test_what_is_computed_of_constants_does_not_grow_with_each_level(start, arou
     with pytest.raises(PromptError, match=f"a/b: .*{reason}"):
         template(f"{{% if {expression} == 'x' %}}{{% endif %}}{{{{ question }}}}").render(question="q")
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("made", ["'aa' | replace('a', 'bb')", "['bb', 'bb'] | join"])
+def test_what_may_multiply_is_not_computed_while_compiling(made):
+    assert "bbbb" not in Environment().compile(f"{{{{ {made} }}}}", raw=True)
+    assert template(f"{{{{ {made} }}}}{{{{ question }}}}").render(question="q").text == "bbbbq"
 
 
 def test_lists_are_put_together_with_join_and_may_be_printed():

@@ -11,6 +11,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.exceptions import FilterArgumentError, SecurityError
 from jinja2.filters import do_truncate
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_FILTERED_CHARACTERS: Final = 500_000
@@ -20,7 +21,7 @@ FILTERS: Final = (
     "abs", "capitalize", "count", "default", "first", "float", "int", "join", "last", "length", "lower", "replace",
     "reverse", "sort", "string", "title", "trim", "truncate", "unique", "upper",
 )  # fmt: skip
-_OF_TEXT: Final = ("capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper")
+_OF_TEXT: Final = ("capitalize", "lower", "string", "title", "trim", "truncate", "upper")
 
 
 class Environment(ImmutableSandboxedEnvironment):
@@ -56,13 +57,17 @@ def _or_default(value: Any, instead: Any = "", boolean: bool = False) -> Any:
     return instead if missing or (boolean and not value) else value
 
 
-def _join(values: Iterable[Any], separator: str = "") -> str:
-    texts = [_text(value) for value in values]
-    _check_size(sum(map(len, texts)) + len(separator) * (len(texts) - 1))
-    return separator.join(texts)
+# With a context, so that Jinja does not compute constants while it compiles, where nothing bounds their sum.
+@jinja2.pass_context
+def _join(_: Context, values: Iterable[Any], separator: Any = "") -> str:
+    texts, between = [_text(value) for value in values], _text(separator)
+    _check_size(sum(map(len, texts)) + len(between) * (len(texts) - 1))
+    return between.join(texts)
 
 
-def _replace(text: str, old: str, new: str) -> str:
+@jinja2.pass_context
+def _replace(_: Context, value: Any, old: Any, new: Any) -> str:
+    text, old, new = _text(value), _text(old), _text(new)
     _check_size(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
@@ -81,6 +86,6 @@ def _of_text(make: Callable[..., str]) -> Callable[..., str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
+    if isinstance(value, Iterable) and not isinstance(value, str | jinja2.Undefined):
         raise SecurityError("got a list where text must stand; expected text; put its parts together with `join`")
     return str(value)
