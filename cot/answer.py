@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from cot.choice import bare, find_choice
+from cot.choice import bare, find_choice, measure
 from cot.engine.base import Choices, Constraint, Regex
 from cot.errors import AnswerError, quoted
 from cot.region import parse_box
@@ -108,13 +108,15 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
 
 
 def parse_free(text: str) -> Value:
-    """Read an answer to a question of no stated kind: a number, yes or no, "unknown", or else its text.
+    """Read an answer to a question of no stated kind: a number, yes or no, "unknown", or else its text, as 6' is.
 
     Raises AnswerError if there is no text.
     """
     shown = text.strip()
     if not _VISIBLE.search(shown):
         raise AnswerError("got no text; expected an answer")
+    if said := measure(shown):
+        return said
     said = bare(shown)
     if said.casefold() == UNKNOWN:
         return None

@@ -16,11 +16,14 @@ _LETTERED: Final = re.compile(r"[(\[]?([a-z])[*_]{0,3}[)\]]?[.:]?[*_]{0,3}(?:\s+
 _WORD: Final = re.compile(r"[\w'\u2019]+")
 
 
+def measure(text: str) -> str | None:
+    """A number with the mark behind it, if a text is nothing else: 6' is a height, and 12" a length."""
+    found = _MEASURE.fullmatch(text.strip())
+    return found[1] if found else None
+
+
 def bare(text: str) -> str:
-    """The text without "Answer:", quotes, emphasis and a final full stop. A mark behind a number alone is part of it:
-    6' is a height."""
-    if found := _MEASURE.fullmatch(text.strip()):
-        return found[1]
+    """The text without "Answer:", quotes, emphasis and a final full stop."""
     inner = text.strip(_QUOTES)
     if found := _PREFIX.match(inner):
         inner = inner[found.end() :].strip(_QUOTES)

@@ -12,7 +12,8 @@ from cot.metric.score import Score, Target, scored, unparsed
 
 _MARK: Final = re.compile(r"(?i:\banswer\b[\"'*_` ]{0,4}(?:is\b|[:=]))|\\boxed(?=\{)")
 _FRACTION: Final = re.compile(
-    r"\\[dt]?frac\{(\d{1,15})\}\{(\d{1,15})\}|(?<![\w./])(\d{1,15}) ?/ ?(\d{1,15})(?![\w/]|\.\d)"
+    r"((?:(?<![\w)\]])[-\u2212])?)"
+    r"(?:\\[dt]?frac\{(\d{1,15})\}\{(\d{1,15})\}|(?<![\w./,])(\d{1,15}) ?/ ?(\d{1,15})(?![\w/]|[.,]\d))"
 )
 _LIST: Final = re.compile(r"\[([^\[\]]*)\]")
 _MOST_DECIMALS: Final = 15
@@ -83,8 +84,9 @@ def _stated(text: str) -> float | None:
 
 
 def _quotient(found: re.Match[str]) -> str:
-    above, below = (float(part) for part in found.groups() if part)
-    return f" {above / below!r} " if below else found[0]
+    sign, *parts = found.groups()
+    above, below = (float(part) for part in parts if part)
+    return f"{sign}{above / below!r} " if below else found[0]
 
 
 def _word(text: str) -> set[float]:
