@@ -307,6 +307,7 @@ def test_categories_without_end_are_bounded(tmp_path):
     (found,) = detail(open_run(write_run(tmp_path / "a", made))).parts
     assert len(found.categories) == MAX_CATEGORIES + 1
     counts = {one.category: one.n for one in found.categories}
+    assert list(counts)[-1] == OTHER
     assert counts[OTHER] == 20
     (other,) = detail(open_run(write_run(tmp_path / "b", made[::-1]))).parts
     assert {one.category: one.n for one in other.categories} == counts

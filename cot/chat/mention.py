@@ -39,6 +39,7 @@ _PIECE: Final = re.compile(rf"(?:\\.|[^\s{_WIDE}])+")
 _SINGLE_QUOTED: Final = re.compile(r"'(?:[^'\n]|'\\'')+'")
 """As terminals put what is dropped on them: `'it'\\''s.png'`."""
 
+_PATTERN: Final = re.compile(r"[*?]|\[[^\]]+\]")
 _ADDRESS: Final = re.compile(r"(?:file|https?)://\S+", re.IGNORECASE)
 
 
@@ -108,7 +109,7 @@ def expand(argument: str) -> list[str]:
     """
     name = unquoted(argument.strip())
     path = with_home(name)
-    if "://" in name or os.path.lexists(path) or not glob.has_magic(path):
+    if "://" in name or os.path.lexists(path) or not _PATTERN.search(path):
         return [name]
     found = _fitting(path)
     if not found:
@@ -172,6 +173,7 @@ def _without_marks(line: str, start: int, end: int, *, alone: bool) -> list[_Pla
         try:
             if found := _named(unquoted(line[left:right]), alone=alone and (left, right) == (start, end)):
                 return [_Place(found, left, right)]
+            trouble = None
         except ImageError as error:
             trouble = error
     if trouble:
@@ -189,7 +191,7 @@ def _named(name: str, *, alone: bool) -> list[str]:
         return [name] if name[:1] in "/~." and os.sep in name and _is_file(name) else []
     if _is_file(name):
         return [name]
-    if glob.has_magic(name):
+    if _PATTERN.search(name):
         return expand(name)
     if _is_there(name):
         return [name] if alone else []
@@ -201,7 +203,11 @@ def _named(name: str, *, alone: bool) -> list[str]:
 def _leads_somewhere(text: str) -> bool:
     """Whether it is an address, a file, or a pattern that files fit."""
     name = with_home(unquoted(text))
-    return _ADDRESS.fullmatch(name) is not None or _is_file(name) or (glob.has_magic(name) and bool(_fitting(name)))
+    return (
+        _ADDRESS.fullmatch(name) is not None
+        or _is_file(name)
+        or (_PATTERN.search(name) is not None and bool(_fitting(name)))
+    )
 
 
 def _fitting(pattern: str) -> list[str]:

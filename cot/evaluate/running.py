@@ -87,6 +87,7 @@ class Running:
         self._metric = metric
         self._all = Scores()
         self._categories: dict[str, Scores] | None = {} if by_category else None
+        self._others: Scores | None = None
         self._confidences = array("d")
         self._right = array("b")
         self._steps = StepTally()
@@ -126,13 +127,13 @@ class Running:
         """Where a category's results are added up: those with the least hashes are told apart."""
         if category in told:
             return told[category]
-        if OTHER not in told and len(told) < MAX_CATEGORIES:
+        if self._others is None and len(told) < MAX_CATEGORIES:
             return told.setdefault(category, Scores())
-        other = told.setdefault(OTHER, Scores())
-        last = max((name for name in told if name != OTHER), key=_rank)
+        self._others = self._others or Scores()
+        last = max(told, key=_rank)
         if _rank(category) > _rank(last):
-            return other
-        other.take(told.pop(last))
+            return self._others
+        self._others.take(told.pop(last))
         return told.setdefault(category, Scores())
 
     @property
@@ -187,7 +188,8 @@ class Running:
     def _by_category(self) -> tuple[CategoryScore, ...]:
         if self._categories is None or len(self._categories) < 2:
             return ()
-        return tuple(_category(name, scores) for name, scores in sorted(self._categories.items()))
+        told = [*sorted(self._categories.items()), *([(OTHER, self._others)] if self._others else [])]
+        return tuple(_category(name, scores) for name, scores in told)
 
     def _figures(self) -> tuple[dict[str, Figures] | None, str]:
         if not self._items:

@@ -120,6 +120,11 @@ def test_a_pattern_that_no_file_can_fit_is_said(line):
         mentioned(line)
 
 
+@pytest.mark.parametrize("line", ["is [photo.png] in it?", "is [photo.png, or what?", "is (photo.png) in it?"])
+def test_a_name_in_brackets_that_leads_nowhere_is_text(line):
+    assert mentioned(line).sources == ()
+
+
 def test_a_pattern_gives_images_only():
     assert expand("*") == ["a.png", "b.png", "it's.png", "my photo.jpg"]
     assert expand(r"my\ photo.jpg") == ["my photo.jpg"]
