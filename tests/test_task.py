@@ -7,7 +7,7 @@ import jinja2
 import pytest
 from PIL import Image
 
-from cot.dataset import LOADERS
+from cot.dataset import LOADERS, Row
 from cot.errors import DataError, TaskError
 from cot.prompt.sandbox import compile_expression
 from cot.task import load_task, task_names
@@ -221,6 +221,18 @@ def test_the_survey_tells_other_images_apart(write, tmp_path):
     Image.new("RGB", (8, 6), "blue").save(tmp_path / "blue.png")
     grouped = TASK + "group: question\n"
     assert write(grouped, ROW.replace("red", "blue")).survey() != write(grouped).survey()
+
+
+def test_the_survey_is_the_same_wherever_a_package_has_its_images(write, tmp_path_factory):
+    found = []
+    for _ in range(2):
+        image = tmp_path_factory.mktemp("package") / "red.png"
+        Image.new("RGB", (8, 6), "red").save(image)
+        row = Row({"question": "?", "answer": "yes", "image": image, "g": 1}, "row 1")
+        loaders = {"packaged": lambda _spec, _where, row=row: iter([row])}
+        task = TASK.replace("{loader: jsonl, path: rows.jsonl}", "{loader: packaged}") + "group: g\n"
+        found.append(write(task, loaders=loaders).survey())
+    assert found[0] == found[1]
 
 
 def test_tasks_that_ship_load_and_are_short(root):

@@ -30,6 +30,7 @@ from cot.task.sample import (
     group_of,
     images_of,
     is_missing,
+    names_of,
     precision_of,
     text_of,
     texts_of,
@@ -154,7 +155,7 @@ class LoadedTask:
                     f"{sample.where}: the id {sample.id!r} is there twice; expected another for each sample"
                 )
             seen.add(key)
-            shown = group_of(sample.images, self._rules.folder)
+            shown = names_of(sample.images, self._rules.folder)
             said = [sample.id, sample.group, shown, sample.question, sample.category, *_in_target(sample.target)]
             facts = [_in_fact(fact) for fact in sample.facts]
             digest.update(json.dumps([*said, *facts, *sample.in_groups]).encode())
