@@ -146,10 +146,10 @@ def test_no_bytes_break_the_reader(tmp_path, data):
         (b"not json\n", "line 1: got text that is not JSON"),
         (b"[" * 100_000 + b"\n", "line 1: got text that is not JSON"),
         (
-            b'{"schema": 3, "event": "note", "text": "x"}\n',
-            "got trace format '3'; this version of cot reads formats 1 to 2",
+            b'{"schema": 4, "event": "note", "text": "x"}\n',
+            "got trace format '4'; this version of cot reads formats 1 to 3",
         ),
-        (b'{"schema": 3, "event": "note", "text": "x"}', "got trace format '3'"),
+        (b'{"schema": 4, "event": "note", "text": "x"}', "got trace format '4'"),
         (b'{"schema": 0, "event": "note", "text": "x"}\n', "got trace format '0'"),
         (b'{"schema": true, "event": "note", "text": "x"}\n', "got trace format 'True'"),
         (b'{"schema": 1.0, "event": "note", "text": "x"}\n', "got trace format '1.0'"),
