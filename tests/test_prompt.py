@@ -7,6 +7,7 @@ from cot.config import prompts_folder
 from cot.errors import PromptError
 from cot.prompt import MAX_RENDERED_CHARACTERS, load_template, parse_template
 from cot.prompt.environment import Environment
+from cot.prompt.matter import read_yaml
 
 QUESTION = "Are there more dogs than cats?"
 GOLDEN = {
@@ -265,3 +266,10 @@ def test_front_matter_is_checked(source, reason):
 def test_templates_that_do_not_ship_are_refused(name):
     with pytest.raises(PromptError, match="no template .*; known: .*direct/answer"):
         load_template(name)
+
+
+@pytest.mark.parametrize("value", ["[", "!!timestamp foo", f"1{':1' * 200}.0", "&a [*a]"])
+def test_what_is_no_yaml_is_one_line(value):
+    with pytest.raises(PromptError, match="front matter is not YAML: ") as caught:
+        read_yaml(f"name: {value}", origin="front matter")
+    assert "\n" not in str(caught.value)

@@ -8,10 +8,16 @@ from typing import Any
 
 import yaml
 
+from cot.errors import reason
+
 
 def load_plain(text: str) -> Any:
-    """Read YAML. Raises yaml.YAMLError, and for odd values whatever PyYAML raises."""
-    return yaml.load(text, _Plain)
+    """Read YAML. Raises ValueError, which says why, for text that is none."""
+    try:
+        return yaml.load(text, _Plain)
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError, AttributeError, LookupError) as error:
+        # Foreign tags and odd numbers make PyYAML raise almost anything.
+        raise ValueError(reason(error)) from error
 
 
 class _Plain(yaml.SafeLoader):
