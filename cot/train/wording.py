@@ -9,8 +9,9 @@ import yaml
 
 Wording = Literal["trained", "held_out", "far_fetched"]
 """What training uses, and what it never does: as people say it, and as few would."""
-WORDINGS: Final[Mapping[str, Mapping[Wording, Sequence[str]]]] = yaml.safe_load(
-    (Path(__file__).parent / "wordings.yaml").read_text(encoding="utf-8")
+WORDINGS: Final[Mapping[str, Mapping[Wording, Sequence[str]]]] = yaml.load(
+    (Path(__file__).parent / "wordings.yaml").read_text(encoding="utf-8"),
+    getattr(yaml, "CSafeLoader", yaml.SafeLoader),  # twenty times as fast where libyaml is there
 )
 """Family -> kind of wording -> wordings; about a tenth are kept out of training."""
 
