@@ -6,6 +6,7 @@ sees.
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,39 +25,45 @@ from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
 from cot.train.labels import COLOURS, SIZES
 from cot.train.mentions import THINGS
-from cot.train.packing import IGNORE, Packed, Turn, pack
+from cot.train.packing import IGNORE, Packed, Turn, pack, pack_rows
 from cot.train.sample import GRID, INPUT_PIXELS, QA, Fact, Sample, Seen
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
+
+PLAN_COLUMNS: Final = ("ids", "targets", "segments", "above", "positions")
+"""What is told of turns that are about no image, see `Packed`."""
+_DETAILS: Final = re.compile(r"[^(,]+: |(?<!#)\b\d+")
+"""What `most(cats: #1, dogs: #2)` has and `most(owls: #1, cows: #2)` has not, or `#1 >= 3` and not `#1 >= 2`."""
 
 Part = Literal["vision", "look-up", "questions"]
 """Training learns to see, then to find what a name refers to, then to answer questions."""
 
 
 class Domain(NamedTuple):
-    """A kind of training sample: what makes it, how many questions an image gets, and its share of all images.
+    """A kind of training sample: what makes it, and its share of all images.
 
     seen: share while learning to see, where charts and single shapes are soon known and scenes take long.
     crowded: share of its images that show many things alike; high counts are learned last.
     """
 
     make: Callable[..., Sample]
-    questions: int
     share: float
     seen: float
     crowded: float = 0.0
 
 
 DOMAINS: Final = {
-    "scenes": Domain(make_scene, 9, 0.44, 0.62, crowded=0.5),
-    "shapes": Domain(make_shapes, 9, 0.30, 0.24, crowded=0.4),
-    "charts": Domain(make_chart, 8, 0.22, 0.09),
-    "easy-vqa": Domain(make_easyvqa, 9, 0.04, 0.05),
+    "scenes": Domain(make_scene, 0.44, 0.62, crowded=0.5),
+    "shapes": Domain(make_shapes, 0.30, 0.24, crowded=0.4),
+    "charts": Domain(make_chart, 0.22, 0.09),
+    "easy-vqa": Domain(make_easyvqa, 0.04, 0.05),
 }
 
 
-PLANS_AN_IMAGE: Final = 4
-"""How many plans an image is trained on, where it is trained on any."""
+QUESTIONS_DRAWN, QUESTIONS_AN_IMAGE = 18, 9
+"""How many questions are drawn about an image, and how many of them it is trained on; plans are for any of them."""
+PLANS_AN_IMAGE, PLANNED_EVERY = 2, 4
+"""How many plans an image is trained on, in one of so many batches: the rest are trained on without images."""
 
 
 def _shipped(name: str) -> Template:
@@ -89,7 +96,7 @@ def plan_opening(tokenizer: Tokenizer) -> list[int]:
 def turns(sample: Sample, rng: random.Random, *, plans: float = PLANS_AN_IMAGE) -> list[Turn]:
     """The turns that a sample is trained on. plans: mean number of plans an image."""
     found: list[Turn] = [fact_turn(fact) for fact in sample.extra]
-    for qa in sample.qas:
+    for qa in rng.sample(sample.qas, min(QUESTIONS_AN_IMAGE, len(sample.qas))):
         several = len(qa.facts) > 1 or qa.expression != "#1"
         if rng.random() < (0.6 if several else 0.5):
             found.append(direct_turn(qa))
@@ -121,7 +128,7 @@ def draw(rng: random.Random, *, asking: bool = True) -> Sample:
     shares = [domain.share if asking else domain.seen for domain in DOMAINS.values()]
     (domain,) = rng.choices(list(DOMAINS.values()), shares)
     more = {"crowded": True} if rng.random() < domain.crowded else {}
-    return domain.make(rng, questions=domain.questions if asking else 0, **more)
+    return domain.make(rng, questions=QUESTIONS_DRAWN if asking else 0, **more)
 
 
 def as_shown(image: Image.Image) -> NDArray[np.uint8]:
@@ -134,7 +141,8 @@ class BatchMaker:
     """Makes batches of training samples, of one or two shapes, so that steps compiled for these serve them all.
 
     part: of the training, see `Part`. max_tokens: of the turns of an image. tokens_without_plans: the same for
-    every other batch, whose images have no plans and take less time; None makes all batches alike.
+    all but every `PLANNED_EVERY`th batch, whose images have no plans and take less time; None makes all batches alike.
+    plan_rows, plan_tokens: rows of plans without an image, and tokens of each.
     """
 
     part: Part
@@ -144,13 +152,16 @@ class BatchMaker:
     prefix_tokens: int
     max_tokens: int
     tokens_without_plans: int | None = None
+    plan_rows: int = 0
+    plan_tokens: int = 0
 
     def __call__(self, index: int) -> dict[str, NDArray[Any]]:
         """Batch number `index` of this seed.
 
         pixels (batch, 3, INPUT_PIXELS, INPUT_PIXELS) uint8; classes and objects (batch, GRID * GRID); offsets and
         facets (batch, GRID * GRID, values); ids, targets, early, segments, above and positions (batch, tokens);
-        seen and before (batch, tokens, len(Seen._fields)).
+        seen and before (batch, tokens, len(Seen._fields)). With `plan_rows`, the columns of `PLAN_COLUMNS` too, as
+        `plan_ids` and so on: (plan_rows, plan_tokens).
         """
         rng = random.Random(f"{self.seed}/{index}")
         kinds = LOOK_UP_KINDS if index < LOOK_UP_BATCHES else len(KINDS)
@@ -161,12 +172,16 @@ class BatchMaker:
         }
         samples = [makers[self.part](rng) for _ in range(self.batch)]
         opening = plan_opening(self.tokenizer)
-        without = self.tokens_without_plans if index % 2 else None
+        without = self.tokens_without_plans if index % PLANNED_EVERY else None
         tokens, plans = (self.max_tokens, PLANS_AN_IMAGE) if without is None else (without, 0)
         packed = [self._pack(sample, opening, rng, tokens=tokens, plans=plans) for sample in samples]
 
-        def padded(rows: list[list[int]], value: int) -> NDArray[np.int64]:
-            return np.array([row + [value] * (tokens - len(row)) for row in rows], np.int64)
+        planned = self._plans(samples, opening, rng) if self.plan_rows else []
+
+        def padded(rows: list[Packed], name: str, length: int) -> NDArray[np.int64]:
+            value = IGNORE if name in ("targets", "early") else 0
+            columns = [getattr(row, name) for row in rows]
+            return np.array([column + [value] * (length - len(column)) for column in columns], np.int64)
 
         def facts(rows: list[list[Seen]]) -> NDArray[np.int64]:
             return np.array([row + [Seen()] * (tokens - len(row)) for row in rows], np.int64)
@@ -177,14 +192,10 @@ class BatchMaker:
             "objects": np.stack([s.dense.objects.ravel() for s in samples]),
             "offsets": np.stack([s.dense.offsets.reshape(GRID * GRID, -1) for s in samples]),
             "facets": np.stack([s.dense.facets.reshape(GRID * GRID, -1) for s in samples]),
-            "ids": padded([one.ids for one in packed], 0),
-            "targets": padded([one.targets for one in packed], IGNORE),
-            "early": padded([one.early for one in packed], IGNORE),
             "seen": facts([one.seen for one in packed]),
             "before": facts([one.before for one in packed]),
-            "segments": padded([one.segments for one in packed], 0),
-            "above": padded([one.above for one in packed], 0),
-            "positions": padded([one.positions for one in packed], 0),
+            **{name: padded(packed, name, tokens) for name in (*PLAN_COLUMNS, "early")},
+            **{f"plan_{name}": padded(planned, name, self.plan_tokens) for name in PLAN_COLUMNS if planned},
         }
 
     def _pack(self, sample: Sample, opening: list[int], rng: random.Random, *, tokens: int, plans: int) -> Packed:
@@ -197,6 +208,26 @@ class BatchMaker:
             look=sample.look,
             opening=opening,
         )
+
+    def _plans(self, samples: list[Sample], opening: list[int], rng: random.Random) -> list[Packed]:
+        asked = evenly([qa for sample in samples for qa in sample.qas], rng)
+        return pack_rows(
+            self.tokenizer,
+            map(plan_turn, asked),
+            rows=self.plan_rows,
+            prefix_tokens=self.prefix_tokens,
+            max_tokens=self.plan_tokens,
+            opening=opening,
+        )
+
+
+def evenly(qas: list[QA], rng: random.Random) -> list[QA]:
+    """Questions in an order in which each kind of program comes as often as any other, as long as there are any."""
+    kinds: dict[tuple[str, str], list[QA]] = {}
+    for qa in rng.sample(qas, len(qas)):
+        kinds.setdefault((qa.family, _DETAILS.sub("", qa.expression)), []).append(qa)
+    rounds = itertools.zip_longest(*rng.sample(list(kinds.values()), len(kinds)))
+    return [qa for one in rounds for qa in one if qa is not None]
 
 
 def feed(maker: BatchMaker, *, workers: int, ahead: bool) -> Iterator[dict[str, torch.Tensor]]:

@@ -46,6 +46,7 @@ class Recipe:
     tower_share: rate of the vision tower while questions are trained, as a share of learning_rate: less than 1 where it
     has learned longer than the decoder.
     read_out_steps: in a run that starts from a finished checkpoint, steps in which nothing but the read-outs learns.
+    plan_rows, plan_tokens: at each step on questions, so many rows of plans without images, of so many tokens each.
     compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     Raises UsageError for an unknown size, and for a time or rate that is negative or not finite.
     """
@@ -59,7 +60,9 @@ class Recipe:
     learning_rate: float = 1e-3
     tower_share: float = 0.5
     weight_decay: float = 0.05
-    max_text_tokens: int = 410
+    max_text_tokens: int = 300
+    plan_rows: int = 12
+    plan_tokens: int = 400
     workers: int = 2
     compile: bool = False
     seed: int = 0
@@ -174,6 +177,7 @@ class Trainer:
             seed=recipe.seed * 1_000_003 + self.state["images"] + (part == "vision"),
             prefix_tokens=PREFIX_TOKENS, max_tokens=text[part],
             tokens_without_plans=TOKENS_WITHOUT_PLANS if part == "questions" else None,
+            plan_rows=recipe.plan_rows if part == "questions" else 0, plan_tokens=recipe.plan_tokens,
         )  # fmt: skip
         for batch in feed(maker, workers=recipe.workers, ahead=self.device != "cpu"):
             yield {name: tensor.to(self.device) for name, tensor in batch.items()}

@@ -84,14 +84,14 @@ class Objective:
         special = torch.tensor(
             [self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=features.device
         )
-        start = embed(special).expand(len(features), -1, -1)
+        start = embed(special)[None]
+        planning = self._planning_loss(start, batch)
+        start = start.expand(len(features), -1, -1)
         seen = inner.multi_modal_projector(features).to(start.dtype)
         aligned = self._alignment(seen, batch)
         embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
         prefix = torch.arange(PREFIX_TOKENS, device=features.device).expand(len(features), -1)
-        mask = packed_mask(batch["segments"], batch["above"], PREFIX_TOKENS)
-        if not self.bfloat16:  # fused attention wants the format of what it is added to
-            mask = mask.float()
+        mask = self._mask(batch["segments"], batch["above"], PREFIX_TOKENS)
         positions = torch.cat([prefix, batch["positions"]], dim=1)
         said = inner.language_model(
             inputs_embeds=embeds,
@@ -101,23 +101,53 @@ class Objective:
             output_hidden_states=True,
         )
         hidden = said.last_hidden_state[:, PREFIX_TOKENS:]
-        wanted = batch["targets"] != IGNORE
-        logits = self.model.lm_head(hidden[wanted]).float()
-        targets = batch["targets"][wanted]
-        weights = turn_weights(wanted, batch["segments"])
-        loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
+        loss, right = self._answer_loss(hidden, batch["targets"], batch["segments"])
         named = batch["early"] != IGNORE
         early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
         found, told = self._naming_loss(features, said.hidden_states, positions, mask, batch)
-        right = (logits.argmax(-1) == targets).float().mean().item()
         figures = {
             "answer_loss": loss.item(),
             "token_accuracy": right,
+            "plan_loss": planning.item(),
             "alignment": aligned.item(),
             "early_loss": early.item(),
             **told,
         }
-        return loss + early + found + aligned, figures
+        return loss + planning + early + found + aligned, figures
+
+    def _mask(self, segments: torch.Tensor, above: torch.Tensor, prefix: int) -> torch.Tensor:
+        mask = packed_mask(segments, above, prefix)
+        # Fused attention wants the format of what it is added to.
+        return mask if self.bfloat16 else mask.float()
+
+    def _answer_loss(
+        self, hidden: torch.Tensor, targets: torch.Tensor, segments: torch.Tensor
+    ) -> tuple[torch.Tensor, float]:
+        """Loss of the tokens that are wanted of the model, and the share of them that it has right."""
+        wanted = targets != IGNORE
+        logits = self.model.lm_head(hidden[wanted]).float()
+        weights = turn_weights(wanted, segments)
+        loss = (F.cross_entropy(logits, targets[wanted], reduction="none") * weights).sum() / weights.sum()
+        return loss, (logits.argmax(-1) == targets[wanted]).float().mean().item()
+
+    def _planning_loss(self, start: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Loss of plans about no image; 0 where the batch has none. Most of a step is spent on its images, which say
+        nothing about plans.
+
+        start: what comes before an image, (1, tokens, width). The places of the image are left free.
+        """
+        if "plan_ids" not in batch:
+            return start.new_zeros(())
+        inner = self.model.model.language_model
+        rows, first = len(batch["plan_ids"]), start.shape[1]
+        before = torch.arange(first, device=start.device).expand(rows, -1)
+        hidden = inner(
+            inputs_embeds=torch.cat([start.expand(rows, -1, -1), inner.embed_tokens(batch["plan_ids"])], dim=1),
+            attention_mask=self._mask(batch["plan_segments"], batch["plan_above"], first),
+            position_ids=torch.cat([before, batch["plan_positions"]], dim=1),
+            use_cache=False,
+        ).last_hidden_state[:, first:]
+        return self._answer_loss(hidden, batch["plan_targets"], batch["plan_segments"])[0]
 
     def _naming_loss(
         self,

@@ -4,7 +4,7 @@ In: prompts and answers. Out: their tokens, one turn behind another, and what ea
 and itself only, at the positions it would have alone; an opening that many turns have in common is there once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final
 
@@ -41,10 +41,14 @@ class Packed:
     above: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
 
-    def add(self, turn: "Packed", *, without: int) -> None:
-        """Append a turn without its first tokens."""
+    def take(self, turn: "Packed", max_tokens: int) -> bool:
+        """Append a turn, without an opening that is there already; False if it does not fit."""
+        already = turn.segments.count(OPENING) if OPENING in self.segments else 0
+        if len(self.ids) + len(turn.ids) - already > max_tokens:
+            return False
         for column in fields(self):
-            getattr(self, column.name).extend(getattr(turn, column.name)[without:])
+            getattr(self, column.name).extend(getattr(turn, column.name)[already:])
+        return True
 
 
 def pack(
@@ -64,9 +68,33 @@ def pack(
     packed = Packed()
     for segment, (prompt, answer) in enumerate(conversation, OPENING + 1):
         turn = _turn(tokenizer, prompt, answer, look, opening=opening, segment=segment, first=prefix_tokens)
-        already = turn.segments.count(OPENING) if OPENING in packed.segments else 0
-        if len(packed.ids) + len(turn.ids) - already <= max_tokens:
-            packed.add(turn, without=already)
+        packed.take(turn, max_tokens)
+    return packed
+
+
+def pack_rows(
+    tokenizer: Tokenizer,
+    turns: Iterable[Turn],
+    *,
+    rows: int,
+    prefix_tokens: int,
+    max_tokens: int,
+    opening: Sequence[int] = (),
+) -> list[Packed]:
+    """Tokenise turns about no image into so many rows of up to `max_tokens`; what no longer fits into them is left out.
+
+    prefix_tokens: of the image that is not there, which their positions leave room for. A turn that does not fit
+    begins the next row, however short the one behind it is: else long ones would be trained on less.
+    """
+    packed = [Packed() for _ in range(rows)]
+    unfilled = iter(packed)
+    row = next(unfilled)
+    for segment, (prompt, answer) in enumerate(turns, OPENING + 1):
+        turn = _turn(tokenizer, prompt, answer, Sample.look, opening=opening, segment=segment, first=prefix_tokens)
+        while not row.take(turn, max_tokens):
+            if (following := next(unfilled, None)) is None:
+                return packed
+            row = following
     return packed
 
 

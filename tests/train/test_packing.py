@@ -1,6 +1,7 @@
 """What training sees is what inference sees: packed turns are the turns as they are asked alone."""
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import count
@@ -11,11 +12,25 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from cot.train.data import PLANS_AN_IMAGE, BatchMaker, as_shown, draw, fact_turn, feed, plan_opening, plan_turn, turns
+from cot.planner.plan import PLAN_PATTERN
+from cot.train.data import (
+    PLAN_COLUMNS,
+    PLANNED_EVERY,
+    PLANS_AN_IMAGE,
+    BatchMaker,
+    as_shown,
+    draw,
+    evenly,
+    fact_turn,
+    feed,
+    plan_opening,
+    plan_turn,
+    turns,
+)
 from cot.train.mentions import mentions
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, train_tokenizer
 from cot.train.objective import Objective, pixels_to_input
-from cot.train.packing import IGNORE, OPENING, Packed, pack, packed_mask
+from cot.train.packing import IGNORE, OPENING, Packed, Turn, pack, pack_rows, packed_mask
 from cot.train.sample import QA, Sample, Seen
 from cot.train.scenes import make_scene
 
@@ -83,15 +98,88 @@ def test_a_packed_turn_sees_nothing_of_the_others(tokenizer: Tokenizer) -> None:
         assert batch["positions"][one][0] == PREFIX_TOKENS + (opening.sum() if segment in plans else 0)
 
 
-def test_every_other_batch_has_no_plans_and_is_shorter(tokenizer: Tokenizer) -> None:
+def test_most_batches_have_no_plans_and_are_shorter(tokenizer: Tokenizer) -> None:
     maker = BatchMaker(
         "questions", tokenizer, batch=2, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=900, tokens_without_plans=250
     )
-    for index, tokens in enumerate((900, 250, 900, 250)):
-        batch = maker(index)
+    for index in range(PLANNED_EVERY + 1):
+        batch, tokens = maker(index), 250 if index % PLANNED_EVERY else 900
         assert batch["ids"].shape == batch["positions"].shape == batch["seen"].shape[:2] == (2, tokens)
         assert (batch["segments"] == OPENING).any(axis=1).tolist() == [tokens == 900] * 2
         assert ((batch["targets"] != IGNORE).sum(axis=1) > 5).all()
+        assert "plan_ids" not in batch
+
+
+def test_plans_without_an_image_are_those_of_the_questions(tokenizer: Tokenizer) -> None:
+    maker = BatchMaker(
+        "questions", tokenizer, batch=3, seed=2, prefix_tokens=PREFIX_TOKENS, max_tokens=250, tokens_without_plans=250,
+        plan_rows=2, plan_tokens=600,
+    )  # fmt: skip
+    batch = maker(1)
+    assert {batch[f"plan_{name}"].shape for name in PLAN_COLUMNS} == {(2, 600)}
+    opening = len(plan_opening(tokenizer))
+    for row in range(2):
+        segments = batch["plan_segments"][row]
+        assert (segments == OPENING).sum() == opening
+        plans = np.unique(segments[segments > OPENING])
+        assert len(plans) > 3
+        for segment in plans:
+            mine = segments == segment
+            assert batch["plan_positions"][row][mine][0] == PREFIX_TOKENS + opening
+            said = batch["plan_targets"][row][mine]
+            assert re.fullmatch(PLAN_PATTERN, tokenizer.decode(said[said != IGNORE].tolist()))
+    rows = batch["plan_segments"]
+    assert not set(rows[0][rows[0] > OPENING]) & set(rows[1][rows[1] > OPENING])
+
+
+def test_a_turn_that_does_not_fit_begins_the_next_row(tokenizer: Tokenizer) -> None:
+    def turn(words: int) -> Turn:
+        return "?", " ".join(["2"] * words)
+
+    conversation = [turn(30), turn(20), turn(1), turn(30), turn(1)]
+    long, middle, short, *_ = (len(pack(tokenizer, [one], prefix_tokens=2, max_tokens=900).ids) for one in conversation)
+    assert short < middle < long
+    rows = pack_rows(tokenizer, conversation, rows=2, prefix_tokens=2, max_tokens=long + middle - 1)
+    assert [list(dict.fromkeys(row.segments)) for row in rows] == [[2], [3, 4]]
+    assert rows[1].positions[:3] == [2, 3, 4]
+    assert [len(row.ids) for row in pack_rows(tokenizer, [], rows=2, prefix_tokens=2, max_tokens=9)] == [0, 0]
+
+
+def test_every_kind_of_program_comes_as_often_as_any_other() -> None:
+    def qa(family: str, expression: str) -> QA:
+        return QA(family, f"{family} {expression}?", "2", (), expression)
+
+    many = [qa("count", "#1")] * 9
+    few = [qa("comparison", "most(cats: #1, dogs: #2)"), qa("comparison", "most(owls: #1, big cows: #2)")]
+    others = [qa("comparison", "#1 > #2"), qa("threshold", "#1 >= 3"), qa("threshold", "#1 >= 12")]
+    ordered = evenly([*many, *few, *others], random.Random(1))
+    assert sorted(one.question for one in ordered) == sorted(one.question for one in (*many, *few, *others))
+    assert {(one.family, one.expression[:4]) for one in ordered[:4]} == {
+        ("count", "#1"), ("comparison", "most"), ("comparison", "#1 >"), ("threshold", "#1 >"),
+    }  # fmt: skip
+    assert [one.family for one in ordered[4:7]].count("count") == 1
+    assert all(one.family == "count" for one in ordered[7:])
+
+
+def test_plans_without_an_image_teach_the_decoder_alone(tokenizer: Tokenizer) -> None:
+    maker = BatchMaker(
+        "questions", tokenizer, batch=2, seed=3, prefix_tokens=PREFIX_TOKENS, max_tokens=250, plan_rows=2,
+        plan_tokens=300,
+    )  # fmt: skip
+    batch = next(feed(maker, workers=0, ahead=False))
+    model: Any = build_model(SIZES["tiny"], tokenizer)
+    model.set_attn_implementation("eager")
+    objective = Objective(model, tokenizer, "cpu")
+    start = model.model.language_model.embed_tokens(torch.tensor([[1, 4]]))
+    loss = objective._planning_loss(start, batch)
+    loss.backward()
+    taught = {name for name, one in model.named_parameters() if one.grad is not None}
+    assert "lm_head.weight" in taught
+    assert not any("vision_tower" in name or "projector" in name for name in taught)
+    told = objective.loss(batch, "questions")[1]["plan_loss"]
+    assert told == pytest.approx(loss.item(), rel=0.05)
+    without = {name: one for name, one in batch.items() if not name.startswith("plan_")}
+    assert objective.loss(without, "questions")[1]["plan_loss"] == 0
 
 
 def columns(packed: Packed, *, first: int) -> list[list[Any]]:
