@@ -28,12 +28,13 @@ def messages(rendered: Rendered, images: Sequence[LoadedImage], system: str = ""
         turns.append(Message("user", tuple(part for part in parts if part)))
         turns.append(Message("assistant", (shot.output,)))
     before = (rendered.before,) if rendered.before else ()
-    text = (rendered.text,) if rendered.text or not images else ()
+    text = (rendered.text,) if rendered.text or not (before or images) else ()
     return (*turns, Message("user", (*before, *images, *text)))
 
 
 def transcript(turns: Sequence[Message]) -> str:
-    """What `messages` gave as text: `Rendered.transcript` again, since a recording knows a prompt by its hash."""
+    """What `messages` gave as text: `Rendered.transcript` again, since a recording knows a prompt by its hash. Without
+    images nothing tells that a text was to stand before them; no recorded prompt is without."""
     *before, last = (turn for turn in turns if turn.role != "system")
     texts = [part for part in last.content if isinstance(part, str)]
     if not isinstance(last.content[-1], str):

@@ -150,6 +150,9 @@ class Chain:
             if self.stopped:
                 raise self.stopped
             granted = await self.allowance.take(n * rendered.max_tokens)
+            if self.stopped:  # while this one waited for tokens
+                self.allowance.give_back(granted, used=0)
+                raise self.stopped
             n = min(n, granted)
             request = Request(
                 messages(rendered, (images or self.question.images) if with_images else (), self.wording.system),

@@ -29,7 +29,8 @@ class Vote:
 
 
 async def vote(chain: Chain) -> Conclusion:
-    """Answer by majority; the confidence is the share of the votes that were cast. Raises ChainStopped."""
+    """Answer by majority; the confidence is the share of the votes that were cast, and the model's own where no other
+    was than the direct answer. Raises ChainStopped."""
     first = await ask_first(chain)
     if first.stop_reason not in ("answered", "unparsed"):
         return first
@@ -40,12 +41,12 @@ async def vote(chain: Chain) -> Conclusion:
             drawn = await _draw(chain, n, seed=chain.seed + chain.tuning.samples - left)
         except ChainStopped as stopped:
             chain.note(str(stopped))
-            return Conclusion(_elect(chain, votes) if votes else unknown(), stopped.stop_reason)
+            return Conclusion(_outcome(chain, first, votes), stopped.stop_reason)
         votes += [Vote(sample.value, sample.raw) for sample in drawn if sample.problem is None]
         left -= n
     if not votes:
         return first
-    return Conclusion(_elect(chain, votes))
+    return Conclusion(_outcome(chain, first, votes))
 
 
 def still_needed(votes: Sequence[str], left: int) -> int:
@@ -97,6 +98,13 @@ async def _draw(chain: Chain, n: int, *, seed: int) -> list[Asked[Value]]:
         if sample.problem is not None:
             chain.note(f"a sample is no vote: {sample.problem}")
     return drawn
+
+
+def _outcome(chain: Chain, first: Conclusion, votes: Sequence[Vote]) -> FinalAnswer:
+    """The answer that won, none without votes. One vote would be all of them, however unsure the model is of it."""
+    if len(votes) == 1 and first.stop_reason == "answered":
+        return first.answer
+    return _elect(chain, votes) if votes else unknown()
 
 
 def _elect(chain: Chain, votes: Sequence[Vote]) -> FinalAnswer:

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob
-from cot.errors import PromptError, TraceError, UsageError
+from cot.errors import EngineError, PromptError, TraceError, UsageError
 from cot.planner.asked import ALTERNATIVES
 from cot.planner.budget import Allowance, Budget, ChainStopped
 from cot.planner.names import STRATEGY_NAMES
@@ -200,6 +200,16 @@ async def test_unknown_strategies_are_named(question):
 def test_budgets_are_positive(limits):
     with pytest.raises(UsageError, match="expected more than 0"):
         Budget(**limits)
+
+
+async def test_what_waited_for_tokens_is_not_asked_of_a_model_that_failed(engine, question):
+    plan = "1. [count] How many apples?\n2. [count] How many cars?\nanswer: #1 > #2"
+    scripted = engine(plan, {"How many": EngineError("gone")})
+    words = len(plan.split())
+    # One of the facts takes all that the plan leaves.
+    outcome = await run("decompose", question(), scripted, Budget(max_tokens=words + 8))
+    assert (outcome.stop_reason, len(scripted.requests)) == ("error", 2)
+    assert [step.problem for step in outcome.steps if step.kind == "sub_answer"] == ["sub_question 1: gone"] * 2
 
 
 async def test_an_allowance_waits_for_tokens_in_flight():

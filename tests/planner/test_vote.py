@@ -111,6 +111,14 @@ async def test_an_engine_error_leaves_the_direct_answer(question, completion):
     assert "out of memory" in outcome.notes[-1]
 
 
+@pytest.mark.parametrize(("samples", "budget"), [("no", Budget(max_steps=1)), (["boat"] * 8, Budget())])
+async def test_a_vote_that_nobody_else_casts_is_no_certainty(question, samples, budget):
+    outcome = await run("vote", question("Which?", ["yes", "no"]), voters("no", samples), budget)
+    assert (outcome.answer.value, outcome.answer.source) == ("no", "direct")
+    assert outcome.answer.confidence == pytest.approx(0.5)
+    assert outcome.stop_reason == ("budget_steps" if budget.max_steps == 1 else "answered")
+
+
 async def test_every_sample_is_in_the_trace_and_its_cost_once(question, tmp_path):
     with Recorder(tmp_path) as recorder:
         outcome = await run("vote", question(), voters("no", ["no", "yes", "no", "no"] * 2), recorder=recorder)

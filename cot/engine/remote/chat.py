@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from cot.engine.base import Candidate, Choices, Completion, Constraint, Request, Timings, Usage
+from cot.engine.base import Candidate, Completion, Constraint, Request, Timings, Usage
 from cot.engine.grammar import shown
 from cot.engine.remote.check import fitting
 from cot.engine.remote.dialect import Server
@@ -114,8 +114,10 @@ class Chat:
             self._without.add("n")
         if any(candidate.text and not candidate.logprobs for candidate in candidates):
             self._without.add("logprobs")
+        if not self.server.wraps(request.constraint):
+            candidates = tuple(cut_at_stop(candidate, request.stop) for candidate in candidates)
         return Completion(
-            tuple(cut_at_stop(candidate, request.stop) for candidate in candidates),
+            candidates,
             gathered.usage,
             Timings(prefill_seconds=prefill, decode_seconds=time.perf_counter() - begun - prefill),
         )
@@ -156,8 +158,8 @@ class Chat:
         """The candidate if it fits the request's constraint, else None."""
         if request.constraint is None:
             return candidate
-        if isinstance(request.constraint, Choices) and self.server.dialect in ("openai", "ollama"):
-            candidate = unwrapped(candidate)
+        if self.server.wraps(request.constraint):
+            candidate = cut_at_stop(unwrapped(candidate), request.stop)
         cut = candidate.finish_reason == "length"
         text = fitting(request.constraint, candidate.text, cut=cut)
         if text is None:

@@ -1,11 +1,11 @@
 """Connections to one server, for each event loop that asks it, and the turns that requests take.
 
 In: an address, a key, limits. Out: a `Lane`. Connections belong to the loop that opened them, so each loop
-has its own. It sends nothing.
+has its own, and they end with it. It sends nothing.
 """
 
 import asyncio
-import weakref
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import httpx
@@ -42,27 +42,38 @@ class Connections:
                 f"the certificates to trust cannot be read: {reason(error)}; expected a file in SSL_CERT_FILE, or a "
                 "folder in SSL_CERT_DIR; unset them if none is needed"
             ) from error
-        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = weakref.WeakKeyDictionary()
+        self._lanes: dict[asyncio.AbstractEventLoop, tuple[Lane, AsyncGenerator[Lane, None]]] = {}
 
     def open(self) -> Http:
         """New connections, to be closed by whoever asked for them."""
         shared = _Shared(self._transport) if self._transport else None
         return Http(self.address, self._key, self.limits, tls=self._tls, transport=shared)
 
-    def lane(self) -> Lane:
+    async def lane(self) -> Lane:
         """The connections of the running loop."""
         loop = asyncio.get_running_loop()
         if loop not in self._lanes:
-            self._lanes[loop] = Lane(self.open(), asyncio.Semaphore(self.limits.max_concurrency))
-        return self._lanes[loop]
+            opened = self._open_lane(loop)
+            self._lanes[loop] = await anext(opened), opened
+        return self._lanes[loop][0]
 
     async def close(self) -> None:
         """End the connections of the running loop; those of loops that have ended went with them."""
-        lane = self._lanes.pop(asyncio.get_running_loop(), None)
-        if lane:
-            await lane.http.close()
+        loop = asyncio.get_running_loop()
+        if loop in self._lanes:
+            await self._lanes[loop][1].aclose()
         if self._transport:
             await self._transport.aclose()
+
+    async def _open_lane(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Lane, None]:
+        """A generator, because `asyncio.run` closes those that are left before it ends a loop: nobody else could end
+        its connections any more, and a chat has a loop for each question."""
+        http = self.open()
+        try:
+            yield Lane(http, asyncio.Semaphore(self.limits.max_concurrency))
+        finally:
+            del self._lanes[loop]
+            await http.close()
 
 
 class _Shared(httpx.AsyncBaseTransport):

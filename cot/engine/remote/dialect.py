@@ -43,6 +43,10 @@ class Server:
         found = re.match(r"v?(\d+)\.(\d+)", self.version)
         return found is not None and (int(found[1]), int(found[2])) < (0, 11)
 
+    def wraps(self, constraint: Constraint | None) -> bool:
+        """Whether this server is asked for a choice within a JSON object, since it can be held to nothing else."""
+        return isinstance(constraint, Choices) and self.dialect in ("openai", "ollama")
+
     def constrained(self, constraint: Constraint) -> dict[str, Any]:
         """Fields that hold a reply to `constraint`; none if this server cannot be told."""
         if isinstance(constraint, JsonSchema):

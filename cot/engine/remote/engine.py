@@ -175,7 +175,7 @@ class RemoteEngine:
             return error
 
     async def _in_turn(self, request: Request, on_text: OnText | None) -> Completion:
-        lane = self._connections.lane()
+        lane = await self._connections.lane()
         asked = time.perf_counter()
         async with lane.turns:
             waited = time.perf_counter() - asked

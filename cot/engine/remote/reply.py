@@ -25,6 +25,10 @@ Clean = Callable[[str], str]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
+NEVER_CHOSEN: Final = -1e9
+"""Log-probabilities below it count as this, so that the sum of many is a number."""
+
+
 class ReplyError(EngineError):
     """A reply that cannot be used. The message does not name the server."""
 
@@ -53,7 +57,7 @@ class _Token(_Part):
             for text, logprob in others
             if isinstance(text, str) and text != self.token and isinstance(logprob, float) and math.isfinite(logprob)
         )
-        return TokenLogprob(self.token, min(0.0, self.logprob), found[:alternatives])
+        return TokenLogprob(self.token, max(NEVER_CHOSEN, min(0.0, self.logprob)), found[:alternatives])
 
 
 class _Logprobs(_Part):

@@ -72,7 +72,9 @@ def request_body(
         limit: request.max_tokens,
         **server.sampled(request.sampling),
     }
-    if request.stop:
+    # Stop strings are for the choice, and would cut the object around it: many begin a new line there.
+    wrapped = "constraint" not in without and server.wraps(request.constraint)
+    if request.stop and not wrapped:
         body["stop"] = list(request.stop)
     if request.n > 1 and "n" not in without:
         body["n"] = request.n

@@ -116,6 +116,20 @@ async def test_choices_come_wrapped_where_only_json_can_be_constrained(
     assert "".join(token.token for token in answer.logprobs) == 'no (or so)"}'
 
 
+@pytest.mark.parametrize("refuses", [(), ("response_format",)])
+async def test_stop_strings_are_for_the_choice_and_not_for_what_wraps_it(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, refuses: tuple[str, ...]
+) -> None:
+    def stopped(body: Any) -> str:
+        text = '{\n  "answer": "yes"\n}' if "response_format" in body else "yes\nIt is."
+        return text.partition(*body["stop"])[0] if "stop" in body else text
+
+    engine = await RemoteEngine.connect(serve(model(text=stopped, refuses=refuses)).url, limits=quick())
+    answer = await engine.complete(ask(constraint=CHOICES, stop=("\n",)))
+    await engine.close()
+    assert answer.text == "yes"
+
+
 async def test_a_refused_constraint_is_left_out_and_checked(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     server = serve(model(text=" yes\n", refuses=("response_format",)))
     engine = await RemoteEngine.connect(server.url, limits=quick())

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import http.server
 import io
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -384,6 +386,47 @@ def test_one_engine_serves_several_event_loops(serve: Serve, model: Any, ask: As
                 await engine.close()
 
     assert [asyncio.run(once(last=last)) for last in (False, True)] == ["two cats"] * 2
+
+
+def test_connections_end_with_their_event_loop(model: Any, ask: Ask, quick: Quick) -> None:
+    ended = threading.Semaphore(0)
+
+    class KeptAlive(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._send(model().reply({}))
+
+        def do_GET(self) -> None:
+            self._send({"data": [{"id": "tiny"}]})
+
+        def finish(self) -> None:
+            super().finish()
+            ended.release()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is said."""
+
+        def _send(self, value: Any) -> None:
+            data = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), KeptAlive) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        engine = asyncio.run(RemoteEngine.connect(url, limits=quick()))
+        assert ended.acquire(timeout=10)
+        for _ in range(2):
+            assert asyncio.run(engine.complete(ask())).text == "two cats"
+            assert ended.acquire(timeout=10)
+        asyncio.run(engine.close())
+        server.shutdown()
+        thread.join()
 
 
 async def test_a_transport_of_ones_own(model: Any, ask: Ask) -> None:

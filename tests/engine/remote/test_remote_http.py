@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import threading
 import time
 import tracemalloc
@@ -39,6 +40,16 @@ def _chat(model: Any, *answers: Answer) -> Callable[[Any, Any], None]:
             (left.pop(0) if len(left) > 1 else left[0])(wire)
 
     return handler
+
+
+async def test_tokens_that_are_hardly_possible_have_a_sum(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    tokens = [{"token": letter, "logprob": -1e308} for letter in "hi!"]
+    reply = _reply(choice={"message": {"content": "hi!"}, "logprobs": {"content": tokens}})
+    server = serve(_chat(model, lambda wire: wire.send(reply)))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    answer = await engine.complete(ask())
+    await engine.close()
+    assert math.exp(math.fsum(token.logprob for token in answer.logprobs)) == 0
 
 
 async def _fails(server: Any, request: Request, limits: Limits) -> str:
