@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, get_args
 from cot.errors import UsageError, quoted
 from cot.step import FinalAnswer, Reasoning, Step, SubAnswer, SubQuestion, Summary, ToolUse, Value
 from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTaken
+from cot.trace.numerals import in_digits
 from cot.trace.plain import UNKNOWN, show_value
 
 What = Literal["prompts", "images", "all"]
@@ -89,6 +90,8 @@ class Redaction:
         """What messages and tools call the images."""
         self._asked = ""
         """What the user wrote, as one text."""
+        self._asked_numbers: set[str] = set()
+        """The numbers in it."""
 
     def __call__(self, event: Event) -> Event:
         """The event without it; the same event if there is nothing to leave out."""
@@ -115,6 +118,7 @@ class Redaction:
         self._names = tuple(name for name in names if len(name) > 1)
         said = (str(event.settings.get(name, "")) for name in _SAID_SETTINGS)
         self._asked = "\n".join((event.question, *event.choices, *said))
+        self._asked_numbers = _numbers(self._asked) | _numbers(in_digits(self._asked))
         settings = {name: value for name, value in event.settings.items() if name not in _PRIVATE_SETTINGS}
         hidden = _SAID_SETTINGS if self._prompts else ("examples",)
         settings |= {name: REDACTED for name in hidden if settings.get(name)}
@@ -208,7 +212,7 @@ class Redaction:
         """
         if self._all or _TYPED.fullmatch(text.strip().lower()) is None:
             return False
-        return not _numbers(_SUB_ANSWER.sub("#", text) if formula else text) & _numbers(self._asked)
+        return not _numbers(_SUB_ANSWER.sub("#", text) if formula else text) & self._asked_numbers
 
 
 def _words(text: str) -> set[str]:
