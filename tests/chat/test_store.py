@@ -348,9 +348,15 @@ def test_an_older_file_is_gone_on_with(talk, chats):
         if image:
             del image["original"]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    store, conversation, images = open_saved(chats, "one")
-    store.close()
-    assert (len(conversation.turns), [image.original for image in images.values()]) == (1, [None])
+    before = path.read_bytes()
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert (len(chat.turns), [image.original for image in chat.session.images]) == (1, [None])
+    chat.session.close()
+    assert path.read_bytes() == before, "who only looks in leaves it to those who know that version only"
+    chat = talk(open_saved(chats, "one"), strategy="direct").say("and?")
+    assert path.read_bytes().startswith(before.replace(b'"schema_version": 1', b'"schema_version": 3'))
+    assert read(path).turns == chat.turns
+    assert len(chat.turns) == 2
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, talk):
