@@ -24,9 +24,10 @@ from cot.chat.conversation import (
 )
 from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
+from cot.chat.memory import EMBEDDED
 from cot.chat.store import Store
 from cot.chat.turn import Turn
-from cot.config import Settings, is_server, with_setting
+from cot.config import Settings, is_server, model_folder, with_setting
 from cot.engine.base import EngineInfo
 from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
@@ -280,6 +281,9 @@ class Session:
 def changed(settings: Settings, name: str, text: str) -> Settings:
     """Settings with one changed. Raises CotError for a value that makes no sense."""
     settings = with_setting(settings, name, text)
+    if name == "model" and settings.model != EMBEDDED and (folder := model_folder(settings.model)):
+        # It is kept in a conversation that may be gone on with elsewhere, where it would be a name of the hub's.
+        settings = settings.model_copy(update={"model": str(folder.absolute())})
     _check(settings)
     if settings.templates:
         from cot.planner.wording import checked_templates

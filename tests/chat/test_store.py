@@ -117,6 +117,16 @@ def test_what_was_chosen_and_is_gone_does_not_keep_from_going_on(talk, chats):
     assert "strategy is not set as it was in this conversation: unknown strategy 'my_own'" in chat.words[0]
 
 
+@pytest.mark.parametrize("line", ["/model runs/mine", "/set model runs/mine"])
+def test_a_folder_that_was_chosen_as_model_is_the_same_from_elsewhere(talk, chats, tmp_path, monkeypatch, line):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    chat = talk(strategy="direct").say("red.png", "/model org/mine", line, "/save one")
+    assert chat.words[-3:-1] == ["model: org/mine", f"model: {tmp_path / 'runs' / 'mine'}"]
+    chat.session.close()
+    monkeypatch.chdir(tmp_path / "runs")
+    assert talk(open_saved(chats, "one")).session.settings.model == str(tmp_path / "runs" / "mine")
+
+
 def test_templates_that_are_there_in_one_language_only_hold_again(talk, chats, tmp_path):
     head = "description: d\ninputs: {question: {kind: text}, choices: {kind: list}}"
     for folder, name in ((".", "my"), ("zh", "own")):

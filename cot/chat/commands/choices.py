@@ -22,7 +22,7 @@ async def model(session: Session, argument: str) -> None:
         session.say(f"model: {session.settings.model}; name another one with /model NAME")
         return
     loading = await _load_with(session, "model", named)
-    session.say(f"model: {named}{loading}")
+    session.say(f"model: {session.settings.model}{loading}")
 
 
 async def strategy(session: Session, argument: str) -> None:
