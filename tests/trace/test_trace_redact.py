@@ -202,6 +202,18 @@ def test_a_hash_in_the_question_is_no_image(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("earlier", "said"),
+    [("Is there a \u21164711?", "4711"), ("Who has 0171\u2013234?", "0171234"), ("有三只猫吗？", "3")],
+)
+def test_a_number_that_was_said_before_goes_too(earlier, said):
+    redaction = Redaction(frozenset({"prompts"}))
+    settings = {"earlier": Earlier((Exchange(earlier, "yes"),)).as_text(), "system": "Say {yes}."}
+    redaction(RunStarted(question="And now?", images=(), strategy="direct", seed=0, settings=settings))
+    step = redaction(StepTaken(step=FinalAnswer(text=said, value=said, raw=said, confidence=1))).step
+    assert (step.text, step.value, step.raw) == ("[redacted]",) * 3
+
+
+@pytest.mark.parametrize(
     ("question", "said"),
     [("Is someone often at tennis?", "1"), ("Is someone often at tennis?", "10"), ("Are there twenty-one?", "1"),
      ("Are there twenty-one?", "20"), ("Are there two hundred?", "2"), ("有二十只狗吗？", "10")],
