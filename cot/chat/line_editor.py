@@ -18,7 +18,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.shortcuts import CompleteStyle
 
-from cot.chat.session import MAX_QUESTION_CHARACTERS
+from cot.chat.checked import MAX_QUESTION_CHARACTERS
 from cot.config import NAMES
 
 _REFRESH_SECONDS = 0.25

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from cot.chat.checked import MAX_QUESTION_CHARACTERS
 from cot.chat.command import is_command
 from cot.chat.event import ChatEvent, Said, TurnDone
 from cot.chat.screen import Screen
-from cot.chat.session import MAX_QUESTION_CHARACTERS, Session
+from cot.chat.session import Session
 from cot.chat.take import take
 from cot.chat.turn import Turn
 from cot.trace.plain import UNKNOWN, plain
