@@ -5,6 +5,7 @@ stderr. Commands are obeyed and give no line; `/retry` asks a message, so it giv
 """
 
 import asyncio
+import codecs
 import json
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,8 @@ class Pipe:
         self.session = session
         code = 0
         for data in bounded(lines):
-            line = data.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            # Some programs begin a text with a mark that is no part of it.
+            line = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").rstrip("\r\n")
             turn = self._take(session, line)
             if self._problem or (turn and not turn.answered):
                 code = 1
