@@ -173,8 +173,7 @@ class Session:
             self.load()
 
     def go_on_with(self, store: Store, conversation: Conversation, images: dict[str, LoadedImage]) -> None:
-        """Leave this conversation for a saved one."""
-        self.settle()
+        """Leave this conversation, of which all is saved, for another one."""
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
         self._mend()

@@ -236,6 +236,19 @@ def test_an_answer_that_cannot_be_saved_is_shown_and_saved_when_there_is_room(ta
     assert read(chats / ("two" if "two" in then else "one") / SESSION_FILE).turns == turns
 
 
+def test_what_is_not_all_saved_is_not_left_for_another_conversation(talk, chats, disk):
+    talk().say("red.png", "/save other").session.close()
+    chat = talk().say("red.png", "/save one")
+    disk.update(("stepped", "ended"))
+    chat.say("Are there more apples than cars?", "/load other")
+    assert (chat.session.store.name, ["disk full" in error for error in chat.errors]) == ("one", [True, True])
+    turns = list(chat.turns)
+    disk.clear()
+    chat.say("/load other")
+    assert chat.session.store.name == "other"
+    assert read(chats / "one" / SESSION_FILE).turns == turns
+
+
 def test_a_name_is_not_given_to_what_is_not_all_saved(talk, chats, disk):
     chat = talk().say("red.png", "/save one")
     disk.update(("stepped", "ended"))
