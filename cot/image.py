@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, ImageChops, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from cot.errors import ImageError, reason
 from cot.png import png_bytes
+from cot.rgb import to_rgb
 from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS, read_source, shown
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -46,10 +47,6 @@ _EXPECTED = "expected a PNG, JPEG, WebP, GIF, BMP or TIFF file"
 _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
 """Begins a part of a JPEG. Within the bytes of a scan, 255 is followed by other values."""
 
-_PHOTOMETRIC = 262
-_BITS_PER_SAMPLE = 258
-_BAND = 256
-"""Rows of a deep image that are scaled at a time: as numbers they take ten times the memory of its pixels."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -121,7 +118,7 @@ def from_pixels(pixels: Image.Image, *, source: str, notes: tuple[str, ...] = ()
     Raises ImageError if they are empty or of a mode that has no RGB.
     """
     found = list(notes)
-    rgb = _to_rgb(pixels, source, found)
+    rgb = to_rgb(pixels, source, found)
     original = Original(pixels.mode, *pixels.size)
     return LoadedImage(rgb, pixel_hash(rgb), source, tuple(found), original)
 
@@ -158,7 +155,7 @@ def load_image(source: str | Path | BinaryIO, limits: ImageLimits = DEFAULT_LIMI
             original = _original(opened)
             _decode(opened, name, notes)
             orientation = _orientation(opened, notes)
-            rgb = _to_rgb(opened, name, notes)
+            rgb = to_rgb(opened, name, notes)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         return LoadedImage(rgb, pixel_hash(rgb), name, tuple(notes), original)
@@ -237,63 +234,6 @@ def _orientation(opened: Image.Image, notes: list[str]) -> int:
         notes.append("its EXIF data is damaged, so it may be turned the wrong way")
         return 1
     return value if isinstance(value, int) else 1
-
-
-def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image:
-    """A new 8-bit RGB image without metadata; transparent parts become white."""
-    if min(image.size) < 1:
-        raise ImageError(f"image {shown(name)} has no pixels, {image.size}; expected at least 1 x 1")
-    try:
-        if image.mode.startswith(("I", "F")):
-            image = _to_eight_bits(image, notes)
-        elif image.mode == "La":
-            image = image.convert("LA")
-        elif image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getbbox():
-            image = image.convert("RGB")  # programs that know no transparency write 0 everywhere
-        if image.has_transparency_data:
-            alpha = image.convert("RGBA")
-            rgb = Image.new("RGB", alpha.size, "white")
-            rgb.paste(alpha, mask=alpha)
-        else:
-            rgb = image.convert("RGB")
-    except (ValueError, OSError, TypeError) as error:
-        raise ImageError(
-            f"image {shown(name)} has the colour mode {image.mode!r}, which has no RGB here; convert it to RGB first"
-        ) from error
-    rgb.info = {}
-    return rgb
-
-
-def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Grey of 9 to 32 bits to grey of 8, scaled and not clipped; with alpha if one grey means transparent.
-
-    Values of 32 bits have no agreed white: the smallest of 1 (fractions only), 255 and 65535 that
-    holds them all is taken, else their own range is stretched. Values that are no numbers become black.
-    """
-    import numpy
-
-    values = numpy.asarray(image)
-    tags = getattr(image, "tag_v2", {})
-    low, high = 0.0, 2.0 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1.0
-    if image.mode in ("I", "F"):
-        finite = values if image.mode == "I" else values[numpy.isfinite(values)]
-        least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        low, high = next(((0.0, white) for white in whites if least >= 0 and most <= white), (least, most))
-        notes.append(f"32-bit values: {low:g} is shown as black and {high:g} as white")
-    eight = numpy.empty(values.shape, numpy.uint8)
-    for top in range(0, len(values), _BAND):
-        band = values[top : top + _BAND].astype(numpy.float64)
-        scaled = numpy.where(numpy.isfinite(band), band - low, 0.0) * (255.0 / ((high - low) or 1.0))
-        eight[top : top + _BAND] = numpy.rint(scaled.clip(0.0, 255.0))
-    grey = Image.fromarray(eight)
-    if tags.get(_PHOTOMETRIC) == 0:
-        # The file counts from white to black. Pillow turns that round for 8 bits, not for more.
-        grey = ImageChops.invert(grey)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey.putalpha(Image.fromarray(numpy.where(values == transparent, 0, 255).astype(numpy.uint8)))
-    return grey
 
 
 def _damaged(name: str, error: Exception) -> ImageError:

@@ -17,6 +17,7 @@ LAYERS = [
     "streams",
     "source",
     "png",
+    "rgb",
     "image",
     "region",
     "question",

@@ -15,7 +15,8 @@ from cot.step import Step
 from cot.trace.event import TracedImage
 
 SCHEMA: Final = 3
-"""Version of the saved format, in the first line. Files of older ones are read, and gone on with."""
+"""Version of the saved format, in the first line. Files of older ones are read, and become of this one when they are
+gone on with: a line of an older version is one of it."""
 
 
 class _Event(BaseModel):

@@ -4,8 +4,10 @@ In: where earlier lines are kept, what to complete, keys, and the line below. Ou
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app_or_none
@@ -16,9 +18,17 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.shortcuts import CompleteStyle
 
-from cot.chat.session import MAX_QUESTION_CHARACTERS
+from cot.chat.checked import MAX_QUESTION_CHARACTERS
+from cot.config import NAMES
 
 _REFRESH_SECONDS = 0.25
+
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_NAME_AND_PASSWORD: Final = re.compile(r"(?<=://)(?:[^/?#]*|[^/?#:@\[]*:(?![0-9]*(?:[/?#]|$)).*)@")
+"""In an address. What stands behind a name and a colon, and is no port, is a password, whatever marks it has."""
+
+_QUERY: Final = re.compile(r"(?<=\?)[^#]*\w[^#]*")
+_SET: Final = re.compile(r"\s*/set\s+(\S+)\s+\S", re.IGNORECASE)
 
 
 def line_editor(
@@ -68,10 +78,22 @@ class EarlierLines(FileHistory):
             return ()
 
     def store_string(self, string: str) -> None:
-        """Keep a line, unless it is longer than a message may be."""
-        if len(string) <= MAX_QUESTION_CHARACTERS:
+        """Keep a line without its secrets, unless it is longer than a message may be."""
+        kept = without_secrets(string)
+        if kept and len(kept) <= MAX_QUESTION_CHARACTERS:
             with contextlib.suppress(OSError):
-                super().store_string(string)
+                super().store_string(kept)
+
+
+def without_secrets(line: str) -> str:
+    """A line as it may lie on a disk: addresses without name, password and what stands behind `?`, which may be a key.
+
+    Empty for a `/set` of what is no setting: people try keys in it.
+    """
+    setting = _SET.match(line)
+    if setting and setting[1] not in NAMES:
+        return ""
+    return _ADDRESS.sub(lambda found: _QUERY.sub("…", _NAME_AND_PASSWORD.sub("", found[0]), count=1), line)
 
 
 def _types_a_command() -> bool:

@@ -5,15 +5,17 @@ stderr. Commands are obeyed and give no line; `/retry` asks a message, so it giv
 """
 
 import asyncio
+import codecs
 import json
 import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from cot.chat.checked import MAX_QUESTION_CHARACTERS
 from cot.chat.command import is_command
 from cot.chat.event import ChatEvent, Said, TurnDone
 from cot.chat.screen import Screen
-from cot.chat.session import MAX_QUESTION_CHARACTERS, Session
+from cot.chat.session import Session
 from cot.chat.take import take
 from cot.chat.turn import Turn
 from cot.trace.plain import UNKNOWN, plain
@@ -52,7 +54,8 @@ class Pipe:
         self.session = session
         code = 0
         for data in bounded(lines):
-            line = data.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            # Some programs begin a text with a mark that is no part of it.
+            line = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").rstrip("\r\n")
             turn = self._take(session, line)
             if self._problem or (turn and not turn.answered):
                 code = 1

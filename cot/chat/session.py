@@ -8,8 +8,9 @@ import importlib
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
+from cot.chat.checked import changed, check_settings, check_text
 from cot.chat.conversation import (
     Asked,
     Attached,
@@ -26,15 +27,13 @@ from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
 from cot.chat.store import Store
 from cot.chat.turn import Turn
-from cot.config import Settings, is_server, with_setting
+from cot.config import Settings
 from cot.engine.base import EngineInfo
 from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
-from cot.planner.names import check_strategy
 from cot.step import Step
 from cot.trace.images import IMAGES_FOLDER, described
 
-MAX_QUESTION_CHARACTERS: Final = 10_000
 Edit = Callable[[str], str | None]
 """Lets the user edit a text; None if nothing came of it."""
 
@@ -62,7 +61,7 @@ class Session:
         An image of it that is not in `images` is dropped, which is said. edit: None where there is no editor.
         Raises UsageError, PromptError or EngineError for settings that make no sense.
         """
-        _check(settings)
+        check_settings(settings)
         self.emit = emit
         self.conversation = conversation or Conversation()
         self._given, self._fixed = settings, frozenset(fixed)
@@ -174,8 +173,7 @@ class Session:
             self.load()
 
     def go_on_with(self, store: Store, conversation: Conversation, images: dict[str, LoadedImage]) -> None:
-        """Leave this conversation for a saved one."""
-        self.settle()
+        """Leave this conversation, of which all is saved, for another one."""
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
         self._mend()
@@ -275,36 +273,3 @@ class Session:
         if source == "-":
             raise UsageError("got '-' as an image; expected a path or an address: stdin holds the messages of a chat")
         return load_image(source if "://" in source else Path(source), self.settings.image_limits)
-
-
-def changed(settings: Settings, name: str, text: str) -> Settings:
-    """Settings with one changed. Raises CotError for a value that makes no sense."""
-    settings = with_setting(settings, name, text)
-    _check(settings)
-    if settings.templates:
-        from cot.planner.wording import checked_templates
-
-        checked_templates(settings.templates, language=settings.language)
-    return settings
-
-
-def _check(settings: Settings) -> None:
-    check_strategy(settings.strategy)
-    if is_server(settings.model):
-        # Before a conversation keeps it: it may hold a password.
-        from cot.engine.remote.address import parse_address
-
-        parse_address(settings.model)
-
-
-def check_length(text: str) -> None:
-    """Raises UsageError for a line that is too long."""
-    if len(text) > MAX_QUESTION_CHARACTERS:
-        raise UsageError(f"the message has more than {MAX_QUESTION_CHARACTERS:,} characters; shorten it")
-
-
-def check_text(text: str) -> None:
-    """Raises UsageError for a question that is too long or not UTF-8."""
-    check_length(text)
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise UsageError(f"got text that is not UTF-8: {text[:60]!r}; write it in UTF-8")

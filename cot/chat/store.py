@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 import platformdirs
 
-from cot.chat.conversation import Opened, SavedEvent
+from cot.chat.conversation import SCHEMA, Opened, SavedEvent
 from cot.errors import TraceError, UsageError
 from cot.image import LoadedImage
 from cot.source import shown
@@ -24,6 +24,8 @@ from cot.trace.lock import hold
 
 SESSION_FILE: Final = "session.jsonl"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION: Final = re.compile(rb'"schema_version": ?([0-9])\b')
+_FIRST_LINE_BYTES: Final = 200
 
 
 def chats_folder() -> Path:
@@ -42,7 +44,7 @@ class Store:
         self.owed: Final[list[SavedEvent]] = []
         """Events that happened, and could not be kept yet."""
         self.name = name or f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        self._new = name is None
+        self._new = self._of_this_version = name is None
 
     @property
     def folder(self) -> Path:
@@ -72,6 +74,9 @@ class Store:
         lines = "\n".join(json.dumps(event.model_dump(mode="json"), allow_nan=False) for event in whole)
         try:
             file = self._opened()
+            if not self._of_this_version:
+                _raise_version(self.folder / SESSION_FILE)
+                self._of_this_version = True
             start = file.seek(0, os.SEEK_END)
             # What was left of an earlier write, on a disk that was full, must not swallow what comes behind it.
             torn, self._torn = self._torn, True
@@ -160,6 +165,16 @@ def _gone_on_with(path: Path) -> BinaryIO:
     if torn:
         file.write(b"\n")
     return file
+
+
+def _raise_version(path: Path) -> None:
+    """Let an older file say that lines of this version follow: who knows only the older one would take them for torn,
+    and leave messages out without a word. It is one digit in its place, which cannot be written by half."""
+    with path.open("r+b") as file:
+        version = _VERSION.search(file.readline(_FIRST_LINE_BYTES))
+        if version and int(version[1]) < SCHEMA:
+            file.seek(version.start(1))
+            file.write(b"%d" % SCHEMA)
 
 
 def _write(file: BinaryIO, line: str) -> None:

@@ -5,9 +5,10 @@ In: a session and a line as it was typed. Out: what the session tells. Errors th
 
 import asyncio
 
+from cot.chat.checked import check_length
 from cot.chat.command import is_command, obey
 from cot.chat.commands.images import attach_mentioned
-from cot.chat.session import Session, check_length
+from cot.chat.session import Session
 from cot.errors import CotError
 
 

@@ -9,6 +9,7 @@ words, summaries, and messages, since these quote. What stays beside it is the m
 into the question, yes, no and unknown. What is said of an image is no part of the image.
 """
 
+import json
 import re
 import unicodedata
 from pathlib import PurePosixPath
@@ -17,6 +18,7 @@ from typing import Any, Final, Literal, get_args
 from cot.errors import UsageError, quoted
 from cot.step import FinalAnswer, Reasoning, Step, SubAnswer, SubQuestion, Summary, ToolUse, Value
 from cot.trace.event import Call, Event, Note, RunFinished, RunStarted, StepTaken
+from cot.trace.numerals import in_digits
 from cot.trace.plain import UNKNOWN, show_value
 
 What = Literal["prompts", "images", "all"]
@@ -89,6 +91,8 @@ class Redaction:
         """What messages and tools call the images."""
         self._asked = ""
         """What the user wrote, as one text."""
+        self._asked_numbers: set[str] = set()
+        """The numbers in it."""
 
     def __call__(self, event: Event) -> Event:
         """The event without it; the same event if there is nothing to leave out."""
@@ -113,8 +117,9 @@ class Redaction:
         # Messages quote a text as Python writes it, and only its beginning where it is long.
         names |= {quoted(name)[1:-1].removesuffix("…") for name in names}
         self._names = tuple(name for name in names if len(name) > 1)
-        said = (str(event.settings.get(name, "")) for name in _SAID_SETTINGS)
+        said = (_unescaped(str(event.settings.get(name, ""))) for name in _SAID_SETTINGS)
         self._asked = "\n".join((event.question, *event.choices, *said))
+        self._asked_numbers = _numbers(self._asked) | _numbers(in_digits(self._asked))
         settings = {name: value for name, value in event.settings.items() if name not in _PRIVATE_SETTINGS}
         hidden = _SAID_SETTINGS if self._prompts else ("examples",)
         settings |= {name: REDACTED for name in hidden if settings.get(name)}
@@ -208,7 +213,15 @@ class Redaction:
         """
         if self._all or _TYPED.fullmatch(text.strip().lower()) is None:
             return False
-        return not _numbers(_SUB_ANSWER.sub("#", text) if formula else text) & _numbers(self._asked)
+        return not _numbers(_SUB_ANSWER.sub("#", text) if formula else text) & self._asked_numbers
+
+
+def _unescaped(text: str) -> str:
+    r"""JSON with its characters as they are: the digits of an escape such as `\u2013` would stand beside others."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _words(text: str) -> set[str]:

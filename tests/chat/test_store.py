@@ -117,6 +117,16 @@ def test_what_was_chosen_and_is_gone_does_not_keep_from_going_on(talk, chats):
     assert "strategy is not set as it was in this conversation: unknown strategy 'my_own'" in chat.words[0]
 
 
+@pytest.mark.parametrize("line", ["/model runs/mine", "/set model runs/mine"])
+def test_a_folder_that_was_chosen_as_model_is_the_same_from_elsewhere(talk, chats, tmp_path, monkeypatch, line):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    chat = talk(strategy="direct").say("red.png", "/model org/mine", line, "/save one")
+    assert chat.words[-3:-1] == ["model: org/mine", f"model: {tmp_path / 'runs' / 'mine'}"]
+    chat.session.close()
+    monkeypatch.chdir(tmp_path / "runs")
+    assert talk(open_saved(chats, "one")).session.settings.model == str(tmp_path / "runs" / "mine")
+
+
 def test_templates_that_are_there_in_one_language_only_hold_again(talk, chats, tmp_path):
     head = "description: d\ninputs: {question: {kind: text}, choices: {kind: list}}"
     for folder, name in ((".", "my"), ("zh", "own")):
@@ -224,6 +234,19 @@ def test_an_answer_that_cannot_be_saved_is_shown_and_saved_when_there_is_room(ta
     else:
         chat.say(then)
     assert read(chats / ("two" if "two" in then else "one") / SESSION_FILE).turns == turns
+
+
+def test_what_is_not_all_saved_is_not_left_for_another_conversation(talk, chats, disk):
+    talk().say("red.png", "/save other").session.close()
+    chat = talk().say("red.png", "/save one")
+    disk.update(("stepped", "ended"))
+    chat.say("Are there more apples than cars?", "/load other")
+    assert (chat.session.store.name, ["disk full" in error for error in chat.errors]) == ("one", [True, True])
+    turns = list(chat.turns)
+    disk.clear()
+    chat.say("/load other")
+    assert chat.session.store.name == "other"
+    assert read(chats / "one" / SESSION_FILE).turns == turns
 
 
 def test_a_name_is_not_given_to_what_is_not_all_saved(talk, chats, disk):
@@ -348,9 +371,15 @@ def test_an_older_file_is_gone_on_with(talk, chats):
         if image:
             del image["original"]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    store, conversation, images = open_saved(chats, "one")
-    store.close()
-    assert (len(conversation.turns), [image.original for image in images.values()]) == (1, [None])
+    before = path.read_bytes()
+    chat = talk(open_saved(chats, "one"), strategy="direct")
+    assert (len(chat.turns), [image.original for image in chat.session.images]) == (1, [None])
+    chat.session.close()
+    assert path.read_bytes() == before, "who only looks in leaves it to those who know that version only"
+    chat = talk(open_saved(chats, "one"), strategy="direct").say("and?")
+    assert path.read_bytes().startswith(before.replace(b'"schema_version": 1', b'"schema_version": 3'))
+    assert read(path).turns == chat.turns
+    assert len(chat.turns) == 2
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, talk):

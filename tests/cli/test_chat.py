@@ -48,6 +48,11 @@ def test_a_line_in_gives_a_line_out(cot_chat):
     assert "[2] blue one.png 8 x 6" in err
 
 
+def test_the_mark_that_a_text_begins_with_is_no_part_of_a_line(cot_chat):
+    code, out, _ = cot_chat("--json", "--strategy", "direct", lines="\ufeff/image red.png\n\ufeffIs it red?\n")
+    assert (code, json.loads(out)["question"]) == (0, "Is it red?")
+
+
 def test_json_is_one_object_a_message(cot_chat):
     code, out, _ = cot_chat("red.png", "--json", lines=f"{APPLES}\nmissing/../\n/nowhere/x.png what?\n")
     first, second, third = map(json.loads, out.splitlines())

@@ -169,7 +169,12 @@ def test_of_what_was_said_only_what_nobody_can_read_a_prompt_from_stays(said, st
      ("Is it 4111-1111?", "41111111"), ("Is it 41111111?", "4111 1111"), ("What opens with PIN 0042?", "42"),
      ("Call 0171 234, 5 times?", "0171234"), ("What ends at 12:34?", "1234"), ("Is it 0171\u2013234?", "0171 + 234"),
      ("Which is \uff14\uff17\uff11\uff11?", "4711"), ("Who was born on 31.12.1999?", "1999"),
-     ("Which has 1,000 seats?", "1000")],
+     ("Which has 1,000 seats?", "1000"), ("Are there three dogs?", "3"), ("Is it twenty-one?", "21"),
+     ("Is PIN four seven one one?", "4711"), ("Who was born in nineteen ninety-nine?", "1999"),
+     ("Are there two thousand three hundred and five?", "2305"), ("Is it 3 million, or a dozen?", "3000000"),
+     ("Is it 3 million, or a dozen?", "12"), ("What is on the third floor?", "3"), ("有二十一只狗吗？", "21"),
+     ("有两只狗吗", "2"), ("有三万五千吗？", "35000"), ("一九九九年?", "1999"),
+     ("Is it \u0664\u0667\u0661\u0661?", "4711"), ("Is it oh-thirty\tone?", "31")],
 )  # fmt: skip
 def test_a_number_of_the_question_goes_however_it_is_written(question, said):
     redaction = Redaction(frozenset({"prompts"}))
@@ -194,6 +199,29 @@ def test_a_hash_in_the_question_is_no_image(tmp_path):
     redaction(RunStarted(question=f"Is {key} there?", images=(), strategy="direct", seed=0))
     step = redaction(StepTaken(step=ToolUse(name="t", arguments={"a": key}, result=made_by_zoom))).step
     assert (step.arguments["a"], step.result) == ("[redacted]", made_by_zoom)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "said"),
+    [("Is there a \u21164711?", "4711"), ("Who has 0171\u2013234?", "0171234"), ("有三只猫吗？", "3")],
+)
+def test_a_number_that_was_said_before_goes_too(earlier, said):
+    redaction = Redaction(frozenset({"prompts"}))
+    settings = {"earlier": Earlier((Exchange(earlier, "yes"),)).as_text(), "system": "Say {yes}."}
+    redaction(RunStarted(question="And now?", images=(), strategy="direct", seed=0, settings=settings))
+    step = redaction(StepTaken(step=FinalAnswer(text=said, value=said, raw=said, confidence=1))).step
+    assert (step.text, step.value, step.raw) == ("[redacted]",) * 3
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [("Is someone often at tennis?", "1"), ("Is someone often at tennis?", "10"), ("Are there twenty-one?", "1"),
+     ("Are there twenty-one?", "20"), ("Are there two hundred?", "2"), ("有二十只狗吗？", "10")],
+)  # fmt: skip
+def test_a_number_that_no_words_of_the_question_name_stays(question, said):
+    redaction = Redaction(frozenset({"prompts"}))
+    redaction(RunStarted(question=question, images=(), strategy="direct", seed=0))
+    assert redaction(StepTaken(step=FinalAnswer(text=said, value=said, raw=said, confidence=1))).step.raw == said
 
 
 @pytest.mark.parametrize("choice", ["a cat", LONG])

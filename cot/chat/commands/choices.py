@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Final, cast, get_args
 
+from cot.chat.checked import changed
 from cot.chat.engines import OF_THE_MODEL
 from cot.chat.event import Detail
 from cot.chat.mention import unquoted
-from cot.chat.session import Session, changed
+from cot.chat.session import Session
 from cot.config import NAMES, check_name
 from cot.errors import CotError, EngineError, UsageError
 from cot.planner.names import check_strategy, strategy_names
@@ -22,7 +23,7 @@ async def model(session: Session, argument: str) -> None:
         session.say(f"model: {session.settings.model}; name another one with /model NAME")
         return
     loading = await _load_with(session, "model", named)
-    session.say(f"model: {named}{loading}")
+    session.say(f"model: {session.settings.model}{loading}")
 
 
 async def strategy(session: Session, argument: str) -> None:

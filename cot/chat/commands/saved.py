@@ -19,6 +19,8 @@ async def load(session: Session, argument: str) -> None:
     """Obey `/load NAME`."""
     if argument == session.store.name:
         raise UsageError(f"{argument!r} is this conversation; /sessions lists all")
+    # What could not be saved yet would be lost with this conversation.
+    session.store.append()
     session.go_on_with(*open_saved(session.store.chats, argument))
 
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Final
 
+from cot.chat.checked import check_length
 from cot.chat.commands.images import attach_mentioned
 from cot.chat.conversation import Undone
 from cot.chat.event import TraceOpened
-from cot.chat.session import Session, check_length
+from cot.chat.session import Session
 from cot.errors import UsageError
 from cot.trace.read import read_trace
 

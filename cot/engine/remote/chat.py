@@ -23,7 +23,15 @@ from cot.engine.remote.reply import Gathered, ReplyError
 from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
 from cot.engine.remote.status import PassingError, RefusedError, clean
 from cot.engine.remote.stream import EventDecoder
-from cot.engine.remote.text import StopGate, cut_at_stop, spelling, unwrapped, without_key, without_thoughts
+from cot.engine.remote.text import (
+    StopGate,
+    ThoughtGate,
+    cut_at_stop,
+    spelling,
+    unwrapped,
+    without_key,
+    without_thoughts,
+)
 from cot.engine.streaming import OnText
 from cot.errors import EngineError, UnfitReplyError
 
@@ -185,7 +193,7 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
     """
     gathered, decoder = _gathered(request, http), EventDecoder()
     begun, streamed = bytearray(), False
-    gate = StopGate(request.stop, on_text)
+    gate = ThoughtGate(StopGate(request.stop, on_text))
     given = False
     broken: Exception | None = None
     try:

@@ -7,7 +7,7 @@ take thoughts and stop strings out themselves; those that do not are corrected h
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from cot.engine.base import Candidate, TokenLogprob
 from cot.engine.remote.address import ApiKey
@@ -111,6 +111,45 @@ class StopGate:
         if self._held and not self._closed:
             self._on_text(self._held)
         self._closed = True
+
+
+class ThoughtGate:
+    """Passes text on as it arrives, without the thoughts that it begins with and the blanks around what follows them:
+    what `without_thoughts` gives of the whole. Thoughts that a template opened in the prompt only their end tells, so
+    they are passed on."""
+
+    def __init__(self, gate: StopGate):
+        self._gate = gate
+        self._held = ""
+        self._part: Literal["beginning", "thoughts", "blanks", "answer", "all"] = "beginning"
+
+    def add(self, text: str) -> None:
+        """Take a piece."""
+        held, self._held = self._held + text, ""
+        if self._part == "beginning":
+            begun = held.lstrip()
+            if THOUGHTS.startswith(begun):
+                self._held = held
+                return
+            self._part = "thoughts" if begun.startswith(THOUGHTS) else "all"
+        if self._part == "thoughts":
+            _, ended, behind = held.partition(THOUGHTS_END)
+            if not ended:
+                self._held = held[1 - len(THOUGHTS_END) :]
+                return
+            self._part, held = "blanks", behind
+        if self._part == "blanks":
+            held = held.lstrip()
+            self._part = "answer" if held else "blanks"
+        passed = held if self._part == "all" else held.rstrip()
+        self._held = held[len(passed) :]
+        self._gate.add(passed)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if self._held and self._part == "beginning" and not self._held.lstrip().startswith(THOUGHTS):
+            self._gate.add(self._held)
+        self._gate.end()
 
 
 def _first(text: str, stop: tuple[str, ...]) -> int | None:

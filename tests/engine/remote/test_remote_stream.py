@@ -68,6 +68,28 @@ async def test_several_samples_stream_the_first(serve: Serve, model: Any, ask: A
         assert [candidate.text for candidate in completion.candidates] == ["two cats"] * 2
 
 
+@pytest.mark.parametrize(
+    ("pieces", "streamed"),
+    [
+        (("\n<thi", "nk>3, STOP or 4?</th", "ink>\n", "\n3 ca", "ts ", "or", "so \n"), ["3 ca", "ts", " or", "so"]),
+        (("<think>", "3 or 4?"), []),
+        (("<think></think>", "3 STOP 4"), ["3 "]),
+        (("\n", " <", "b> 3 <think>", "4</think> "), ["\n <b> 3 <think>", "4</think> "]),
+        (("\n", " <thin"), ["\n <thin"]),
+    ],
+)
+async def test_thoughts_are_no_part_of_a_streamed_answer_either(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, pieces: tuple[str, ...], streamed: list[str]
+) -> None:
+    parts = (*(_chunk(piece) for piece in pieces), _chunk("", "stop"), b"data: [DONE]\n\n")
+    engine = await RemoteEngine.connect(serve(_streams(model, *parts)).url, limits=quick())
+    texts, completion = await _texts(engine, ask(stop=("STOP",)))
+    await engine.close()
+    assert texts == streamed
+    if "</think>" not in "".join(texts):
+        assert "".join(texts) == completion.text
+
+
 async def test_a_constrained_answer_comes_whole_and_checked(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     engine = await RemoteEngine.connect(serve(model(text='{"answer": "yes"}')).url, limits=quick())
     texts, completion = await _texts(engine, ask(constraint=Choices(("yes", "no"))))
