@@ -73,22 +73,13 @@ def ask(
 
     output = Output(as_json=as_json, quiet=quiet, timings=timings)
     output.spent("python and command line", seconds_since_process_start())
-    images, text = split_arguments(arguments or [], stdin_is_terminal=sys.stdin.isatty())
-    begun = time.perf_counter()
-    from cot.config import load_settings
-    from cot.planner.names import check_strategy
-
-    settings, _ = load_settings(
-        {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
-         "kv_memory": kv_memory, "compile": compile, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
-         "max_seconds": max_seconds, "trace_dir": trace_dir, "redact": joined(redact)}
-    )  # fmt: skip
-    check_strategy(settings.strategy)
-    output.spent("imports and settings", time.perf_counter() - begun)
-    begun = time.perf_counter()
-    question = load_question(images, text, split_choices(choices or []), settings)
-    output.spent("images", time.perf_counter() - begun)
-    outcome = _answer(question, settings, output)
+    given = {
+        "model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
+        "kv_memory": kv_memory, "compile": compile, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
+        "max_seconds": max_seconds, "trace_dir": trace_dir, "redact": joined(redact),
+    }  # fmt: skip
+    with output.failure_as_json():
+        outcome = _outcome(arguments or [], split_choices(choices or []), given, output)
     raise typer.Exit(0 if answered(outcome) else 1)
 
 
@@ -184,6 +175,22 @@ def load_engine(settings: "Settings") -> "Engine":
 def answered(outcome: "Outcome") -> bool:
     """Whether there is an answer, be it the best so far."""
     return outcome.answer.value is not None and outcome.stop_reason not in ("error", "unparsed", "cancelled")
+
+
+def _outcome(arguments: list[str], choices: tuple[str, ...], given: dict[str, object], output: "Output") -> "Outcome":
+    """What a command line comes to. given: its settings. Raises CotError for what fails before the model is asked."""
+    images, text = split_arguments(arguments, stdin_is_terminal=sys.stdin.isatty())
+    begun = time.perf_counter()
+    from cot.config import load_settings
+    from cot.planner.names import check_strategy
+
+    settings, _ = load_settings(given)
+    check_strategy(settings.strategy)
+    output.spent("imports and settings", time.perf_counter() - begun)
+    begun = time.perf_counter()
+    question = load_question(images, text, choices, settings)
+    output.spent("images", time.perf_counter() - begun)
+    return _answer(question, settings, output)
 
 
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":

@@ -47,8 +47,8 @@ def cot_ask(image, tmp_path, monkeypatch, capfd):
     """Runs `cot ask` by `decompose` with a scripted model; gives the exit code, stdout and stderr."""
     monkeypatch.setenv("COT_STRATEGY", "decompose")
 
-    def run(*arguments, script=reply, stdin=b"", terminal=False):
-        monkeypatch.setattr(ask_module, "load_engine", lambda settings: ScriptedEngine(script))
+    def run(*arguments, script=reply, stdin=b"", terminal=False, loads=None):
+        monkeypatch.setattr(ask_module, "load_engine", loads or (lambda settings: ScriptedEngine(script)))
         path = tmp_path / "stdin"
         path.write_bytes(stdin)
         with path.open() as file:
@@ -269,6 +269,37 @@ def test_json_of_a_failure_is_still_json(cot_ask, image):
     code, out, _ = cot_ask(image, QUESTION, "--json", script=[EngineError("out of memory")])
     found = json.loads(out)
     assert (code, found["value"], found["stop_reason"], found["notes"]) == (1, None, "error", ["plan: out of memory"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["no.png", QUESTION], 1, "image 'no.png' does not exist"),
+        (["red.png", QUESTION, "--model", "./nothing"], 1, "no model folder at './nothing'"),
+        (["red.png", QUESTION, "--strategy", "guess"], 2, "unknown strategy 'guess'"),
+        (["red.png", QUESTION, "--max-steps", "0"], 2, "--max-steps: got 0"),
+        (["red.png"], 2, "the question is empty"),
+    ],
+)
+def test_json_of_what_fails_before_asking_is_an_object_too(cot_ask, image, arguments, code, reason):
+    loads = load_engine if "--model" in arguments else None
+    found = cot_ask(*arguments, "--json", loads=loads)
+    assert found[0] == code
+    (line,) = found[1].splitlines()
+    told = json.loads(line)
+    assert (told["answer"], told["value"], told["stop_reason"]) == (None, None, "error")
+    assert told["error"].startswith(reason)
+    assert found[2] == f"error: {told['error']}\n"
+
+
+def test_json_is_one_object_also_where_closing_the_model_fails(cot_ask, image):
+    class Unclosed(ScriptedEngine):
+        async def close(self):
+            raise EngineError("cannot be closed")
+
+    code, out, err = cot_ask(image, QUESTION, "--json", loads=lambda settings: Unclosed(reply))
+    assert (code, json.loads(out)["answer"]) == (1, "yes")
+    assert "error: cannot be closed" in err
 
 
 def test_the_best_so_far_is_an_answer(cot_ask, image):
