@@ -275,7 +275,7 @@ def test_json_of_a_failure_is_still_json(cot_ask, image):
     ("arguments", "code", "reason"),
     [
         (["no.png", QUESTION], 1, "image 'no.png' does not exist"),
-        (["red.png", QUESTION, "--model", "./nothing"], 1, "no model folder at './nothing'"),
+        (["red.png", QUESTION, "--model", "./nothing"], 2, "no model folder at './nothing'"),
         (["red.png", QUESTION, "--strategy", "guess"], 2, "unknown strategy 'guess'"),
         (["red.png", QUESTION, "--max-steps", "0"], 2, "--max-steps: got 0"),
         (["red.png"], 2, "the question is empty"),
@@ -344,7 +344,7 @@ def test_a_trace_folder_that_cannot_be_written_is_said_before_the_model(image, t
 
 
 def test_a_missing_model_leaves_no_trace(image, tmp_path, capfd):
-    assert cot.cli.main(["ask", image, QUESTION, "--model", "./nothing", "--trace-dir", str(tmp_path / "traces")]) == 1
+    assert cot.cli.main(["ask", image, QUESTION, "--model", "./nothing", "--trace-dir", str(tmp_path / "traces")]) == 2
     assert "nothing" in capfd.readouterr().err
     assert not list((tmp_path / "traces").iterdir())
 

@@ -149,7 +149,7 @@ def test_a_live_replay_asks_with_another_template(cot_trace, tmp_path, monkeypat
     assert engines[0].requests[0].messages[-1].content[-1] == "Say: Are there more apples than cars?"
     assert list(read(err.removeprefix("trace: ").strip()).started.templates) == ["my/answer"]
     code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answr")
-    assert (code, len(engines), "no template 'my/answr', did you mean 'my/answer'?" in err) == (1, 1, True)
+    assert (code, len(engines), "no template 'my/answr', did you mean 'my/answer'?" in err) == (2, 1, True)
 
 
 def test_exports_leave_out_what_they_are_told(cot_trace, tmp_path):
