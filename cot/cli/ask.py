@@ -5,6 +5,8 @@ The answer goes to stdout, alone where stdout is no terminal; everything else go
 """
 
 import asyncio
+import itertools
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -25,7 +27,7 @@ from cot.cli.options import (
     TraceDir,
     joined,
 )
-from cot.errors import UsageError
+from cot.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from cot.cli.ask_output import Output
@@ -103,13 +105,34 @@ def split_arguments(arguments: list[str], *, stdin_is_terminal: bool) -> tuple[l
         images, text = arguments, None
         if stdin_is_terminal or "-" in images:
             raise UsageError(f"the question is missing: {last!r} looks like an image; expected for example: {_EXAMPLE}")
-    elif _looks_like_image(last) and any(" " in image and not _looks_like_image(image) for image in images):
+    elif _looks_like_image(last) and _hold_question(images):
         raise UsageError(f"the question comes after the images, but {last!r} is last; expected for example: {_EXAMPLE}")
     if not images:
         raise UsageError(f"no image was given, only {last!r}; expected for example: {_EXAMPLE}")
     if images.count("-") + (text is None) > 1:
         raise UsageError("stdin (-) was named twice; it can be one image or the question")
+    if text is not None:
+        _check_quoted(images, text)
     return images, text
+
+
+def _hold_question(images: list[str]) -> bool:
+    """Whether a question stands among the images: one in quotes, or one without, of whose words none is an image."""
+    are_images = list(map(_looks_like_image, images))
+    return any(" " in image for image, is_image in zip(images, are_images, strict=True) if not is_image) or (
+        len(images) > 1 and not any(are_images)
+    )
+
+
+def _check_quoted(images: list[str], question: str) -> None:
+    """Raises UsageError where a question is likely not to be in quotes: a word stands behind images, and is none."""
+    named = list(itertools.takewhile(_looks_like_image, images))
+    words = images[len(named) :]
+    if not named or not words or any(map(str.isspace, question)) or _is_there(words[0]):
+        return
+    whole = " ".join([*words, question])
+    shown = shlex.join(["cot", "ask", *named, whole if len(whole) <= 200 else f"{whole[:199]}…"])
+    raise UsageError(f"got {quoted(words[0])}, which is no image; expected the question in quotes, perhaps: {shown}")
 
 
 def split_choices(choices: list[str]) -> tuple[str, ...]:
@@ -232,7 +255,12 @@ def _looks_like_image(argument: str) -> bool:
     name = argument.lower()
     if not any(c.isspace() for c in name) and (name.startswith(_SCHEMES) or name.endswith(_IMAGE_ENDINGS)):
         return True
+    return _is_there(argument) and Path(argument).expanduser().is_file()
+
+
+def _is_there(argument: str) -> bool:
+    """Whether a file or folder has this name."""
     try:
-        return Path(argument).expanduser().is_file()
+        return Path(argument).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
         return False

@@ -218,6 +218,15 @@ def test_an_image_may_be_piped(cot_ask, image, tmp_path):
         (["-"], b"", False, "no image was given"),
         (["red.png"], b"", True, "the question is missing: 'red.png' looks like an image"),
         (["How many dogs?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
+        (
+            ["red.png", "How", "many", "cars", "are", "there?"],
+            b"",
+            False,
+            "got 'How', which is no image; expected the question in quotes, perhaps: "
+            "cot ask red.png 'How many cars are there?'",
+        ),
+        (["red.png", "Is", "this", "like", "b.png"], b"", False, "perhaps: cot ask red.png 'Is this like b.png'"),
+        (["How", "many", "cars?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
         (["red.png", "other.jpg"], b"", True, "the question is missing: 'other.jpg' looks like an image"),
         (["red.png", "-"], b"", True, "stdin is a terminal"),
         (["red.png"], b" \n", False, "the question is empty"),
@@ -359,6 +368,9 @@ def test_arguments_are_images_then_the_question(image):
     assert split("a.png", "what is in b.png", terminal=True) == (["a.png"], "what is in b.png")
     assert split("folder", "a.png", terminal=True) == (["folder"], "a.png")
     assert split("a.png", "x" * 5000, terminal=True) == (["a.png"], "x" * 5000)
+    assert split("a.png", "cat", "How many?") == (["a.png", "cat"], "How many?")
+    assert split("a.png", "/", "Why?") == (["a.png", "/"], "Why?")
+    assert split("a.png", "Why?") == (["a.png"], "Why?")
     assert split("a.png", "nul\0byte", terminal=True) == (["a.png"], "nul\0byte")
     with pytest.raises(UsageError):
         split("red.png", terminal=True)
