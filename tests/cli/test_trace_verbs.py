@@ -199,6 +199,14 @@ def test_wrong_usage_is_exit_code_2(cot_trace, tmp_path, arguments, message):
     assert message in err
 
 
+def test_an_unknown_strategy_is_told_where_no_trace_is_of_it(cot_trace, tmp_path):
+    recorded(tmp_path)
+    code, out, err = cot_trace("list", "--strategy", "dirct")
+    assert (code, out) == (0, "")
+    assert "; no strategy is called 'dirct', did you mean 'direct'?; known: direct, decompose, " in err
+    assert "no strategy" not in cot_trace("list", "--strategy", "verify")[2]
+
+
 def test_the_schema_is_printed(cot_trace, root):
     assert json.loads(cot_trace("schema")[1]) == json.loads((root / "docs" / "trace.schema.json").read_text())
 
