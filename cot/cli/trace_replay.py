@@ -34,6 +34,7 @@ def replay(
 
     Exit code 0: all as recorded (with --live: there is an answer); 1: not.
     No model is loaded or asked because a trace names it: with --live it is that of the settings or of --model.
+    A live run leaves a trace of its own, which is the one that `last` means from then on.
     """
     trace = opened(path, trace_dir)
     overrides = {"model": model, "strategy": strategy, "templates": templates, "device": device, "quantize": quantize}
