@@ -51,7 +51,10 @@ class Settings(BaseModel):
 
     model: str = Field(default="embedded", min_length=1)
     """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
-    strategy: str = Field(default="route", pattern=r"^[a-z][a-z0-9_]*$", examples=["route", "decompose"])
+    strategy: str = Field(
+        default="route", pattern=r"^[a-z][a-z0-9_]*$",
+        description="a name of a to z, 0 to 9 and _, a letter first, as in route or decompose",
+    )  # fmt: skip
     """How a question is answered: `route`, `decompose`, `direct`, `cot`, `vote`, `verify`, or one of your own."""
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
     """Language of the prompt templates; steps without a translation are asked in English."""
@@ -71,8 +74,9 @@ class Settings(BaseModel):
     quantize: str = Field(default="none", pattern=r"^(none|nf4|fp4|int8)$", examples=["none", "nf4", "fp4", "int8"])
     """How the decoder of a local model shrinks while it is loaded; `none` leaves the checkpoint as it is."""
     kv_memory: str = Field(
-        default="auto", pattern=r"^(auto|[1-9][0-9]{0,6}(MiB|GiB))$", examples=["auto", "512MiB", "2GiB"]
-    )
+        default="auto", pattern=r"^(auto|[1-9][0-9]{0,6}(MiB|GiB))$",
+        description="auto, or a whole number of MiB or GiB, as in 512MiB or 2GiB",
+    )  # fmt: skip
     """Memory for keys and values of a local model; `auto` is a quarter of what is free."""
     compile: bool = False
     """Whether a local model's decoding is compiled, which takes a while at first and pays over many answers."""
@@ -303,6 +307,8 @@ def _type(name: str) -> TypeAdapter[Any]:
 def _expected(name: str) -> str:
     """What a setting takes, in words: `an integer from 1 to 1000`."""
     schema = _type(name).json_schema()
+    if "description" in schema:
+        return str(schema["description"])
     if schema["type"] == "boolean":
         return "true or false"
     kind = {"integer": "an integer", "number": "a number", "string": "text"}[schema["type"]]
