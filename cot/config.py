@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from cot.errors import ConfigError, reason
 from cot.image import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS, ImageLimits
@@ -31,6 +31,10 @@ PROJECT_FILE = "cot.toml"
 
 KEY_VARIABLE = "COT_API_KEY"
 """The key of a remote server. No setting, since settings are shown and recorded."""
+
+DEFAULT = "default"
+COMMAND_LINE = "command line"
+"""Where a value came from, if from no variable and no file."""
 
 MAX_FILE_BYTES = 2**20
 """A settings file is at most 1 MiB."""
@@ -107,6 +111,13 @@ class Settings(BaseModel):
     image_timeout_seconds: float = Field(default=DEFAULT_TIMEOUT_SECONDS, gt=0, le=3600, allow_inf_nan=False)
     """Seconds that the download of one image may take."""
 
+    _set_by: dict[str, tuple[object, str]] = PrivateAttr(default_factory=dict)
+
+    def set_by(self, name: str) -> str:
+        """The environment variable or file that gave a setting its value; empty if neither did."""
+        value, origin = self._set_by.get(name, (None, ""))
+        return origin if value == getattr(self, name) else ""
+
     @property
     def kv_bytes(self) -> int | None:
         """`kv_memory` in bytes, None for `auto`."""
@@ -138,7 +149,7 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     values: dict[str, object] = {}
-    origins = dict.fromkeys(NAMES, "default")
+    origins = dict.fromkeys(NAMES, DEFAULT)
     for path in (user_file(), (folder or Path()) / PROJECT_FILE):
         for name, value in _read_file(path).items():
             values[name], origins[name] = _checked(name, value, f"{name} in {path}", path.parent), str(path)
@@ -154,8 +165,12 @@ def load_settings(
         check_name(name)
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
-            origins[name] = "command line"
-    return Settings.model_validate(values), origins
+            origins[name] = COMMAND_LINE
+    settings = Settings.model_validate(values)
+    settings._set_by.update(
+        (name, (values[name], origin)) for name, origin in origins.items() if origin not in (DEFAULT, COMMAND_LINE)
+    )
+    return settings, origins
 
 
 def with_setting(settings: Settings, name: str, text: str) -> Settings:

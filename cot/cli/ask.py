@@ -27,6 +27,7 @@ from cot.cli.options import (
     TraceDir,
     joined,
 )
+from cot.cli.set_by import set_by_told
 from cot.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -168,6 +169,11 @@ def load_engine(settings: "Settings") -> "Engine":
 
     Raises EngineError, or UsageError if it cannot be loaded as they say.
     """
+    with set_by_told(settings, "model", "device", "quantize", "kv_memory", "compile"):
+        return _load(settings)
+
+
+def _load(settings: "Settings") -> "Engine":
     from cot.config import is_server
     from cot.engine.local import LocalEngine
     from cot.source import shown
@@ -208,12 +214,14 @@ def _outcome(arguments: list[str], choices: tuple[str, ...], given: dict[str, ob
     from cot.planner.names import check_strategy
 
     settings, _ = load_settings(given)
-    check_strategy(settings.strategy)
+    with set_by_told(settings, "strategy"):
+        check_strategy(settings.strategy)
     output.spent("imports and settings", time.perf_counter() - begun)
     begun = time.perf_counter()
     question = load_question(images, text, choices, settings)
     output.spent("images", time.perf_counter() - begun)
-    return _answer(question, settings, output)
+    with set_by_told(settings, "trace_dir", "templates"):
+        return _answer(question, settings, output)
 
 
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cot.cli.options import TraceDir
+from cot.cli.set_by import set_by_told
 from cot.cli.table import console
 from cot.cli.trace_options import PATH, opened
 from cot.errors import UsageError
@@ -84,8 +85,9 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
         overrides["strategy"] = started.strategy
     settings, _ = load_settings({**overrides, "seed": started.seed if started else None,
                                  "language": recorded_language(trace)})  # fmt: skip
-    check_strategy(settings.strategy)
-    checked_templates(settings.templates, language=settings.language)
+    with set_by_told(settings, "strategy", "templates"):
+        check_strategy(settings.strategy)
+        checked_templates(settings.templates, language=settings.language)
 
     async def again(recorder: Recorder) -> Any:
         try:
