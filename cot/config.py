@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from cot.errors import ConfigError, reason
 from cot.image import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS, ImageLimits
@@ -31,6 +31,10 @@ PROJECT_FILE = "cot.toml"
 
 KEY_VARIABLE = "COT_API_KEY"
 """The key of a remote server. No setting, since settings are shown and recorded."""
+
+DEFAULT = "default"
+COMMAND_LINE = "command line"
+"""Where a value came from, if from no variable and no file."""
 
 MAX_FILE_BYTES = 2**20
 """A settings file is at most 1 MiB."""
@@ -51,7 +55,10 @@ class Settings(BaseModel):
 
     model: str = Field(default="embedded", min_length=1)
     """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
-    strategy: str = Field(default="route", pattern=r"^[a-z][a-z0-9_]*$", examples=["route", "decompose"])
+    strategy: str = Field(
+        default="route", pattern=r"^[a-z][a-z0-9_]*$",
+        description="a name of a to z, 0 to 9 and _, a letter first, as in route or decompose",
+    )  # fmt: skip
     """How a question is answered: `route`, `decompose`, `direct`, `cot`, `vote`, `verify`, or one of your own."""
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
     """Language of the prompt templates; steps without a translation are asked in English."""
@@ -71,8 +78,9 @@ class Settings(BaseModel):
     quantize: str = Field(default="none", pattern=r"^(none|nf4|fp4|int8)$", examples=["none", "nf4", "fp4", "int8"])
     """How the decoder of a local model shrinks while it is loaded; `none` leaves the checkpoint as it is."""
     kv_memory: str = Field(
-        default="auto", pattern=r"^(auto|[1-9][0-9]{0,6}(MiB|GiB))$", examples=["auto", "512MiB", "2GiB"]
-    )
+        default="auto", pattern=r"^(auto|[1-9][0-9]{0,6}(MiB|GiB))$",
+        description="auto, or a whole number of MiB or GiB, as in 512MiB or 2GiB",
+    )  # fmt: skip
     """Memory for keys and values of a local model; `auto` is a quarter of what is free."""
     compile: bool = False
     """Whether a local model's decoding is compiled, which takes a while at first and pays over many answers."""
@@ -102,6 +110,13 @@ class Settings(BaseModel):
     """Size of an image file at most, in bytes."""
     image_timeout_seconds: float = Field(default=DEFAULT_TIMEOUT_SECONDS, gt=0, le=3600, allow_inf_nan=False)
     """Seconds that the download of one image may take."""
+
+    _set_by: dict[str, tuple[object, str]] = PrivateAttr(default_factory=dict)
+
+    def set_by(self, name: str) -> str:
+        """The environment variable or file that gave a setting its value; empty if neither did."""
+        value, origin = self._set_by.get(name, (None, ""))
+        return origin if value == getattr(self, name) else ""
 
     @property
     def kv_bytes(self) -> int | None:
@@ -134,7 +149,7 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     values: dict[str, object] = {}
-    origins = dict.fromkeys(NAMES, "default")
+    origins = dict.fromkeys(NAMES, DEFAULT)
     for path in (user_file(), (folder or Path()) / PROJECT_FILE):
         for name, value in _read_file(path).items():
             values[name], origins[name] = _checked(name, value, f"{name} in {path}", path.parent), str(path)
@@ -150,8 +165,12 @@ def load_settings(
         check_name(name)
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
-            origins[name] = "command line"
-    return Settings.model_validate(values), origins
+            origins[name] = COMMAND_LINE
+    settings = Settings.model_validate(values)
+    settings._set_by.update(
+        (name, (values[name], origin)) for name, origin in origins.items() if origin not in (DEFAULT, COMMAND_LINE)
+    )
+    return settings, origins
 
 
 def with_setting(settings: Settings, name: str, text: str) -> Settings:
@@ -303,6 +322,8 @@ def _type(name: str) -> TypeAdapter[Any]:
 def _expected(name: str) -> str:
     """What a setting takes, in words: `an integer from 1 to 1000`."""
     schema = _type(name).json_schema()
+    if "description" in schema:
+        return str(schema["description"])
     if schema["type"] == "boolean":
         return "true or false"
     kind = {"integer": "an integer", "number": "a number", "string": "text"}[schema["type"]]

@@ -35,8 +35,20 @@ class PromptError(CotError):
     """A template is missing, malformed, or was given wrong inputs."""
 
 
+class UnknownTemplateError(PromptError):
+    """There is no template of the name that was given."""
+
+    exit_code = UsageError.exit_code
+
+
 class EngineError(CotError):
     """A model cannot be loaded or cannot answer."""
+
+
+class ModelNameError(EngineError):
+    """A model's name is that of none: no folder is there, and it can be neither a hub id nor a server's URL."""
+
+    exit_code = UsageError.exit_code
 
 
 class RequestError(EngineError):

@@ -4,7 +4,8 @@ A verb's file may be imported to show `cot --help`, so it imports what is slow (
 engine, training) inside its functions.
 
 Exit codes: 0 done, 1 an error that was expected (`CotError`) or, silently, nobody reads the
-output any more, 2 a wrong command line or setting, 130 interrupted, silently: the verbs say what there is to say.
+output any more, 2 a wrong command line or setting, or a name that nothing has which is known by name (a strategy, task,
+template or model), 130 interrupted, silently: the verbs say what there is to say.
 """
 
 import io

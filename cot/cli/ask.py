@@ -5,6 +5,8 @@ The answer goes to stdout, alone where stdout is no terminal; everything else go
 """
 
 import asyncio
+import itertools
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -25,7 +27,8 @@ from cot.cli.options import (
     TraceDir,
     joined,
 )
-from cot.errors import UsageError
+from cot.cli.set_by import set_by_told
+from cot.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from cot.cli.ask_output import Output
@@ -73,22 +76,13 @@ def ask(
 
     output = Output(as_json=as_json, quiet=quiet, timings=timings)
     output.spent("python and command line", seconds_since_process_start())
-    images, text = split_arguments(arguments or [], stdin_is_terminal=sys.stdin.isatty())
-    begun = time.perf_counter()
-    from cot.config import load_settings
-    from cot.planner.names import check_strategy
-
-    settings, _ = load_settings(
-        {"model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
-         "kv_memory": kv_memory, "compile": compile, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
-         "max_seconds": max_seconds, "trace_dir": trace_dir, "redact": joined(redact)}
-    )  # fmt: skip
-    check_strategy(settings.strategy)
-    output.spent("imports and settings", time.perf_counter() - begun)
-    begun = time.perf_counter()
-    question = load_question(images, text, split_choices(choices or []), settings)
-    output.spent("images", time.perf_counter() - begun)
-    outcome = _answer(question, settings, output)
+    given = {
+        "model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
+        "kv_memory": kv_memory, "compile": compile, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
+        "max_seconds": max_seconds, "trace_dir": trace_dir, "redact": joined(redact),
+    }  # fmt: skip
+    with output.failure_as_json():
+        outcome = _outcome(arguments or [], split_choices(choices or []), given, output)
     raise typer.Exit(0 if answered(outcome) else 1)
 
 
@@ -112,13 +106,34 @@ def split_arguments(arguments: list[str], *, stdin_is_terminal: bool) -> tuple[l
         images, text = arguments, None
         if stdin_is_terminal or "-" in images:
             raise UsageError(f"the question is missing: {last!r} looks like an image; expected for example: {_EXAMPLE}")
-    elif _looks_like_image(last) and any(" " in image and not _looks_like_image(image) for image in images):
+    elif _looks_like_image(last) and _hold_question(images):
         raise UsageError(f"the question comes after the images, but {last!r} is last; expected for example: {_EXAMPLE}")
     if not images:
         raise UsageError(f"no image was given, only {last!r}; expected for example: {_EXAMPLE}")
     if images.count("-") + (text is None) > 1:
         raise UsageError("stdin (-) was named twice; it can be one image or the question")
+    if text is not None:
+        _check_quoted(images, text)
     return images, text
+
+
+def _hold_question(images: list[str]) -> bool:
+    """Whether a question stands among the images: one in quotes, or one without, of whose words none is an image."""
+    are_images = list(map(_looks_like_image, images))
+    return any(" " in image for image, is_image in zip(images, are_images, strict=True) if not is_image) or (
+        len(images) > 1 and not any(are_images)
+    )
+
+
+def _check_quoted(images: list[str], question: str) -> None:
+    """Raises UsageError where a question is likely not to be in quotes: a word stands behind images, and is none."""
+    named = list(itertools.takewhile(_looks_like_image, images))
+    words = images[len(named) :]
+    if not named or not words or any(map(str.isspace, question)) or _is_there(words[0]):
+        return
+    whole = " ".join([*words, question])
+    shown = shlex.join(["cot", "ask", *named, whole if len(whole) <= 200 else f"{whole[:199]}…"])
+    raise UsageError(f"got {quoted(words[0])}, which is no image; expected the question in quotes, perhaps: {shown}")
 
 
 def split_choices(choices: list[str]) -> tuple[str, ...]:
@@ -154,6 +169,11 @@ def load_engine(settings: "Settings") -> "Engine":
 
     Raises EngineError, or UsageError if it cannot be loaded as they say.
     """
+    with set_by_told(settings, "model", "device", "quantize", "kv_memory", "compile"):
+        return _load(settings)
+
+
+def _load(settings: "Settings") -> "Engine":
     from cot.config import is_server
     from cot.engine.local import LocalEngine
     from cot.source import shown
@@ -184,6 +204,24 @@ def load_engine(settings: "Settings") -> "Engine":
 def answered(outcome: "Outcome") -> bool:
     """Whether there is an answer, be it the best so far."""
     return outcome.answer.value is not None and outcome.stop_reason not in ("error", "unparsed", "cancelled")
+
+
+def _outcome(arguments: list[str], choices: tuple[str, ...], given: dict[str, object], output: "Output") -> "Outcome":
+    """What a command line comes to. given: its settings. Raises CotError for what fails before the model is asked."""
+    images, text = split_arguments(arguments, stdin_is_terminal=sys.stdin.isatty())
+    begun = time.perf_counter()
+    from cot.config import load_settings
+    from cot.planner.names import check_strategy
+
+    settings, _ = load_settings(given)
+    with set_by_told(settings, "strategy"):
+        check_strategy(settings.strategy)
+    output.spent("imports and settings", time.perf_counter() - begun)
+    begun = time.perf_counter()
+    question = load_question(images, text, choices, settings)
+    output.spent("images", time.perf_counter() - begun)
+    with set_by_told(settings, "trace_dir", "templates"):
+        return _answer(question, settings, output)
 
 
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
@@ -225,7 +263,12 @@ def _looks_like_image(argument: str) -> bool:
     name = argument.lower()
     if not any(c.isspace() for c in name) and (name.startswith(_SCHEMES) or name.endswith(_IMAGE_ENDINGS)):
         return True
+    return _is_there(argument) and Path(argument).expanduser().is_file()
+
+
+def _is_there(argument: str) -> bool:
+    """Whether a file or folder has this name."""
     try:
-        return Path(argument).expanduser().is_file()
+        return Path(argument).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
         return False

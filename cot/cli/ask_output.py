@@ -3,18 +3,20 @@
 All text that a model, a file or the user gave is made plain before it is shown.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from cot.errors import CotError
 from cot.step import FinalAnswer, Step
 from cot.trace.plain import plain
 from cot.trace.show import step_line, usage_line
@@ -35,6 +37,17 @@ class Output:
         self._timings = timings
         self._console = Stderr()
         self._spent: list[tuple[str, float]] = []
+        self._is_printed = False
+
+    @contextlib.contextmanager
+    def failure_as_json(self) -> Iterator[None]:
+        """With `--json` an error of what stands inside is one object on stdout too, unless there is an answer there."""
+        try:
+            yield
+        except CotError as error:
+            if self._as_json and not self._is_printed:
+                print(json.dumps({"answer": None, "value": None, "stop_reason": "error", "error": str(error)}))
+            raise
 
     def spent(self, name: str, seconds: float | None, parts: Mapping[str, float] | None = None) -> None:
         """Remember where time went, for `--timings`. None: not known."""
@@ -63,6 +76,7 @@ class Output:
             self._show_timings(trace)
         if self._as_json:
             print(json.dumps(as_json(question, outcome, info, strategy, trace)))
+            self._is_printed = True
         elif outcome.answer.value is not None or outcome.stop_reason == "answered":
             _print_answer(outcome.answer)
         if outcome.stop_reason != "answered":

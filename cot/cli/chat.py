@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cot.cli.options import Device, Language, Model, Quantize, Redact, Seed, Strategy, TraceDir, joined
+from cot.cli.set_by import set_by_told
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -82,16 +83,17 @@ def _at_terminal(
         words_only=words_only,
     )
     settings, fixed = _settings(given)
-    session = Session(
-        settings,
-        load_engine,
-        store,
-        terminal.show,
-        conversation=conversation,
-        images=images,
-        edit=terminal.edit,
-        fixed=fixed,
-    )
+    with set_by_told(settings, "strategy", "model"):
+        session = Session(
+            settings,
+            load_engine,
+            store,
+            terminal.show,
+            conversation=conversation,
+            images=images,
+            edit=terminal.edit,
+            fixed=fixed,
+        )
     try:
         _attach(session, sources)
         terminal.run(session, resumed=resume)
@@ -107,7 +109,10 @@ def _on_pipe(arguments: list[str], given: dict[str, object], *, resume: bool, as
     sources, store, conversation, images = _open(arguments, resume=resume)
     pipe = Pipe(as_json=as_json)
     settings, fixed = _settings(given)
-    session = Session(settings, load_engine, store, pipe.show, conversation=conversation, images=images, fixed=fixed)
+    with set_by_told(settings, "strategy", "model"):
+        session = Session(
+            settings, load_engine, store, pipe.show, conversation=conversation, images=images, fixed=fixed
+        )
     try:
         _attach(session, sources)
         return pipe.run(session, sys.stdin.buffer)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from cot.cli.options import Compile, Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined, named_path
+from cot.cli.set_by import set_by_told
 from cot.errors import UsageError
 
 
@@ -103,7 +104,8 @@ def evaluate_tasks(
     controls = find_controls(ablate, names)
     if gate and len(controls) > 1:
         raise UsageError(f"got --gate and --ablate {ablate}; expected one control with a gate, or none")
-    options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
+    with set_by_told(settings, *(() if strategy else ("strategy",))):
+        options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
     baseline = read_baseline(gate) if gate else None
     shard = find_shard(os.environ)
     output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)

@@ -14,7 +14,7 @@ from cot.cli.options import TraceDir
 from cot.cli.table import columns, console
 from cot.cli.trace_options import PATH, moment, opened, traces_folder
 from cot.cli.whole_file import write
-from cot.errors import UsageError
+from cot.errors import UsageError, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from cot.trace.listing import Listed
@@ -61,7 +61,8 @@ def list_(
     elif shown:
         sys.stdout.writelines(f"{line}\n" for line in columns(_HEADINGS, map(_cells, shown), most=_WIDTHS))
     if not shown:
-        typer.echo(f"no such trace in {folder}" if wanted != Wanted() else f"no trace in {folder} yet", err=True)
+        said = f"no such trace in {folder}" if wanted != Wanted() else f"no trace in {folder} yet"
+        typer.echo(said + _unknown(strategy), err=True)
     elif len(found) > len(shown):
         typer.echo(f"there are more than {limit}; see them all with --limit 0", err=True)
 
@@ -110,6 +111,15 @@ def diff(
 
 for command in (trace_files.html, trace_replay.replay, trace_files.export, trace_files.prune, trace_files.schema):
     app.command()(command)
+
+
+def _unknown(strategy: str) -> str:
+    """Words on a strategy that is not known; no error, since a trace may be of one that is gone or elsewhere."""
+    from cot.planner.names import strategy_names
+
+    if not strategy or strategy in (known := strategy_names()):
+        return ""
+    return f"; no strategy is called {quoted(strategy)}{did_you_mean(strategy, known)}; known: {', '.join(known)}"
 
 
 def _row(listed: "Listed") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cot.cli.options import TraceDir
+from cot.cli.set_by import set_by_told
 from cot.cli.table import console
 from cot.cli.trace_options import PATH, opened
 from cot.errors import UsageError
@@ -34,6 +35,7 @@ def replay(
 
     Exit code 0: all as recorded (with --live: there is an answer); 1: not.
     No model is loaded or asked because a trace names it: with --live it is that of the settings or of --model.
+    A live run leaves a trace of its own, which is the one that `last` means from then on.
     """
     trace = opened(path, trace_dir)
     overrides = {"model": model, "strategy": strategy, "templates": templates, "device": device, "quantize": quantize}
@@ -83,8 +85,9 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
         overrides["strategy"] = started.strategy
     settings, _ = load_settings({**overrides, "seed": started.seed if started else None,
                                  "language": recorded_language(trace)})  # fmt: skip
-    check_strategy(settings.strategy)
-    checked_templates(settings.templates, language=settings.language)
+    with set_by_told(settings, "strategy", "templates"):
+        check_strategy(settings.strategy)
+        checked_templates(settings.templates, language=settings.language)
 
     async def again(recorder: Recorder) -> Any:
         try:

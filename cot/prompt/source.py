@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cot.config import prompts_folder, user_file
-from cot.errors import PromptError, did_you_mean
+from cot.errors import PromptError, UnknownTemplateError, did_you_mean
 
 MAX_TEMPLATE_BYTES: Final = 100_000
 ENGLISH: Final = "en"
@@ -92,7 +92,7 @@ def select(reference: str, *, language: str, folders: Sequence[Folder]) -> tuple
     """
     origin, colon, rest = reference.rpartition(":")
     if colon and origin not in ("project", "user", "shipped"):
-        raise PromptError(f"got the origin {origin!r} in {reference!r}; expected project, user or shipped")
+        raise UnknownTemplateError(f"got the origin {origin!r} in {reference!r}; expected project, user or shipped")
     chosen = tuple(folder for folder in folders if folder.origin == origin or not colon)
     first, slash, name = rest.partition("/")
     if slash and _NAME.fullmatch(name) and _LANGUAGE.fullmatch(first):
@@ -106,7 +106,7 @@ def is_name(text: str) -> bool:
 
 
 def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> Located:
-    """Find a template, or its English version where it has no translation. Raises PromptError.
+    """Find a template, or its English version where it has no translation. Raises UnknownTemplateError.
 
     What bears its name but is no file hides what lies further down, as a file does; reading it is the error.
     """
@@ -118,7 +118,7 @@ def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> 
                 paths = [folder.path / relative for folder in hits]
                 return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
     known = sorted({found.name for found in list_located(folders)})
-    raise PromptError(f"no template {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    raise UnknownTemplateError(f"no template {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
 
 
 def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:

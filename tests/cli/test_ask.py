@@ -47,8 +47,8 @@ def cot_ask(image, tmp_path, monkeypatch, capfd):
     """Runs `cot ask` by `decompose` with a scripted model; gives the exit code, stdout and stderr."""
     monkeypatch.setenv("COT_STRATEGY", "decompose")
 
-    def run(*arguments, script=reply, stdin=b"", terminal=False):
-        monkeypatch.setattr(ask_module, "load_engine", lambda settings: ScriptedEngine(script))
+    def run(*arguments, script=reply, stdin=b"", terminal=False, loads=None):
+        monkeypatch.setattr(ask_module, "load_engine", loads or (lambda settings: ScriptedEngine(script)))
         path = tmp_path / "stdin"
         path.write_bytes(stdin)
         with path.open() as file:
@@ -218,6 +218,15 @@ def test_an_image_may_be_piped(cot_ask, image, tmp_path):
         (["-"], b"", False, "no image was given"),
         (["red.png"], b"", True, "the question is missing: 'red.png' looks like an image"),
         (["How many dogs?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
+        (
+            ["red.png", "How", "many", "cars", "are", "there?"],
+            b"",
+            False,
+            "got 'How', which is no image; expected the question in quotes, perhaps: "
+            "cot ask red.png 'How many cars are there?'",
+        ),
+        (["red.png", "Is", "this", "like", "b.png"], b"", False, "perhaps: cot ask red.png 'Is this like b.png'"),
+        (["How", "many", "cars?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
         (["red.png", "other.jpg"], b"", True, "the question is missing: 'other.jpg' looks like an image"),
         (["red.png", "-"], b"", True, "stdin is a terminal"),
         (["red.png"], b" \n", False, "the question is empty"),
@@ -271,6 +280,37 @@ def test_json_of_a_failure_is_still_json(cot_ask, image):
     assert (code, found["value"], found["stop_reason"], found["notes"]) == (1, None, "error", ["plan: out of memory"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["no.png", QUESTION], 1, "image 'no.png' does not exist"),
+        (["red.png", QUESTION, "--model", "./nothing"], 2, "no model folder at './nothing'"),
+        (["red.png", QUESTION, "--strategy", "guess"], 2, "unknown strategy 'guess'"),
+        (["red.png", QUESTION, "--max-steps", "0"], 2, "--max-steps: got 0"),
+        (["red.png"], 2, "the question is empty"),
+    ],
+)
+def test_json_of_what_fails_before_asking_is_an_object_too(cot_ask, image, arguments, code, reason):
+    loads = load_engine if "--model" in arguments else None
+    found = cot_ask(*arguments, "--json", loads=loads)
+    assert found[0] == code
+    (line,) = found[1].splitlines()
+    told = json.loads(line)
+    assert (told["answer"], told["value"], told["stop_reason"]) == (None, None, "error")
+    assert told["error"].startswith(reason)
+    assert found[2] == f"error: {told['error']}\n"
+
+
+def test_json_is_one_object_also_where_closing_the_model_fails(cot_ask, image):
+    class Unclosed(ScriptedEngine):
+        async def close(self):
+            raise EngineError("cannot be closed")
+
+    code, out, err = cot_ask(image, QUESTION, "--json", loads=lambda settings: Unclosed(reply))
+    assert (code, json.loads(out)["answer"]) == (1, "yes")
+    assert "error: cannot be closed" in err
+
+
 def test_the_best_so_far_is_an_answer(cot_ask, image):
     code, out, err = cot_ask(image, QUESTION, "--max-steps", "2", "-q")
     assert (code, out) == (0, "1\n")
@@ -313,7 +353,7 @@ def test_a_trace_folder_that_cannot_be_written_is_said_before_the_model(image, t
 
 
 def test_a_missing_model_leaves_no_trace(image, tmp_path, capfd):
-    assert cot.cli.main(["ask", image, QUESTION, "--model", "./nothing", "--trace-dir", str(tmp_path / "traces")]) == 1
+    assert cot.cli.main(["ask", image, QUESTION, "--model", "./nothing", "--trace-dir", str(tmp_path / "traces")]) == 2
     assert "nothing" in capfd.readouterr().err
     assert not list((tmp_path / "traces").iterdir())
 
@@ -328,6 +368,9 @@ def test_arguments_are_images_then_the_question(image):
     assert split("a.png", "what is in b.png", terminal=True) == (["a.png"], "what is in b.png")
     assert split("folder", "a.png", terminal=True) == (["folder"], "a.png")
     assert split("a.png", "x" * 5000, terminal=True) == (["a.png"], "x" * 5000)
+    assert split("a.png", "cat", "How many?") == (["a.png", "cat"], "How many?")
+    assert split("a.png", "/", "Why?") == (["a.png", "/"], "Why?")
+    assert split("a.png", "Why?") == (["a.png"], "Why?")
     assert split("a.png", "nul\0byte", terminal=True) == (["a.png"], "nul\0byte")
     with pytest.raises(UsageError):
         split("red.png", terminal=True)

@@ -158,9 +158,9 @@ def test_render_with_inputs_examples_and_tokens(prompts, write):
         (["direct/answer", "-i", "choices=[1"], 2, "got choices='[1'; expected a list"),
         (["direct/answer", "-i", "choices=a"], 1, "input 'question' (text) is missing"),
         (["a/b", "-i", "n=three"], 2, "got n='three'; expected a number"),
-        (["a/c"], 1, "no template 'a/c', did you mean 'a/b'?"),
-        (["../a"], 1, "no template '../a'"),
-        (["other:a/b"], 1, "got the origin 'other'"),
+        (["a/c"], 2, "no template 'a/c', did you mean 'a/b'?"),
+        (["../a"], 2, "no template '../a'"),
+        (["other:a/b"], 2, "got the origin 'other'"),
     ],
 )
 def test_wrong_usage_of_render(prompts, write, arguments, code, reason):

@@ -149,7 +149,7 @@ def test_a_live_replay_asks_with_another_template(cot_trace, tmp_path, monkeypat
     assert engines[0].requests[0].messages[-1].content[-1] == "Say: Are there more apples than cars?"
     assert list(read(err.removeprefix("trace: ").strip()).started.templates) == ["my/answer"]
     code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answr")
-    assert (code, len(engines), "no template 'my/answr', did you mean 'my/answer'?" in err) == (1, 1, True)
+    assert (code, len(engines), "no template 'my/answr', did you mean 'my/answer'?" in err) == (2, 1, True)
 
 
 def test_exports_leave_out_what_they_are_told(cot_trace, tmp_path):
@@ -197,6 +197,14 @@ def test_wrong_usage_is_exit_code_2(cot_trace, tmp_path, arguments, message):
     code, _, err = cot_trace(*arguments)
     assert code == 2
     assert message in err
+
+
+def test_an_unknown_strategy_is_told_where_no_trace_is_of_it(cot_trace, tmp_path):
+    recorded(tmp_path)
+    code, out, err = cot_trace("list", "--strategy", "dirct")
+    assert (code, out) == (0, "")
+    assert "; no strategy is called 'dirct', did you mean 'direct'?; known: direct, decompose, " in err
+    assert "no strategy" not in cot_trace("list", "--strategy", "verify")[2]
 
 
 def test_the_schema_is_printed(cot_trace, root):

@@ -2,6 +2,7 @@
 
 import pytest
 import typer
+from PIL import Image
 
 import cot.cli
 
@@ -80,6 +81,41 @@ def test_what_is_wrong_is_said_in_one_line(refused, line, message):
     said = refused(line)
     assert said.startswith(message)
     assert said.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("ask red.png x --strategy guess", 2, "unknown strategy 'guess'"),
+        ("ask red.png x --model guess", 2, "no model folder at 'guess'"),
+        ("ask red.png x --model ./guess", 2, "no model folder at './guess'"),
+        ("ask red.png x --model localhost:8000/v1", 2, "no model folder at 'localhost:8000/v1'"),
+        ("ask red.png x --model http://", 2, "server 'http://' has no host"),
+        ("ask red.png x --device gpu", 2, "--device: got 'gpu'"),
+        ("ask red.png x --device cuda:99", 1, "device 'cuda:99' "),
+        ("ask red.png x --quantize int3", 2, "--quantize: got 'int3'"),
+        ("ask none.png x", 1, "image 'none.png' does not exist"),
+        ("eval guess", 2, "unknown task 'guess'"),
+        ("eval guess.yaml", 2, "guess.yaml"),
+        ("eval shapes --strategy guess", 2, "unknown strategy 'guess'"),
+        ("models info guess", 2, "no model folder at 'guess'"),
+        ("models quantize embedded out --quantize int3", 2, "unknown quantisation 'int3'"),
+        ("prompts show direct/guess", 2, "no template 'direct/guess'"),
+        ("prompts lint guess", 2, "no template 'guess'"),
+        ("prompts render there:direct/answer", 2, "got the origin 'there'"),
+        ("trace show guess", 1, "no trace at 'guess'"),
+        ("runs show guess", 1, ""),
+    ],
+)
+def test_exit_codes_tell_a_name_of_nothing_from_what_is_not_there(line, code, message, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 6), "red").save("red.png")
+    monkeypatch.setenv("COT_TRACE_DIR", "traces")
+    assert cot.cli.main(line.split(" ")) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
 
 
 def test_without_a_command_there_is_help(capfd):

@@ -14,18 +14,18 @@ from cot.engine.local.anatomy import read_config
 from cot.engine.local.load import DTYPES, import_quietly, load
 from cot.engine.local.quantize import METHODS, stored_method
 from cot.engine.local.source import SMALL_FILES, Source, find_source
-from cot.errors import EngineError, reason
+from cot.errors import EngineError, UsageError, reason
 
 
 def save_quantized(model: str | Path, out: Path, *, method: str, device: str = "auto") -> EngineInfo:
     """Quantise a checkpoint and save it to `out`, all of it or nothing.
 
     method: nf4, fp4 or int8. What is not quantised stays in the checkpoint's own number format.
-    Raises EngineError if `out` holds something or cannot be written, or the checkpoint is quantised already or cannot
-    be.
+    Raises UsageError for another method, and EngineError if `out` holds something or cannot be written, or the
+    checkpoint is quantised already or cannot be.
     """
     if method not in METHODS:
-        raise EngineError(f"unknown quantisation {method!r}; expected {', '.join(METHODS)}")
+        raise UsageError(f"unknown quantisation {method!r}; expected {', '.join(METHODS)}")
     _check_empty(out)
     source = find_source(model)
     dtype = _dtype(source)

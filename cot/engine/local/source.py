@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cot.config import CALIBRATION_FILE, model_folder
-from cot.errors import EngineError
+from cot.errors import EngineError, ModelNameError
 from cot.source import shown
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -71,12 +71,12 @@ def find_settings(model: str | Path) -> Path:
 
 def _checked_id(model: str | Path) -> str:
     if isinstance(model, str) and LIKE_SERVER.fullmatch(model):
-        raise EngineError(
+        raise ModelNameError(
             f"no model folder at {shown(model)}; expected a checkpoint folder or a hub id owner/name; "
             f"a server's URL begins with http://, did you mean {shown(f'http://{model}')}?"
         )
     if isinstance(model, Path) or not HUB_ID.fullmatch(model):
-        raise EngineError(
+        raise ModelNameError(
             f"no model folder at {shown(str(model))}; expected an existing checkpoint folder or a hub id owner/name; "
             f"or {INSTEAD}"
         )
@@ -84,9 +84,9 @@ def _checked_id(model: str | Path) -> str:
 
 
 def _folder(model: str | Path) -> Path | None:
-    """The folder that `model` names, if there is one. Raises EngineError if the name is empty."""
+    """The folder that `model` names, if there is one. Raises ModelNameError if the name is empty."""
     if isinstance(model, str) and not model.strip():
-        raise EngineError(
+        raise ModelNameError(
             f"the model's name is empty; expected a checkpoint folder or a hub id owner/name; or {INSTEAD}"
         )
     return model_folder(model)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from cot.config import KEY_VARIABLE
-from cot.errors import EngineError, reason
+from cot.errors import EngineError, ModelNameError, reason
 from cot.source import without_credentials
 
 OPENAI_HOST: Final = "api.openai.com"
@@ -42,29 +42,29 @@ class Address:
 def parse_address(url: str) -> Address:
     """Take `url` apart; without a path, `/v1` is meant.
 
-    Raises EngineError for anything but http and https, and for a user name, a password or a query.
+    Raises ModelNameError for anything but http and https, and for a user name, a password or a query.
     """
     shown = repr(re.split(r"[?#]", without_credentials(url))[0][:200])
     if re.search(r"[\x00-\x20\x7f]", url.partition("#")[0]):
-        raise EngineError(f"server {shown} has blanks or control characters in its URL; {_EXPECTED}")
+        raise ModelNameError(f"server {shown} has blanks or control characters in its URL; {_EXPECTED}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise EngineError(f"server {shown} is not a URL; {_EXPECTED}") from error
+        raise ModelNameError(f"server {shown} is not a URL; {_EXPECTED}") from error
     if parts.scheme not in ("http", "https"):
-        raise EngineError(f"server {shown} is no http or https URL; {_EXPECTED}")
+        raise ModelNameError(f"server {shown} is no http or https URL; {_EXPECTED}")
     if not host:
-        raise EngineError(f"server {shown} has no host in its URL; {_EXPECTED}")
+        raise ModelNameError(f"server {shown} has no host in its URL; {_EXPECTED}")
     if "@" in parts.netloc or parts.query:
-        raise EngineError(
+        raise ModelNameError(
             f"server {shown} was given with a user name, a password or a query, which traces would show; "
             f"{_EXPECTED}, and the key in {KEY_VARIABLE}"
         )
     try:
         httpx.URL(f"{parts.scheme}://{parts.netloc}")
     except httpx.InvalidURL as error:
-        raise EngineError(f"server {shown} is not a URL: {reason(error)}; {_EXPECTED}") from error
+        raise ModelNameError(f"server {shown} is not a URL: {reason(error)}; {_EXPECTED}") from error
     name = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{name}" + (f":{port}" if port is not None else "")
     path = parts.path.rstrip("/") or "/v1"

@@ -1,0 +1,68 @@
+"""Errors that name a setting say where it was set, if not on the command line."""
+
+import pytest
+from PIL import Image
+
+import cot.cli
+from cot.config import load_settings
+
+TRACES = ["--trace-dir", "traces"]
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch, capfd):
+    """Runs a command in a folder with a picture; gives the exit code, and the one line on stderr."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 6), "red").save("red.png")
+
+    def run(line, toml="", **environment):
+        (tmp_path / "cot.toml").write_text(toml)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        code = cot.cli.main(line.split(" "))
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        return code, err.rstrip("\n")
+
+    return run
+
+
+@pytest.mark.parametrize("line", ["ask red.png x", "eval shapes", "chat red.png"])
+def test_an_unknown_strategy(said, line):
+    code, err = said(line, COT_STRATEGY="guess")
+    assert code == 2
+    assert err.startswith("error: unknown strategy 'guess'")
+    assert err.endswith("; strategy is set by COT_STRATEGY")
+
+
+def test_a_file_is_named_too(said):
+    assert said("ask red.png x", 'strategy = "guess"\n')[1].endswith("; strategy is set by cot.toml")
+
+
+@pytest.mark.parametrize("line", ["ask red.png x --strategy dance", "eval shapes --strategy dance"])
+def test_what_the_command_line_says_is_not_blamed_on_others(said, line):
+    code, err = said(line, COT_STRATEGY="direct", COT_DEVICE="cpu")
+    assert code == 2
+    assert err.startswith("error: unknown strategy 'dance'")
+    assert "set by" not in err
+
+
+def test_a_model_and_a_folder(said, tmp_path):
+    assert said(" ".join(["ask red.png x", *TRACES]), COT_MODEL="guess")[1].endswith("; model is set by COT_MODEL")
+    code, err = said("ask red.png x", COT_TRACE_DIR=str(tmp_path / "red.png"))
+    assert (code, err.endswith("; trace_dir is set by COT_TRACE_DIR")) == (1, True)
+
+
+def test_only_the_setting_that_is_wrong_is_named(said):
+    line = " ".join(["ask red.png x --model http://127.0.0.1:9/v1", *TRACES])
+    code, err = said(line, COT_KV_MEMORY="1GiB", COT_DEVICE="cpu")
+    assert code == 2
+    assert err.startswith("error: got --kv-memory 1GiB for the server")
+    assert err.endswith("; kv_memory is set by COT_KV_MEMORY")
+
+
+def test_a_value_that_was_changed_comes_from_nowhere_else(tmp_path):
+    settings, _ = load_settings({"seed": 3}, environment={"COT_MODEL": "a/b", "COT_SEED": "4"}, folder=tmp_path)
+    assert (settings.set_by("model"), settings.set_by("seed"), settings.set_by("device")) == ("COT_MODEL", "", "")
+    assert settings.model_copy(update={"model": "c/d"}).set_by("model") == ""
