@@ -166,6 +166,19 @@ def test_the_time_left_is_told_once_there_is_something_to_go_by(monkeypatch, cap
     ]  # fmt: skip
 
 
+def test_what_is_asked_in_english_in_spite_of_a_language_is_told(run, guide, root, tmp_path):
+    command = ["photos/task.yaml", "--strategy", "direct", "--language"]
+    assert "note: there are no templates in 'fr'; all is asked in English\n" in run(*command, "fr", "--out", "a")[2]
+    for language in ("zh", "en"):
+        assert "English" not in run(*command, language, "--out", language)[2]
+    own = tmp_path / "prompts" / "de" / "direct" / "answer.jinja"
+    own.parent.mkdir(parents=True)
+    own.write_text((root / "prompts" / "direct" / "answer.jinja").read_text())
+    err = run(*command, "de", "--out", "b")[2]
+    assert "note: without a translation into 'de', and asked in English: cot/answer, cot/reason, decompose/" in err
+    assert "direct/answer" not in err
+
+
 def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
     def script(request):
         raise AssertionError("a model was asked")
