@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cot.cli.eval_table import interval_text
-from cot.errors import CotError, DataError
+from cot.errors import CotError, DataError, reason
 
 WORDINGS: Final = ("trained", "held_out", "far_fetched")
 SHOWN: Final = {
@@ -109,7 +109,12 @@ def main() -> None:
     parser.add_argument("figures", type=Path, help="JSON file that evals.embedded wrote")
     parser.add_argument("--readme", action="store_true", help="the README's table instead")
     options = parser.parse_args()
-    figures = json.loads(options.figures.read_text())
+    try:
+        figures = json.loads(options.figures.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {options.figures}: {reason(error)}; expected what evals.embedded wrote"
+        ) from error
     print(readme_table(figures) if options.readme else f"{table(figures)}\n\n{gains(figures)}")
 
 
