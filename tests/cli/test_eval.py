@@ -179,6 +179,13 @@ def test_what_is_asked_in_english_in_spite_of_a_language_is_told(run, guide, roo
     assert "direct/answer" not in err
 
 
+def test_a_run_of_more_tasks_says_which_they_were(run, guide):
+    command = ["--strategy", "direct", "--out", "a"]
+    assert run("photos/task.yaml", "animals.yaml", *command)[0] == 0
+    told = "error: a holds another run: tasks was ['animals', 'photos'] and is ['photos']; run it as it was, or name"
+    assert run("photos/task.yaml", *command)[2].startswith(told)
+
+
 def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):
     def script(request):
         raise AssertionError("a model was asked")
