@@ -108,10 +108,13 @@ def measure(model: Model, part: str, strategy: str, n: int, processes: int) -> l
     return ordered
 
 
-def calibration_error(results: list[Result]) -> float:
-    """Expected calibration error of the confidence, to four decimals."""
-    right = [result.status == "correct" for result in results]
-    return round(stats.calibration_error([result.confidence for result in results], right), 4)
+def calibration_error(results: list[Result]) -> float | None:
+    """Expected calibration error of the confidence, to four decimals, over the answers that there are; None if none."""
+    answered = [result for result in results if result.status in ("correct", "wrong")]
+    if not answered:
+        return None
+    right = [result.status == "correct" for result in answered]
+    return round(stats.calibration_error([result.confidence for result in answered], right), 4)
 
 
 def _figures(results: list[Result]) -> dict[str, Any]:

@@ -1,34 +1,52 @@
-"""Prints all figures of `evals.embedded --out FILE` as Markdown tables; the README shows a part of them, rounded.
+"""Prints all figures of `evals.embedded --out FILE` as Markdown tables, or with `--readme` those that the README shows.
 
 `python -m evals.report evals/baselines/families.json`
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cot.cli.eval_table import interval_text
+from cot.errors import CotError, DataError, reason
+
+WORDINGS: Final = ("trained", "held_out", "far_fetched")
+SHOWN: Final = {
+    "easy-vqa": ("all",),
+    "scenes": ("existence", "logic", "count", "comparison", "sum", "difference", "relation", "all"),
+    "shapes": ("existence", "attribute", "count", "comparison", "relation", "all"),
+    "charts": ("lookup", "all"),
+    "unseen-style": ("all",),
+}
+"""What the README shows: families by part."""
+_LABELS: Final = {
+    "easy-vqa": "easy-VQA, official test",
+    "unseen-style": "an unseen art style",
+    "lookup": "look-up",
+    "all": "all families",
+}
 
 
-def _share(row: dict[str, Any] | None) -> str:
+def _share(row: dict[str, Any] | None, digits: int = 1) -> str:
     if row is None:
         return ""
-    low, high = row["interval"]
-    return f"{100 * row['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    accuracy, low, high = (f"{100 * share:.{digits}f}" for share in (row["accuracy"], *row["interval"]))
+    return f"{accuracy} [{low}, {high}]"
 
 
-def _percent(row: dict[str, Any] | None, name: str) -> str:
-    return f"{100 * row[name]:.1f}" if row and name in row else ""
+def _percent(row: dict[str, Any] | None, name: str, digits: int = 1) -> str:
+    return f"{100 * row[name]:.{digits}f}" if row and name in row else ""
 
 
-def _worded(row: dict[str, Any], wording: str, family: str) -> str:
+def _worded(row: dict[str, Any], wording: str, family: str, digits: int = 1) -> str:
     """Percent right in wordings of this kind, directly and by steps."""
     found = []
     for strategy in ("direct", "decompose"):
         figures = row.get(strategy, {}).get("by_wording", {}).get(wording, {})
         of_family = figures if family == "all" else figures.get("by_family", {}).get(family, {})
-        found.append(f"{100 * of_family['accuracy']:.1f}" if of_family else "")
+        found.append(f"{100 * of_family['accuracy']:.{digits}f}" if of_family else "")
     return " / ".join(filter(None, found))
 
 
@@ -38,9 +56,8 @@ def table(figures: dict[str, Any]) -> str:
     The columns of wordings give both strategies: directly / by steps.
     """
     columns = "part | questions | n | direct | decompose | plans right | steps right | faithful"
-    wordings = {"trained": "known wordings", "held_out": "new ones", "far_fetched": "far-fetched new ones"}
-    lines = [f"| {columns} | {' | '.join(wordings.values())} |"]
-    lines.append("|---" * (columns.count("|") + 1 + len(wordings)) + "|")
+    lines = [f"| {columns} | known wordings | new ones | far-fetched new ones |"]
+    lines.append("|---" * (columns.count("|") + 1 + len(WORDINGS)) + "|")
     for part, row in figures.items():
         direct, steps = row["direct"], row.get("decompose")
         groups = {"all": (direct, steps)}
@@ -51,7 +68,27 @@ def table(figures: dict[str, Any]) -> str:
         for family, (one, other) in groups.items():
             cells = [part, family, str(one["n"]), _share(one), _share(other)]
             cells += [_percent(other, name) for name in ("plan_accuracy", "step_accuracy", "faithfulness")]
-            cells += [_worded(row, wording, family) for wording in wordings]
+            cells += [_worded(row, wording, family) for wording in WORDINGS]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def readme_table(figures: dict[str, Any]) -> str:
+    """The families that the README shows, in whole percents. Raises DataError where a part was not measured."""
+    if missing := [part for part in SHOWN if part not in figures]:
+        raise DataError(
+            f"got no figures of {', '.join(missing)}; expected those of all parts: python -m evals.embedded"
+        )
+    lines = ["| part | n | direct | decompose | plans right | known wordings | new ones | far-fetched |"]
+    lines.append("|---" * lines[0].count(" | ") + "|---|")
+    for part, families in SHOWN.items():
+        row = figures[part]
+        for family in families:
+            direct, steps = ({"all": way, **way["by_family"]}[family] for way in (row["direct"], row["decompose"]))
+            label = _LABELS.get(part) or f"{part}: {_LABELS.get(family, family)}"
+            cells = [label, f"{direct['n']:,}", _share(direct, 0), _share(steps, 0)]
+            cells.append(_percent(steps, "plan_accuracy", 0))
+            cells += [_worded(row, wording, family, 0) for wording in WORDINGS]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -67,12 +104,22 @@ def gains(figures: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, or the README's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("figures", type=Path, help="JSON file that evals.embedded wrote")
-    figures = json.loads(parser.parse_args().figures.read_text())
-    print(f"{table(figures)}\n\n{gains(figures)}")
+    parser.add_argument("--readme", action="store_true", help="the README's table instead")
+    options = parser.parse_args()
+    try:
+        figures = json.loads(options.figures.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {options.figures}: {reason(error)}; expected what evals.embedded wrote"
+        ) from error
+    print(readme_table(figures) if options.readme else f"{table(figures)}\n\n{gains(figures)}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CotError as error:
+        sys.exit(f"error: {error}")

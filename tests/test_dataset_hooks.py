@@ -56,6 +56,17 @@ def test_a_saved_data_set_gives_the_rows_of_a_split(saved):
     assert found[2].where.endswith("data, row 3")
 
 
+def test_what_is_inside_of_others_is_read_as_well(tmp_path):
+    library = pytest.importorskip("datasets")
+    library.disable_progress_bars()
+    kinds = {"label": library.ClassLabel(names=["cat", "dog"]), "x": library.Value("float32")}
+    features = library.Features({"one": kinds, "many": library.List(kinds), "half": library.Value("float16")})
+    made = [{"one": {"label": 1, "x": 0.1}, "many": [{"label": 0, "x": 0.3}], "half": 0.3}]
+    library.Dataset.from_list(made, features=features).save_to_disk(tmp_path / "data")
+    (row,) = load_rows(DataSpec(loader="hugging-face", path="data"), tmp_path)
+    assert row.values == {"one": {"label": "dog", "x": 0.1}, "many": [{"label": "cat", "x": 0.3}], "half": 0.3}
+
+
 def test_it_is_a_task(saved):
     (saved / "task.yaml").write_text(TASK.replace("DATA", "loader: hugging-face, path: data, split: test"))
     samples = list(load_task(str(saved / "task.yaml")).samples())

@@ -4,6 +4,7 @@ import io
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 from PIL import Image
 
@@ -56,6 +57,24 @@ def test_numbers_of_32_bits_have_no_more_digits_than_they_have(tmp_path):
     first, second = rows(tmp_path / "a.parquet")
     assert first == {"n": 0.3, "several": [0.1], "double": 0.1 + 0.2}
     assert second == {"n": None, "several": [2.5, None], "double": 1.0}
+
+
+def test_short_numbers_in_structs_and_of_16_bits_have_no_more_digits_either(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    half = arrow.float16()
+    inner = arrow.struct([("x", arrow.float32()), ("several", arrow.list_(half)), ("text", arrow.string())])
+    cell = {"x": 0.1, "several": [numpy.float16(0.3), None], "text": "a"}
+    columns = {
+        "n": arrow.array([numpy.float16(0.3), None], half),
+        "one": arrow.array([cell, None], inner),
+        "many": arrow.array([[cell, None], []], arrow.list_(inner)),
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "a.parquet")
+    written = {"x": 0.1, "several": [0.3, None], "text": "a"}
+    assert rows(tmp_path / "a.parquet") == [
+        {"n": 0.3, "one": written, "many": [written, None]},
+        {"n": None, "one": None, "many": []},
+    ]
 
 
 def test_shards_with_images_make_samples(write, tmp_path):

@@ -86,6 +86,10 @@ def test_a_wrong_task_is_one_line_that_names_the_file(write, old, new, message):
         (ROW.replace("red.png", "/etc/hostname"), "line 1: .*leads out of the folder"),
         (ROW.replace("red.png", "https://example.org/a.png"), "is a URL; expected a file"),
         (ROW.replace('"yes"', "null"), "answers is a NoneType"),
+        (
+            ROW.replace('"yes"', '{"a": 1, "b": 2}'),
+            "answers holds several fields: a, b; expected text or a number; name",
+        ),
         (ROW.replace('"yes"', "NaN"), "line 1: answers is nan, which stands for a missing value; expected text or a "),
         (ROW.replace('"yes"', "-Infinity"), "answers is -inf, which stands for a missing value"),
         (ROW.replace('"Is there a cat?"', "NaN"), "question is nan, which stands for a missing value"),
@@ -95,6 +99,15 @@ def test_a_wrong_task_is_one_line_that_names_the_file(write, old, new, message):
 def test_a_bad_row_is_one_line_with_its_place(write, rows, message):
     with pytest.raises(DataError, match=message):
         list(write(rows=rows).samples())
+
+
+def test_a_field_called_row_stands_for_itself_and_what_it_hides_is_told(write):
+    task = TASK.replace("question: question", "question: row.question")
+    row = ROW.replace("{", '{"row": {"question": "Is it red?"}, "a-b": "yes", ')
+    (sample,) = write(task, row).samples()
+    assert sample.question == "Is it red?"
+    with pytest.raises(DataError, match=r"line 1: .* has no attribute 'a-b'; .*; `row` is the field of that name, so"):
+        list(write(task.replace("[answer]", "row['a-b']"), row).samples())
 
 
 def test_a_missing_value_may_stand_where_none_is_needed(write):

@@ -96,9 +96,16 @@ def _cost(task: "TaskComparison") -> "Table":
     made = table(plain(f"cost of {task.task}", one_line=True), "A", "B", "B / A")
     names = [name for name in task.cost_a.usage if name in task.cost_b.usage]
     rows = [(name.replace("_", " "), task.cost_a.usage[name], task.cost_b.usage[name]) for name in names]
-    for name, first, second in (*rows, ("seconds", round(task.cost_a.seconds, 1), round(task.cost_b.seconds, 1))):
-        add_row(made, name, f"{first:,}", f"{second:,}", f"{second / first:.2f}" if first else "-")
+    for name, first, second in rows:
+        add_row(made, name, f"{first:,}", f"{second:,}", _times(first, second))
+    # Samples run at the same time, so that a sum of seconds would be none of the run.
+    waited = [cost.seconds / max(1, task.pairs) for cost in (task.cost_a, task.cost_b)]
+    add_row(made, "seconds a sample, waiting included", *(f"{mean:,.2f}" for mean in waited), _times(*waited))
     return made
+
+
+def _times(first: float, second: float) -> str:
+    return f"{second / first:.2f}" if first else "-"
 
 
 def _unpaired(task: "TaskComparison") -> str:

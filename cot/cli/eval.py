@@ -108,7 +108,8 @@ def evaluate_tasks(
         options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
     baseline = read_baseline(gate) if gate else None
     shard = find_shard(os.environ)
-    output = EvalOutput(as_json=as_json, quiet=quiet, process=shard.label if shard else None)
+    process = shard.label if shard else None
+    output = EvalOutput(as_json=as_json, quiet=quiet, process=process, concurrency=concurrency)
     place = out or new_folder(shard)
     with ExitStack() as stack:
         runs = open_runs(place, controls, options, shard, stack)

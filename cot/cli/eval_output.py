@@ -28,12 +28,16 @@ _SECONDS_BETWEEN_FRAMES: Final = 0.2
 
 
 class EvalOutput(Watch):
-    """Prints runs, one after another. process: which of several processes this is; lines begin with it."""
+    """Prints runs, one after another.
 
-    def __init__(self, *, as_json: bool, quiet: bool, process: str | None = None) -> None:
+    process: which of several processes this is; lines begin with it. concurrency: samples in flight at most.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool, process: str | None = None, concurrency: int = 1) -> None:
         self._as_json = as_json
         self._quiet = quiet
         self._process = process
+        self._concurrency = concurrency
         self._label = f"[{process}] " if process else ""
         self._console = Stderr()
         self._live: Live | None = None
@@ -46,7 +50,7 @@ class EvalOutput(Watch):
         self._control = f"{control}: " if control else ""
         self._running: dict[tuple[str, str], Running] = {}
         self._total = self._skipped = self._done = 0
-        self._begun = self._shown = 0.0
+        self._first = self._shown = 0.0
 
     def say(self, text: str) -> None:
         """A line on stderr."""
@@ -58,9 +62,9 @@ class EvalOutput(Watch):
         self._add(result)
 
     def started(self, total: int, skipped: int) -> None:
-        """Say where the run is and what is there already, and begin to count time."""
+        """Say where the run is and what is there already."""
         self._total, self._skipped = total, skipped
-        self._begun = self._shown = time.monotonic()
+        self._shown = time.monotonic()
         self.say(f"run: {self._folder}")
         if skipped:
             are = "is" if skipped == 1 else "are"
@@ -75,6 +79,7 @@ class EvalOutput(Watch):
         self._done += 1
         running = self._add(result)
         now = time.monotonic()
+        self._first = self._first or now
         pause = _SECONDS_BETWEEN_FRAMES if self._live else SECONDS_BETWEEN_LINES
         if self._quiet or now - self._shown < pause:
             return
@@ -149,15 +154,25 @@ class EvalOutput(Watch):
         return running
 
     def _line(self, result: SampleResult, running: Running, now: float) -> str:
-        rate = self._done / max(now - self._begun, 1e-9)
-        left = self._total - self._skipped - self._done
         score, interval = running.score, running.rough_interval()
         shown = f"{percent(score)} {interval_text(interval)}" if score is not None else "no score yet"
-        minutes, seconds = divmod(round(left / rate), 60)
         return (
-            f"{self._control}{self._skipped + self._done}/{self._total}  {rate:.1f}/s  {minutes}:{seconds:02d} left"
+            f"{self._control}{self._skipped + self._done}/{self._total}{self._pace(now)}"
             f"  {result.task} {result.strategy} {shown}"
         )
+
+    def _pace(self, now: float) -> str:
+        """Samples a second, and the time left; empty while there is nothing to go by.
+
+        Those that were in flight when the first one finished began with the run: they waited for what is loaded and
+        warmed up once, and a batch of them is done in one moment.
+        """
+        since = self._done - self._concurrency
+        if since <= 0 or now <= self._first:
+            return ""
+        rate = since / (now - self._first)
+        minutes, seconds = divmod(round((self._total - self._skipped - self._done) / rate), 60)
+        return f"  {rate:.1f}/s  {minutes}:{seconds:02d} left"
 
 
 def _again(summary: Summary, errored: int) -> str:

@@ -103,7 +103,7 @@ def run_selections(
 
     Raises CotError.
     """
-    from cot.evaluate.define import check_asked, check_judge
+    from cot.evaluate.define import check_asked, check_judge, untranslated
     from cot.evaluate.shots import check_strategies
     from cot.planner.ask import ONE_IMAGE
     from cot.planner.calibration_file import tuning_for
@@ -122,8 +122,10 @@ def run_selections(
     tuning, note = tuning_for(settings, engine.info)
     tuned = [replace(run.options, asking=replace(run.options.asking, tuning=tuning)) for run in runs]
     runs = [replace(run, options=options) for run, options in zip(runs, tuned, strict=True)]
-    if note:
-        output.say(f"note: {note}")
+    strategies = list(dict.fromkeys(name for run in runs for name in run.options.strategies))
+    for said in (note, untranslated(settings.language, strategies)):
+        if said:
+            output.say(f"note: {said}")
     if settings.model == "embedded" and selections[0].identity.shots:
         output.say(f"note: {ONE_IMAGE}")
     try:

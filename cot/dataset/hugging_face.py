@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from cot.dataset.parquet import as_written
+from cot.dataset.parquet import SHORT, as_written
 from cot.dataset.spec import DataSpec, Row, data_path
 from cot.errors import DataError, reason
 
@@ -94,10 +94,12 @@ def _plain(value: Any, kind: Any, inside: tuple[Path, ...]) -> Any:
         return [_plain(one, kind, inside) for one in value]
     if hasattr(kind, "int2str"):
         return kind.int2str(value) if isinstance(value, int) and value >= 0 else None
-    if getattr(kind, "dtype", "") == "float32":
-        return as_written(value)
+    if (short := getattr(kind, "dtype", "")) in SHORT:
+        return as_written(value, short)
     if isinstance(value, dict) and set(value) == {"bytes", "path"}:
         return value["bytes"] if value["bytes"] is not None or value["path"] is None else _file(value["path"], inside)
+    if isinstance(value, dict) and isinstance(kind, dict):
+        return {name: _plain(one, _innermost(kind.get(name)), inside) for name, one in value.items()}
     return value
 
 

@@ -14,6 +14,11 @@ BATCH_ROWS: Final = 64
 
 _BUFFER_BYTES: Final = 1 << 20
 
+SHORT: Final = {
+    "float": numpy.float32, "float32": numpy.float32, "halffloat": numpy.float16, "float16": numpy.float16,
+}  # fmt: skip
+"""Kinds of numbers of 32 and 16 bits, as Arrow and as Hugging Face call them."""
+
 
 def load_pyarrow() -> Any:
     """The package pyarrow, with its `parquet`. Raises DataError where it is not installed."""
@@ -36,11 +41,12 @@ def parquet(spec: DataSpec, folder: Path) -> Iterator[Row]:
         yield from _rows(library, file)
 
 
-def as_written(value: Any) -> Any:
-    """Numbers of 32 bits, alone or in lists, with no more digits than they have: 0.3 and not 0.30000001192092896."""
+def as_written(value: Any, kind: str) -> Any:
+    """A number of a kind in `SHORT`, alone or in lists, with no more digits than it has: 0.3 and not
+    0.30000001192092896."""
     if isinstance(value, list):
-        return [as_written(one) for one in value]
-    return float(str(numpy.float32(value))) if isinstance(value, float) else value
+        return [as_written(one, kind) for one in value]
+    return float(str(SHORT[kind](value))) if isinstance(value, float) else value
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -51,11 +57,25 @@ def parquet_files(path: Path) -> list[Path]:
     return files
 
 
-def _is_short(kind: Any) -> bool:
-    """Whether cells of a type are numbers of 32 bits, or lists of them."""
-    while hasattr(kind, "value_type"):
-        kind = kind.value_type
-    return str(kind) == "float"
+def _has_short(kind: Any) -> bool:
+    """Whether cells of a type are short numbers, or lists or structs that hold some."""
+    if hasattr(kind, "value_type"):
+        return _has_short(kind.value_type)
+    return str(kind) in SHORT or (_is_struct(kind) and any(_has_short(field.type) for field in kind))
+
+
+def _is_struct(kind: Any) -> bool:
+    return str(kind).startswith("struct<")
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    """A cell with its short numbers as they were written."""
+    if isinstance(value, list):
+        return [_plain(one, kind.value_type) for one in value]
+    if isinstance(value, dict):
+        return {field.name: _plain(value[field.name], field.type) for field in kind}
+    kind = getattr(kind, "value_type", kind)
+    return as_written(value, str(kind)) if str(kind) in SHORT else value
 
 
 def _rows(library: Any, file: Path) -> Iterator[Row]:
@@ -66,11 +86,12 @@ def _rows(library: Any, file: Path) -> Iterator[Row]:
             names = opened.schema_arrow.names
             if len(set(names)) != len(names):
                 raise DataError(f"columns must be distinct, got {names!r}"[:300])
-            short = [field.name for field in opened.schema_arrow if _is_short(field.type)]
+            short = {field.name: field.type for field in opened.schema_arrow if _has_short(field.type)}
             for batch in opened.iter_batches(BATCH_ROWS):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(values | {name: as_written(values[name]) for name in short}, f"{file}, row {number}")
+                    written = {name: _plain(values[name], kind) for name, kind in short.items()}
+                    yield Row(values | written, f"{file}, row {number}")
     except Exception as error:
         # A damaged file makes pyarrow raise almost anything.
         raise DataError(

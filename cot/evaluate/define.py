@@ -18,8 +18,9 @@ from cot.evaluate.select import Selection
 from cot.planner.own import FILE, OwnStrategy, load_own, templates_of, tool_versions
 from cot.planner.run import STRATEGIES
 from cot.planner.tuning import Tuning
+from cot.prompt import Template
 from cot.prompt.find import load_template
-from cot.prompt.source import list_located, search_path
+from cot.prompt.source import ENGLISH, list_located, search_path
 
 
 def define(
@@ -100,12 +101,26 @@ def template_hashes(language: str, strategies: Sequence[str]) -> dict[str, str]:
 
     Strategies that ship use each other's templates, so that those of all of them count. Raises PromptError.
     """
+    files = {f"{name}/{FILE}": sha256 for name, (_, sha256) in _own(strategies).items()}
+    return {name: template.sha256 for name, template in _templates(language, strategies).items()} | files
+
+
+def untranslated(language: str, strategies: Sequence[str]) -> str:
+    """What is asked in English though another language is wanted, in words; empty if nothing is. Raises PromptError."""
+    found = _templates(language, strategies) if language != ENGLISH else {}
+    lacking = [name for name, template in found.items() if template.language != language]
+    if not lacking:
+        return ""
+    if len(lacking) == len(found):
+        return f"there are no templates in {language!r}; all is asked in English"
+    return f"without a translation into {language!r}, and asked in English: {', '.join(lacking)}"
+
+
+def _templates(language: str, strategies: Sequence[str]) -> dict[str, Template]:
     folders = search_path()
-    own = _own(strategies)
     names = {found.name for found in list_located(folders) if found.name.split("/")[0] in STRATEGIES}
-    names |= {template for name, (strategy, _) in own.items() for template in templates_of(name, strategy)}
-    files = {f"{name}/{FILE}": sha256 for name, (_, sha256) in own.items()}
-    return {name: load_template(name, language=language, folders=folders).sha256 for name in sorted(names)} | files
+    names |= {template for name, (strategy, _) in _own(strategies).items() for template in templates_of(name, strategy)}
+    return {name: load_template(name, language=language, folders=folders) for name in sorted(names)}
 
 
 def _tools(strategies: Sequence[str]) -> dict[str, str]:

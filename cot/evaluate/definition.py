@@ -3,7 +3,7 @@
 In: two definitions. Out: in what they differ. How one is made is for `cot.evaluate.define` to know.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -110,7 +110,8 @@ class Definition(_Frozen):
 
     def check_same(self, now: "Definition", where: str) -> None:
         """Raise DataError, which names what differs, unless a run so defined can go on as `now`."""
-        before, after = dict(_flat(self)), dict(_flat(now))
+        shared = {task.name for task in self.tasks} & {task.name for task in now.tasks}
+        before, after = dict(_flat(self, shared)), dict(_flat(now, shared))
         differing = [name for name in {**before, **after} if before.get(name) != after.get(name)]
         following = {
             f"tasks.{task.name}.{name}"
@@ -133,11 +134,16 @@ class Definition(_Frozen):
         )
 
 
-def _flat(definition: Definition) -> Iterator[tuple[str, Any]]:
-    """`settings.max_tokens` -> its value; tasks go by their names, options of theirs by what a user calls them."""
+def _flat(definition: Definition, shared: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """`settings.max_tokens` -> its value; tasks go by their names, options of theirs by what a user calls them.
+
+    shared: the tasks to compare; of others it is told that they are there, and nothing more.
+    """
     plain = definition.model_dump(mode="json", exclude={"made_with", "tasks"})
-    tasks = {task.name: task.model_dump(mode="json", exclude={"name", *_OPTIONS}) for task in definition.tasks}
-    options = {_option(name, task.name): getattr(task, name) for task in definition.tasks for name in _OPTIONS}
+    both = [task for task in definition.tasks if task.name in shared]
+    tasks = {task.name: task.model_dump(mode="json", exclude={"name", *_OPTIONS}) for task in both}
+    options = {_option(name, task.name): getattr(task, name) for task in both for name in _OPTIONS}
+    yield "tasks", sorted(task.name for task in definition.tasks)
     for name, value in {**options, **plain, "tasks": tasks}.items():
         yield from _under(name, value)
 

@@ -34,7 +34,7 @@ def _scores(report: Report) -> str:
                              _range(group.interval), group.right, "", group.scored - group.right, "",
                              group.n - group.scored, "", ""])  # fmt: skip
     head = ["run", "task", "model", "n", "score", "95%", "correct", "partial", "wrong", "unparsed", "errored",
-            "tokens a sample", "seconds a sample"]  # fmt: skip
+            "tokens a sample", "seconds a sample, waiting included"]  # fmt: skip
     return _table(head, rows)
 
 

@@ -173,7 +173,7 @@ class LoadedTask:
 
     def _named(self, row: Row, number: int) -> NamedRow | None:
         """None for a row that is left out."""
-        # A field whose name is no identifier is reached as row["its name"].
+        # A field whose name is no identifier is reached as row["its name"], where none is called `row`.
         values = {"row": row.values, **row.values}
         if "only" in self.expressions and not _truth(self.expressions["only"](values)):
             return None
@@ -242,4 +242,6 @@ def _told(row: Row, make: Callable[[], T]) -> T:
         raise DataError(f"{row.where}: {error}") from error
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         fields = ", ".join(map(str, row.values))[:200]
-        raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}") from error
+        clash = isinstance(error, jinja2.UndefinedError) and "row" in row.values
+        hidden = """; `row` is the field of that name, so row["..."] is a part of it: give it another name""" * clash
+        raise DataError(f"{row.where}: {reason(error)}; the row has: {fields}{hidden}") from error

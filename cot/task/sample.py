@@ -90,6 +90,9 @@ def text_of(value: Any, field: str) -> str:
     if isinstance(value, jinja2.Undefined):
         # Only its own error names what is missing.
         str(value)
+    if isinstance(value, dict):
+        fields = ", ".join(map(str, value))[:100]
+        raise DataError(f"{field} holds several fields: {fields}; expected text or a number; name one, as in bird.name")
     if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
         raise DataError(f"{field} is a {type(value).__name__}; expected text or a number")
     if isinstance(value, float) and not math.isfinite(value):

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from eval_runs import results
 from PIL import Image
 
 import cot.cli
@@ -142,8 +143,47 @@ def test_progress_has_rate_score_and_time_left(run, guide, monkeypatch):
     from cot.cli import eval_output
 
     monkeypatch.setattr(eval_output, "SECONDS_BETWEEN_LINES", 0.0)
-    err = run("photos/task.yaml", "--strategy", "direct", "--out", "a")[2]
+    err = run("photos/task.yaml", "--strategy", "direct", "--out", "a", "--concurrency", "1")[2]
     assert re.search(r"2/3 [\d.]+/s 0:0\d left photos direct \d+\.\d% \[", err)
+
+
+def test_the_time_left_is_told_once_there_is_something_to_go_by(monkeypatch, capfd):
+    """Loading and the first batch take 60 s, and each further batch of two samples one."""
+    from cot.cli import eval_output
+
+    now = 100.0
+    monkeypatch.setattr(eval_output, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(eval_output.time, "monotonic", lambda: now)
+    output = eval_output.EvalOutput(as_json=True, quiet=False, concurrency=2)
+    output.started(206, 100)
+    for made, later in zip(results("cwcwcw"), (60, 0, 1, 0, 1, 0), strict=True):
+        now += later
+        output.finished(made)
+    told = re.findall(r"^(10\d)/206 (.*)mine", capfd.readouterr().err, re.MULTILINE)
+    assert told == [
+        ("101", ""), ("102", ""), ("103", "1.0/s 1:43 left "), ("104", "2.0/s 0:51 left "),
+        ("105", "1.5/s 1:07 left "), ("106", "2.0/s 0:50 left "),
+    ]  # fmt: skip
+
+
+def test_what_is_asked_in_english_in_spite_of_a_language_is_told(run, guide, root, tmp_path):
+    command = ["photos/task.yaml", "--strategy", "direct", "--language"]
+    assert "note: there are no templates in 'fr'; all is asked in English\n" in run(*command, "fr", "--out", "a")[2]
+    for language in ("zh", "en"):
+        assert "English" not in run(*command, language, "--out", language)[2]
+    own = tmp_path / "prompts" / "de" / "direct" / "answer.jinja"
+    own.parent.mkdir(parents=True)
+    own.write_text((root / "prompts" / "direct" / "answer.jinja").read_text())
+    err = run(*command, "de", "--out", "b")[2]
+    assert "note: without a translation into 'de', and asked in English: cot/answer, cot/reason, decompose/" in err
+    assert "direct/answer" not in err
+
+
+def test_a_run_of_more_tasks_says_which_they_were(run, guide):
+    command = ["--strategy", "direct", "--out", "a"]
+    assert run("photos/task.yaml", "animals.yaml", *command)[0] == 0
+    told = "error: a holds another run: tasks was ['animals', 'photos'] and is ['photos']; run it as it was, or name"
+    assert run("photos/task.yaml", *command)[2].startswith(told)
 
 
 def test_check_looks_at_the_data_and_asks_nothing(run, guide, tmp_path):

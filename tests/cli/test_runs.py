@@ -70,6 +70,7 @@ def test_two_runs_are_compared(run):
     assert ["mine", "5", "40.0%", "60.0%", "+20.0"] in [line[:5] for line in lines]
     assert "left out of the scores: 1 errored in A" in out
     assert ["prompt", "tokens", "600", "300", "0.50"] in lines
+    assert ["seconds", "a", "sample,", "waiting", "included", "0.50", "0.50", "1.00"] in lines
     assert "worse in B (1 of 1):" in out
     assert "better in B (2 of 2):" in out
     assert ["2", "count", "Is", "it", "2?", "yes", "no", "yes"] in lines

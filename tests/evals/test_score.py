@@ -79,3 +79,10 @@ def test_calibration_error() -> None:
     sure_and_wrong = [Result("i", "sum", "trained", "wrong", 1.0)] * 10
     assert calibration_error(sure_and_right) == 0.0
     assert calibration_error(sure_and_right + sure_and_wrong) == 0.5
+
+
+@pytest.mark.parametrize("status", ["unknown", "unparsed", "errored"])
+def test_what_is_no_answer_has_no_confidence_to_be_calibrated(status: str) -> None:
+    none = [Result("i", "sum", "trained", status, confidence) for confidence in (0.0, 0.9)] * 5
+    assert calibration_error([Result("i", "sum", "trained", "wrong", 1.0)] * 10 + none) == 1.0
+    assert calibration_error(none) is None

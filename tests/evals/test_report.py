@@ -1,0 +1,29 @@
+"""The README's table of families, against the figures that were kept."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evals.report import readme_table
+
+
+def test_the_readme_shows_the_kept_figures(root: Path) -> None:
+    figures = json.loads((root / "evals" / "baselines" / "families.json").read_text())
+    assert readme_table(figures) in (root / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "cannot read "), ("{", "cannot read "), ('{"scenes": {}}', "got no figures of easy-vqa, shapes, charts,")],
+)
+def test_a_file_without_the_figures_is_one_line(root: Path, tmp_path: Path, text: str | None, said: str) -> None:
+    file = tmp_path / "figures.json"
+    if text is not None:
+        file.write_text(text)
+    command = [sys.executable, "-m", "evals.report", str(file), "--readme"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"error: {said}")
