@@ -76,7 +76,7 @@ def ask(
 
     output = Output(as_json=as_json, quiet=quiet, timings=timings)
     output.spent("python and command line", seconds_since_process_start())
-    given = {
+    given: dict[str, object] = {
         "model": model, "strategy": strategy, "language": language, "device": device, "quantize": quantize,
         "kv_memory": kv_memory, "compile": compile, "seed": seed, "max_steps": max_steps, "max_tokens": max_tokens,
         "max_seconds": max_seconds, "trace_dir": trace_dir, "redact": joined(redact),
