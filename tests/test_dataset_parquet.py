@@ -77,6 +77,16 @@ def test_short_numbers_in_structs_and_of_16_bits_have_no_more_digits_either(tmp_
     ]
 
 
+def test_a_struct_with_a_map_beside_a_short_number_is_read(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    kind = arrow.struct([("x", arrow.float32()), ("more", arrow.map_(arrow.string(), arrow.string()))])
+    column = arrow.array([{"x": 0.1, "more": [("a", "b")]}, {"x": None, "more": None}], kind)
+    parquet.write_table(arrow.table({"one": column}), tmp_path / "a.parquet")
+    assert rows(tmp_path / "a.parquet") == [
+        {"one": {"x": 0.1, "more": [("a", "b")]}}, {"one": {"x": None, "more": None}},
+    ]  # fmt: skip
+
+
 def test_shards_with_images_make_samples(write, tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(buffer, "PNG")

@@ -70,6 +70,8 @@ def _is_struct(kind: Any) -> bool:
 
 def _plain(value: Any, kind: Any) -> Any:
     """A cell with its short numbers as they were written."""
+    if not _has_short(kind):
+        return value
     if isinstance(value, list):
         return [_plain(one, kind.value_type) for one in value]
     if isinstance(value, dict):

@@ -125,6 +125,8 @@ class Objective:
     ) -> tuple[torch.Tensor, float]:
         """Loss of the tokens that are wanted of the model, and the share of them that it has right."""
         wanted = targets != IGNORE
+        if not wanted.any():  # a mean of nothing would spoil all weights
+            return hidden.new_zeros(()), 0.0
         logits = self.model.lm_head(hidden[wanted]).float()
         weights = turn_weights(wanted, segments)
         loss = (F.cross_entropy(logits, targets[wanted], reduction="none") * weights).sum() / weights.sum()

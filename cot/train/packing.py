@@ -84,14 +84,15 @@ def pack_rows(
     """Tokenise turns about no image into so many rows of up to `max_tokens`; what no longer fits into them is left out.
 
     prefix_tokens: of the image that is not there, which their positions leave room for. A turn that does not fit
-    begins the next row, however short the one behind it is: else long ones would be trained on less.
+    begins the next row, however short the one behind it is: else long ones would be trained on less. One that is longer
+    than a row is left out.
     """
     packed = [Packed() for _ in range(rows)]
     unfilled = iter(packed)
     row = next(unfilled)
     for segment, (prompt, answer) in enumerate(turns, OPENING + 1):
         turn = _turn(tokenizer, prompt, answer, Sample.look, opening=opening, segment=segment, first=prefix_tokens)
-        while not row.take(turn, max_tokens):
+        while not row.take(turn, max_tokens) and row.ids:
             if (following := next(unfilled, None)) is None:
                 return packed
             row = following
