@@ -113,6 +113,10 @@ class Settings(BaseModel):
 
     _set_by: dict[str, tuple[object, str]] = PrivateAttr(default_factory=dict)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all values are the same, wherever they came from."""
+        return isinstance(other, Settings) and dict(self) == dict(other)
+
     def set_by(self, name: str) -> str:
         """The environment variable or file that gave a setting its value; empty if neither did."""
         value, origin = self._set_by.get(name, (None, ""))

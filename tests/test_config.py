@@ -365,6 +365,15 @@ def test_a_full_disk_is_one_line(root: Path) -> None:
     assert done.returncode == 1
 
 
+def test_settings_are_equal_by_their_values_wherever_they_came_from(folder: Path) -> None:
+    settings, _ = load_settings({}, environment={"COT_SEED": "7"})
+    same = Settings.model_validate(settings.model_dump())
+    assert settings == same
+    assert hash(settings) == hash(same)
+    assert settings != with_setting(settings, "seed", "8")
+    assert settings != settings.model_dump()
+
+
 def test_hostile_values_are_shown_as_text(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

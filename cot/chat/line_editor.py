@@ -23,12 +23,18 @@ from cot.config import NAMES
 
 _REFRESH_SECONDS = 0.25
 
-_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_ADDRESS: Final = re.compile(r"://\S+")
+"""Without its scheme: to look for where that begins takes the square of the time in a long word."""
+
 _NAME_AND_PASSWORD: Final = re.compile(r"(?<=://)(?:[^/?#]*|[^/?#:@\[]*:(?![0-9]*(?:[/?#]|$)).*)@")
 """In an address. What stands behind a name and a colon, and is no port, is a password, whatever marks it has."""
 
-_QUERY: Final = re.compile(r"(?<=\?)[^#]*\w[^#]*")
-_SET: Final = re.compile(r"\s*/set\s+(\S+)\s+\S", re.IGNORECASE)
+_QUERY: Final = re.compile(r"(?<=\?)[^#\w]*\w[^#]*")
+_SET: Final = re.compile(r"\s*/set\s+(\S+)", re.IGNORECASE)
+_MODEL: Final = re.compile(
+    r"^(\s*/(?:set\s+)?model\s+)[^\s/:@]+:(?:[^\s/?#\\]*|(?![0-9]*(?:[/?#\\]|$))\S*)@", re.IGNORECASE
+)
+"""A model whose name begins with a name and a password, as an address does that lacks its `http://`."""
 
 
 def line_editor(
@@ -79,8 +85,9 @@ class EarlierLines(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Keep a line without its secrets, unless it is longer than a message may be."""
-        kept = without_secrets(string)
-        if kept and len(kept) <= MAX_QUESTION_CHARACTERS:
+        if len(string) > MAX_QUESTION_CHARACTERS:
+            return
+        if kept := without_secrets(string):
             with contextlib.suppress(OSError):
                 super().store_string(kept)
 
@@ -93,6 +100,7 @@ def without_secrets(line: str) -> str:
     setting = _SET.match(line)
     if setting and setting[1] not in NAMES:
         return ""
+    line = _MODEL.sub(r"\1", line)
     return _ADDRESS.sub(lambda found: _QUERY.sub("…", _NAME_AND_PASSWORD.sub("", found[0]), count=1), line)
 
 

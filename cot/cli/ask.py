@@ -126,10 +126,15 @@ def _hold_question(images: list[str]) -> bool:
 
 
 def _check_quoted(images: list[str], question: str) -> None:
-    """Raises UsageError where a question is likely not to be in quotes: a word stands behind images, and is none."""
+    """Raises UsageError where a question is likely not to be in quotes: a word stands behind images, and is none.
+
+    What has blanks was in quotes, and a URL is an image that is told of when it is opened.
+    """
     named = list(itertools.takewhile(_looks_like_image, images))
     words = images[len(named) :]
-    if not named or not words or any(map(str.isspace, question)) or _is_there(words[0]):
+    if not named or not words or any(map(str.isspace, words[0] + question)):
+        return
+    if "://" in words[0] or _is_there(words[0]):
         return
     whole = " ".join([*words, question])
     shown = shlex.join(["cot", "ask", *named, whole if len(whole) <= 200 else f"{whole[:199]}…"])

@@ -165,12 +165,12 @@ class EvalOutput(Watch):
         """Samples a second, and the time left; empty while there is nothing to go by.
 
         Those that were in flight when the first one finished began with the run: they waited for what is loaded and
-        warmed up once, and a batch of them is done in one moment.
+        warmed up once, and may be done in one moment. So nothing is told until one is done that began later; from the
+        first one to that, all of a batch but one, and one of the next batch, were done.
         """
-        since = self._done - self._concurrency
-        if since <= 0 or now <= self._first:
+        if self._done <= self._concurrency or now <= self._first:
             return ""
-        rate = since / (now - self._first)
+        rate = (self._done - 1) / (now - self._first)
         minutes, seconds = divmod(round((self._total - self._skipped - self._done) / rate), 60)
         return f"  {rate:.1f}/s  {minutes}:{seconds:02d} left"
 

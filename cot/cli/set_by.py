@@ -6,12 +6,15 @@ In: settings, and what stands inside. Out: the error of that, with a few more wo
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cot.errors import CotError
 
 if TYPE_CHECKING:
     from cot.config import Settings
+
+_ORDINARY: Final = ("auto", "none", "true", "false")
+"""Values that errors also have as words of their own."""
 
 
 @contextlib.contextmanager
@@ -33,5 +36,7 @@ def set_by_told(settings: "Settings", *names: str) -> Iterator[None]:
 
 def _is_named(name: str, value: object, got: str) -> bool:
     """Whether a message names a setting by its option or by its value, of which `templates` and a URL have parts."""
-    words = (f"--{name.replace('_', '-')}", *re.split("[=,#]", str(value)))
+    option, text = f"--{name.replace('_', '-')}", str(value)
+    parts = re.split("[=,]", text) if name == "templates" else text.split("#") if "://" in text else [text]
+    words = (option, *(part for part in parts if part.lower() not in _ORDINARY))
     return any(word and re.search(rf"(?<![\w/-]){re.escape(word)}(?![\w/-])", got) for word in words)

@@ -1,6 +1,9 @@
+"""Lines are kept for later conversations, and secrets in them are not."""
+
 import pytest
 
-from cot.chat.line_editor import EarlierLines
+from cot.chat.checked import MAX_QUESTION_CHARACTERS
+from cot.chat.line_editor import EarlierLines, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -15,6 +18,21 @@ from cot.chat.line_editor import EarlierLines
         ("/set seed 7", "/set seed 7"),
         ("two\nlines", "two\nlines"),
         ("/set api_key xyzzy", None),
+        ("/set COT_API_KEY=xyzzy", None),
+        ("/set xyzzy", None),
+        ("/set", "/set"),
+        ("/set seed", "/set seed"),
+        (
+            "See 1http://me:xyzzy@host/a.png and -http://me:xyzzy@host/b.png",
+            "See 1http://host/a.png and -http://host/b.png",
+        ),
+        ("/model me:xyzzy@host:8000/v1#org/name@main", "/model host:8000/v1#org/name@main"),
+        ("/set model me:xy/zz:y@host:8000", "/set model host:8000"),
+        ("/model host:8000/v1#org/name@main", "/model host:8000/v1#org/name@main"),
+        ("/model org/name@main", "/model org/name@main"),
+        ("/model C:\\models\\a@b", "/model C:\\models\\a@b"),
+        ("x" * (MAX_QUESTION_CHARACTERS + 1), None),
+        ("What is on http://host/a.png?" + "x" * MAX_QUESTION_CHARACTERS, None),
     ],
 )
 def test_lines_are_kept_without_their_secrets_and_stay_whole_while_it_runs(tmp_path, typed, kept):
@@ -24,3 +42,9 @@ def test_lines_are_kept_without_their_secrets_and_stay_whole_while_it_runs(tmp_p
     assert running.get_strings() == [typed]
     assert not file.exists() or b"xyzzy" not in file.read_bytes()
     assert list(EarlierLines(file).load_history_strings()) == ([] if kept is None else [kept])
+
+
+@pytest.mark.parametrize("part", ["a", "a:", "a@", "/", "?", "#"])
+def test_a_long_word_takes_no_longer_than_it_takes_to_read_it(part):
+    word = part * 1_000_000
+    assert without_secrets(word) == word

@@ -210,6 +210,15 @@ def test_an_image_may_be_piped(cot_ask, image, tmp_path):
     assert (code, json.loads(out)["images"][0]["source"]) == (0, "-")
 
 
+def test_an_address_with_a_blank_is_an_image_and_a_question_may_be_one_word(cot_ask, image, tmp_path):
+    photo = tmp_path / "my photo.png"
+    photo.write_bytes((tmp_path / image).read_bytes())
+    code, out, _ = cot_ask(image, photo.as_uri().replace("%20", " "), "Why?", "--json")
+    assert (code, len(json.loads(out)["images"])) == (0, 2)
+    assert split_arguments([image, "https://h/my photo.png", "Why?"], stdin_is_terminal=True)[1] == "Why?"
+    assert "has the scheme 'ftp'" in cot_ask(image, "ftp://h/a.png?b", "Why?")[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "terminal", "reason"),
     [

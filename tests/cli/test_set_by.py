@@ -4,7 +4,9 @@ import pytest
 from PIL import Image
 
 import cot.cli
-from cot.config import load_settings
+from cot.cli.set_by import set_by_told
+from cot.config import NAMES, load_settings
+from cot.errors import CotError
 
 TRACES = ["--trace-dir", "traces"]
 
@@ -60,6 +62,27 @@ def test_only_the_setting_that_is_wrong_is_named(said):
     assert code == 2
     assert err.startswith("error: got --kv-memory 1GiB for the server")
     assert err.endswith("; kv_memory is set by COT_KV_MEMORY")
+
+
+@pytest.mark.parametrize(
+    ("environment", "wrong", "told"),
+    [
+        ({"COT_MODEL": "/m/a=b"}, "no step b", ""),
+        ({"COT_MODEL": "/m/a=b"}, "no model in '/m/a=b'", "model"),
+        ({"COT_TRACE_DIR": "/t/a,b"}, "no step b", ""),
+        ({"COT_MODEL": "http://host/v1#tiny"}, "the server has no model 'tiny'", "model"),
+        ({"COT_TEMPLATES": "direct/answer=terse/answer"}, "no template 'terse/answer'", "templates"),
+        ({"COT_KV_MEMORY": "auto"}, "got 'auto' for a model", ""),
+        ({"COT_QUANTIZE": "none"}, "there are none of that name", ""),
+        ({"COT_QUANTIZE": "none"}, "got --quantize none", "quantize"),
+        ({"COT_COMPILE": "true"}, "got True", ""),
+    ],
+)
+def test_a_setting_is_named_by_its_whole_value_or_its_option(tmp_path, environment, wrong, told):
+    settings, _ = load_settings({}, environment=environment, folder=tmp_path)
+    with pytest.raises(CotError) as caught, set_by_told(settings, *NAMES):
+        raise CotError(wrong)
+    assert str(caught.value) == wrong + (f"; {told} is set by COT_{told.upper()}" if told else "")
 
 
 def test_a_value_that_was_changed_comes_from_nowhere_else(tmp_path):

@@ -53,6 +53,10 @@ class Connections:
         """The connections of the running loop."""
         loop = asyncio.get_running_loop()
         if loop not in self._lanes:
+            # A loop may be closed without its generators, as `asyncio.run` would not.
+            for known in list(self._lanes):
+                if known.is_closed():
+                    self._lanes.pop(known, None)
             opened = self._open_lane(loop)
             self._lanes[loop] = await anext(opened), opened
         return self._lanes[loop][0]

@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import gc
 import http.server
 import io
 import json
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -427,6 +429,20 @@ def test_connections_end_with_their_event_loop(model: Any, ask: Ask, quick: Quic
         asyncio.run(engine.close())
         server.shutdown()
         thread.join()
+
+
+def test_a_loop_that_was_closed_without_its_generators_is_let_go(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    engine = asyncio.run(RemoteEngine.connect(serve(model()).url, limits=quick()))
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(engine.complete(ask())).text == "two cats"
+    loop.close()
+    closed = weakref.ref(loop)
+    del loop
+    assert asyncio.run(engine.complete(ask())).text == "two cats"
+    gc.collect()
+    assert closed() is None
 
 
 async def test_a_transport_of_ones_own(model: Any, ask: Ask) -> None:
