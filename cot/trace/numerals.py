@@ -36,7 +36,7 @@ _CHINESE: Final = "".join(word for word in _WORDS if not word.isascii())
 _WORD: Final = re.compile(
     rf"(?<![a-z])(?P<english>{_ENGLISH})(?:s|ths?)?(?![a-z])|(?P<chinese>[{_CHINESE}])"
     rf"|(?P<digits>[0-9]{{1,15}})(?=[\s-]{{0,3}}(?:{'|'.join(_SCALES)}))",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
 _WITHIN: Final = re.compile(r"[\s-]{0,3}|\s{1,3}and\s{1,3}", re.IGNORECASE)
 """What may stand between the words of one number."""
@@ -44,7 +44,7 @@ _WITHIN: Final = re.compile(r"[\s-]{0,3}|\s{1,3}and\s{1,3}", re.IGNORECASE)
 
 def in_digits(text: str) -> str:
     """The text with its numbers in words as digits; digits of any script become 0 to 9."""
-    text = "".join(_digit(character) for character in unicodedata.normalize("NFKC", text))
+    text = "".join(_folded(character) for character in unicodedata.normalize("NFKC", text))
     parts: list[str] = []
     number: int | None = None
     at = 0
@@ -68,9 +68,10 @@ def in_digits(text: str) -> str:
     return "".join((*parts, _shown(number), text[at:]))
 
 
-def _digit(character: str) -> str:
+def _folded(character: str) -> str:
+    """A digit as 0 to 9, and a letter that is an `i` to some as `i`: Turkish has one with and one without a dot."""
     value = unicodedata.decimal(character, None)
-    return character if value is None else str(value)
+    return ("i" if character in "İı" else character) if value is None else str(value)
 
 
 def _times(number: int, scale: int) -> int:

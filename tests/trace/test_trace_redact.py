@@ -174,7 +174,8 @@ def test_of_what_was_said_only_what_nobody_can_read_a_prompt_from_stays(said, st
      ("Are there two thousand three hundred and five?", "2305"), ("Is it 3 million, or a dozen?", "3000000"),
      ("Is it 3 million, or a dozen?", "12"), ("What is on the third floor?", "3"), ("有二十一只狗吗？", "21"),
      ("有两只狗吗", "2"), ("有三万五千吗？", "35000"), ("一九九九年?", "1999"),
-     ("Is it \u0664\u0667\u0661\u0661?", "4711"), ("Is it oh-thirty\tone?", "31")],
+     ("Is it \u0664\u0667\u0661\u0661?", "4711"), ("Is it oh-thirty\tone?", "31"),
+     ("F\u0130VE dogs?", "5"), ("f\u0131ve dogs?", "5"), ("SI\u0307X dogs?", "6")],
 )  # fmt: skip
 def test_a_number_of_the_question_goes_however_it_is_written(question, said):
     redaction = Redaction(frozenset({"prompts"}))
