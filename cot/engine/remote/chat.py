@@ -61,7 +61,8 @@ class Chat:
         return (*sorted(self._without), *(("constraint",) if self._unheld else ()))
 
     async def ask(self, http: Http, request: Request, on_text: OnText | None = None) -> Completion:
-        """Answer a request. on_text: gets the first sample's text, thoughts too; for unconstrained requests only.
+        """Answer a request. on_text: gets the first sample's text without its thoughts, as far as these say
+        where they begin; for unconstrained requests only.
 
         A server that gives fewer samples than were asked for is not asked for several again.
         A reply that does not fit its constraint is drawn once more if it was drawn at random, which leaves
