@@ -108,15 +108,8 @@ class Chat:
 
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
         begun = time.perf_counter()
-        first: list[float] = []
-
-        def report(text: str) -> None:
-            first.append(time.perf_counter())
-            if on_text:
-                on_text(text)
-
-        gathered = await self._negotiate(http, request, report if on_text else None)
-        prefill = first[0] - begun if first else 0.0
+        gathered = await self._negotiate(http, request, on_text)
+        prefill = gathered.first_text_at - begun if gathered.first_text_at else 0.0
         told = [without_key(candidate, http.key) for candidate in gathered.candidates()]
         candidates = tuple(spelling(without_thoughts(candidate)) for candidate in told)
         if len(candidates) < request.n:

@@ -86,6 +86,7 @@ async def test_thoughts_are_no_part_of_a_streamed_answer_either(
     texts, completion = await _texts(engine, ask(stop=("STOP",)))
     await engine.close()
     assert texts == streamed
+    assert completion.timings.prefill_seconds > 0, "thoughts are decoded, whether they are shown or not"
     if "</think>" not in "".join(texts):
         assert "".join(texts) == completion.text
 
