@@ -187,8 +187,14 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
     """
     gathered, decoder = _gathered(request, http), EventDecoder()
     begun, streamed = bytearray(), False
-    gate = ThoughtGate(StopGate(request.stop, on_text))
     given = False
+
+    def give(text: str) -> None:
+        nonlocal given
+        given = True
+        on_text(text)
+
+    gate = ThoughtGate(StopGate(request.stop, give))
     broken: Exception | None = None
     try:
         async for piece in pieces:
@@ -199,9 +205,7 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
                     gate.end()
                     return gathered
                 if data.strip():
-                    text = gathered.add_chunk(data)
-                    given = given or bool(text)
-                    gate.add(text)
+                    gate.add(gathered.add_chunk(data))
         for data in decoder.end():
             if data.strip() not in ("", "[DONE]"):
                 gate.add(gathered.add_chunk(data))

@@ -137,6 +137,8 @@ async def test_a_stop_string_never_shows(serve: Serve, model: Any, ask: Ask, qui
     ("parts", "problem"),
     [
         ((_chunk("two c"),), "broke off its answer"),
+        ((_chunk("<think>3 or 4?"),), "broke off its answer.*tried 2 times"),
+        ((_chunk("<think>3 or 4?</think>two c"),), "broke off its answer"),
         ((_chunk("two c"), b"data: {not json}\n\n"), "wrong shape"),
         ((_chunk("two c"), b'data: {"error": {"message": "out of\\u001b[31m memory"}}\n\n'), "failed: out of memory"),
         ((_chunk("two c"), b"data: [DONE]\n\n"), "ended with the reason ''"),
