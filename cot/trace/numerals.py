@@ -1,11 +1,13 @@
 """Numbers in words: `three`, `twenty-first`, `two hundred and five`, `3 million`, `二十一`.
 
 In: text in English or Chinese. Out: the same text with digits in their place. Words that name a number among others
-("which one", "a second") count as numbers: who leaves numbers out rather leaves out too many.
+("which one", "a second") count as numbers, and words that may be one number or several are read as both: who leaves
+numbers out rather leaves out too many.
 """
 
 import re
 import unicodedata
+from decimal import Decimal
 from typing import Final
 
 _ONES: Final = (
@@ -35,49 +37,77 @@ _ENGLISH: Final = "|".join(sorted(filter(str.isascii, _WORDS), key=len, reverse=
 _CHINESE: Final = "".join(word for word in _WORDS if not word.isascii())
 _WORD: Final = re.compile(
     rf"(?<![a-z])(?P<english>{_ENGLISH})(?:s|ths?)?(?![a-z])|(?P<chinese>[{_CHINESE}])"
-    rf"|(?P<digits>[0-9]{{1,15}})(?=[\s-]{{0,3}}(?:{'|'.join(_SCALES)}))",
-    re.IGNORECASE,
+    rf"|(?<![0-9])(?P<times>(?:[0-9]{{1,3}}(?:,[0-9]{{3}}){{1,4}}|[0-9]{{1,15}})(?:\.[0-9]{{1,15}})?)[\s-]{{0,3}}"
+    rf"(?P<scale>{'|'.join(_SCALES)})(?:(?<=[a-z])(?:s|ths?)?(?![a-z])|(?<![a-z]))"
+    r"|(?<![0-9.])(?P<digits>[0-9]{1,15})(?![0-9])",
+    re.ASCII | re.IGNORECASE,
 )
-_WITHIN: Final = re.compile(r"[\s-]{0,3}|\s{1,3}and\s{1,3}", re.IGNORECASE)
-"""What may stand between the words of one number."""
+_TENTHS: Final = {"百": "十", "千": "百", "万": "千", "萬": "千", "亿": "千万", "億": "千万"}
+_SHORT: Final = re.compile(rf"([{''.join(_TENTHS)}])[一二两兩三四五六七八九1-9](?![{_CHINESE}0-9.])")
+"""A digit right behind a scale, which counts tenths of it: `两万五` is 25,000."""
+
+_WITHIN: Final = tuple(map(re.compile, (r"[\s-]{0,3}|\s{1,3}(?i:and)\s{1,3}", r"[\s-]{0,3}", "-?")))
+"""What may stand between the words of one number, by three readings: `two hundred and five` may be 200 and 5, and
+`twenty one` may be 20 and 1."""
+_AND_FROM: Final = 100
+"""The smallest scale that may have `and` behind it within a number."""
+_LARGEST: Final = 10**18
+"""What is as large as this is multiplied no more."""
 
 
-def in_digits(text: str) -> str:
-    """The text with its numbers in words as digits; digits of any script become 0 to 9."""
-    text = "".join(_digit(character) for character in unicodedata.normalize("NFKC", text))
+def in_digits(text: str) -> tuple[str, ...]:
+    """The text with its numbers in words as digits, by each reading; digits of any script become 0 to 9."""
+    text = "".join(map(_folded, unicodedata.normalize("NFKC", text)))
+    text = _SHORT.sub(lambda short: short[0] + _TENTHS[short[1]], text)
+    return tuple(_read(text, within) for within in _WITHIN)
+
+
+def _folded(character: str) -> str:
+    """A digit as 0 to 9, and a letter that is an `i` to some as `i`: Turkish has one with and one without a dot."""
+    value = unicodedata.decimal(character, None)
+    return ("i" if character in "İı" else character) if value is None else str(value)
+
+
+def _read(text: str, within: re.Pattern[str]) -> str:
     parts: list[str] = []
-    number: int | None = None
-    at = 0
+    number: list[int] = []
+    """What it is the sum of."""
+    room = at = 0
+    """What comes next is part of the number if it is less than `room`."""
     for word in _WORD.finditer(text):
-        between = text[at : word.start()]
-        if number is None or not _WITHIN.fullmatch(between):
-            parts += [_shown(number), between]
-            number = None
-        told = (word["english"] or word["chinese"] or word["digits"]).lower()
-        at = word.end()
-        if told in _SCALES:
-            number = _times(number or 0, _SCALES[told])
-            continue
-        value = int(told) if told.isdecimal() else _VALUES[told]
-        if number and number % 10 ** len(str(value)) == 0:
-            number += value
+        between, at = text[at : word.start()], word.end()
+        value, scale = _told(word)
+        over_and = between.strip().lower() == "and"
+        joins = within.fullmatch(between) is not None and (room >= _AND_FROM or not over_and)
+        # `一千百` is 1,100, but `hundred dozen` is 1,200.
+        if value is None and joins and number and (room <= scale or scale % 10) and sum(number) < _LARGEST:
+            multiplied = [part for part in number if part < scale] or number[-1:]
+            number = number[: -len(multiplied)]
+            value = sum(multiplied) * scale
+            joins = not number or value < number[-1]
         else:
-            # `nineteen ninety-nine` and `four seven one one` are told in pieces.
-            parts += [_shown(number), " " * (number is not None)]
-            number = value
+            value = scale if value is None else value
+            joins = joins and value < room
+        if not joins:
+            parts += [_shown(number), between or " "]
+            number = []
+        number.append(value)
+        room = scale or (room if joins and value == 0 else 0)
     return "".join((*parts, _shown(number), text[at:]))
 
 
-def _digit(character: str) -> str:
-    value = unicodedata.decimal(character, None)
-    return character if value is None else str(value)
+def _told(word: re.Match[str]) -> tuple[int | None, int]:
+    """Its value, None for a scale alone, and the scale: what may follow within the number is less; 0 if nothing may."""
+    if word["digits"]:
+        return int(word["digits"]), 0
+    if word["times"]:
+        scale = _SCALES[word["scale"].lower()]
+        return int(Decimal(word["times"].replace(",", "")) * scale), scale
+    told = (word["english"] or word["chinese"]).lower()
+    if told in _SCALES:
+        return None, _SCALES[told]
+    return _VALUES[told], 10 * (_VALUES[told] >= 20)
 
 
-def _times(number: int, scale: int) -> int:
-    """`two thousand three` times hundred is 2,300: only what is smaller than the scale is multiplied."""
-    low = number % scale
-    return number - low + (low or 1) * scale
-
-
-def _shown(number: int | None) -> str:
-    return "" if number is None else str(number)
+def _shown(number: list[int]) -> str:
+    return str(sum(number)) if number else ""

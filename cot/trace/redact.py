@@ -119,7 +119,7 @@ class Redaction:
         self._names = tuple(name for name in names if len(name) > 1)
         said = (_unescaped(str(event.settings.get(name, ""))) for name in _SAID_SETTINGS)
         self._asked = "\n".join((event.question, *event.choices, *said))
-        self._asked_numbers = _numbers(self._asked) | _numbers(in_digits(self._asked))
+        self._asked_numbers = _numbers(self._asked).union(*map(_numbers, in_digits(self._asked)))
         settings = {name: value for name, value in event.settings.items() if name not in _PRIVATE_SETTINGS}
         hidden = _SAID_SETTINGS if self._prompts else ("examples",)
         settings |= {name: REDACTED for name in hidden if settings.get(name)}

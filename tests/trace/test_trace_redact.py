@@ -174,7 +174,18 @@ def test_of_what_was_said_only_what_nobody_can_read_a_prompt_from_stays(said, st
      ("Are there two thousand three hundred and five?", "2305"), ("Is it 3 million, or a dozen?", "3000000"),
      ("Is it 3 million, or a dozen?", "12"), ("What is on the third floor?", "3"), ("有二十一只狗吗？", "21"),
      ("有两只狗吗", "2"), ("有三万五千吗？", "35000"), ("一九九九年?", "1999"),
-     ("Is it \u0664\u0667\u0661\u0661?", "4711"), ("Is it oh-thirty\tone?", "31")],
+     ("Is it \u0664\u0667\u0661\u0661?", "4711"), ("Is it oh-thirty\tone?", "31"),
+     ("F\u0130VE dogs?", "5"), ("f\u0131ve dogs?", "5"), ("SI\u0307X dogs?", "6"),
+     ("What is the sum of ten and five?", "10"), ("What is the sum of two hundred and five?", "200"),
+     ("Is it ten thousand and five?", "10005"), ("Is it ten thousand and five?", "10000"),
+     ("Is it bus ten one?", "10"), ("Is it bus twenty one?", "20"), ("Is it bus twenty one?", "21"),
+     ("Is it 2500 thousand?", "2500000"), ("Is it 1000 thousand?", "1000000"), ("Is it 1.5 million?", "1500000"),
+     ("Is it 1,250 thousand?", "1250000"), ("Is it twelve hundred thousand?", "1200000"),
+     ("Is it two hundred dozen?", "2400"), ("Is it five hundred five hundred?", "500"),
+     ("Is it 3 million two hundred thousand and six?", "3200006"), ("Is it 2 thousand 500?", "2500"),
+     ("有两万五吗？", "25000"), ("有2万5吗？", "25000"), ("有一百一十五吗？", "115"),
+     ("有三千二百零五万吗？", "32050000"),
+     ("Is it " + "million " * 2000 + "?", "1000000")],
 )  # fmt: skip
 def test_a_number_of_the_question_goes_however_it_is_written(question, said):
     redaction = Redaction(frozenset({"prompts"}))
@@ -216,7 +227,8 @@ def test_a_number_that_was_said_before_goes_too(earlier, said):
 @pytest.mark.parametrize(
     ("question", "said"),
     [("Is someone often at tennis?", "1"), ("Is someone often at tennis?", "10"), ("Are there twenty-one?", "1"),
-     ("Are there twenty-one?", "20"), ("Are there two hundred?", "2"), ("有二十只狗吗？", "10")],
+     ("Are there twenty-one?", "20"), ("What is the sum of ten and five?", "15"), ("Is it bus ten one?", "11"),
+     ("Is it 2500 thousand?", "502000"), ("有两万五吗？", "20005"), ("有二十只狗吗？", "10")],
 )  # fmt: skip
 def test_a_number_that_no_words_of_the_question_name_stays(question, said):
     redaction = Redaction(frozenset({"prompts"}))

@@ -61,7 +61,8 @@ class Chat:
         return (*sorted(self._without), *(("constraint",) if self._unheld else ()))
 
     async def ask(self, http: Http, request: Request, on_text: OnText | None = None) -> Completion:
-        """Answer a request. on_text: gets the first sample's text, thoughts too; for unconstrained requests only.
+        """Answer a request. on_text: gets the first sample's text without its thoughts, as far as these say
+        where they begin; for unconstrained requests only.
 
         A server that gives fewer samples than were asked for is not asked for several again.
         A reply that does not fit its constraint is drawn once more if it was drawn at random, which leaves
@@ -107,15 +108,8 @@ class Chat:
 
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
         begun = time.perf_counter()
-        first: list[float] = []
-
-        def report(text: str) -> None:
-            first.append(time.perf_counter())
-            if on_text:
-                on_text(text)
-
-        gathered = await self._negotiate(http, request, report if on_text else None)
-        prefill = first[0] - begun if first else 0.0
+        gathered = await self._negotiate(http, request, on_text)
+        prefill = gathered.first_text_at - begun if gathered.first_text_at else 0.0
         told = [without_key(candidate, http.key) for candidate in gathered.candidates()]
         candidates = tuple(spelling(without_thoughts(candidate)) for candidate in told)
         if len(candidates) < request.n:
@@ -193,8 +187,14 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
     """
     gathered, decoder = _gathered(request, http), EventDecoder()
     begun, streamed = bytearray(), False
-    gate = ThoughtGate(StopGate(request.stop, on_text))
     given = False
+
+    def give(text: str) -> None:
+        nonlocal given
+        given = True
+        on_text(text)
+
+    gate = ThoughtGate(StopGate(request.stop, give))
     broken: Exception | None = None
     try:
         async for piece in pieces:
@@ -205,9 +205,7 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
                     gate.end()
                     return gathered
                 if data.strip():
-                    text = gathered.add_chunk(data)
-                    given = given or bool(text)
-                    gate.add(text)
+                    gate.add(gathered.add_chunk(data))
         for data in decoder.end():
             if data.strip() not in ("", "[DONE]"):
                 gate.add(gathered.add_chunk(data))

@@ -5,6 +5,7 @@ It holds no reply to a constraint.
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self, TypeVar
@@ -167,6 +168,8 @@ class Gathered:
         self._clean = clean
         self._usage: Usage | None = None
         self._pieces = 0
+        self.first_text_at: float | None = None
+        """When the first text came, thoughts too, by `time.perf_counter`; None if the reply came at once."""
 
     def add_whole(self, data: bytes) -> Self:
         """Read a reply that came at once."""
@@ -191,6 +194,8 @@ class Gathered:
             added = self._draft(choice.index).take(choice, choice.delta)
             self._pieces += bool(added)
             text += added if choice.index == 0 else ""
+        if text and self.first_text_at is None:
+            self.first_text_at = time.perf_counter()
         if chunk.usage:
             self._usage = chunk.usage.counted()
         return text

@@ -86,6 +86,7 @@ async def test_thoughts_are_no_part_of_a_streamed_answer_either(
     texts, completion = await _texts(engine, ask(stop=("STOP",)))
     await engine.close()
     assert texts == streamed
+    assert completion.timings.prefill_seconds > 0, "thoughts are decoded, whether they are shown or not"
     if "</think>" not in "".join(texts):
         assert "".join(texts) == completion.text
 
@@ -136,6 +137,8 @@ async def test_a_stop_string_never_shows(serve: Serve, model: Any, ask: Ask, qui
     ("parts", "problem"),
     [
         ((_chunk("two c"),), "broke off its answer"),
+        ((_chunk("<think>3 or 4?"),), "broke off its answer.*tried 2 times"),
+        ((_chunk("<think>3 or 4?</think>two c"),), "broke off its answer"),
         ((_chunk("two c"), b"data: {not json}\n\n"), "wrong shape"),
         ((_chunk("two c"), b'data: {"error": {"message": "out of\\u001b[31m memory"}}\n\n'), "failed: out of memory"),
         ((_chunk("two c"), b"data: [DONE]\n\n"), "ended with the reason ''"),
