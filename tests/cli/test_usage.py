@@ -87,7 +87,8 @@ def test_what_is_wrong_is_said_in_one_line(refused, line, message):
     ("line", "code", "message"),
     [
         ("ask red.png x --strategy guess", 2, "unknown strategy 'guess'"),
-        ("ask red.png x --model guess", 2, "no model folder at 'guess'"),
+        ("ask red.png x --model guess", 2, "no model folder at 'guess'; expected"),
+        ("ask red.png x --model embeded", 2, "no model folder at 'embeded', did you mean 'embedded'?; expected"),
         ("ask red.png x --model ./guess", 2, "no model folder at './guess'"),
         ("ask red.png x --model localhost:8000/v1", 2, "no model folder at 'localhost:8000/v1'"),
         ("ask red.png x --model http://", 2, "server 'http://' has no host"),
