@@ -61,7 +61,9 @@ def test_a_chain_on_a_server(serve: Callable[[Any], Any], model: Any, root: Path
 
 def test_a_server_that_is_not_there(root: Path, tmp_path: Path) -> None:
     done = _ask(root, tmp_path, "http://user:hunter2@127.0.0.1:9/v1")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "was given with a user name, a password or a query" in done.stderr
+    assert done.returncode == 2, "no server can have that name"
+    said = "was given with a user name, a password or a query"
+    assert said in done.stderr
+    assert said in json.loads(done.stdout)["error"]
     assert len(done.stderr.splitlines()) == 1
-    assert "hunter2" not in done.stderr + "".join(path.read_text() for path in tmp_path.rglob("*.jsonl"))
+    assert "hunter2" not in done.stdout + done.stderr + "".join(path.read_text() for path in tmp_path.rglob("*.jsonl"))
