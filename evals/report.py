@@ -50,14 +50,18 @@ def _worded(row: dict[str, Any], wording: str, family: str, digits: int = 1) -> 
     return " / ".join(filter(None, found))
 
 
+def _head(columns: str) -> list[str]:
+    """The first two lines of a table."""
+    return [columns, "|---" * (columns.count("|") - 1) + "|"]
+
+
 def table(figures: dict[str, Any]) -> str:
     """Accuracy by part and family, both strategies, what is known of the steps, and accuracy by wording.
 
     The columns of wordings give both strategies: directly / by steps.
     """
     columns = "part | questions | n | direct | decompose | plans right | steps right | faithful"
-    lines = [f"| {columns} | known wordings | new ones | far-fetched new ones |"]
-    lines.append("|---" * (columns.count("|") + 1 + len(WORDINGS)) + "|")
+    lines = _head(f"| {columns} | known wordings | new ones | far-fetched new ones |")
     for part, row in figures.items():
         direct, steps = row["direct"], row.get("decompose")
         groups = {"all": (direct, steps)}
@@ -79,8 +83,7 @@ def readme_table(figures: dict[str, Any]) -> str:
         raise DataError(
             f"got no figures of {', '.join(missing)}; expected those of all parts: python -m evals.embedded"
         )
-    lines = ["| part | n | direct | decompose | plans right | known wordings | new ones | far-fetched |"]
-    lines.append("|---" * lines[0].count(" | ") + "|---|")
+    lines = _head("| part | n | direct | decompose | plans right | known wordings | new ones | far-fetched |")
     for part, families in SHOWN.items():
         row = figures[part]
         for family in families:
@@ -95,7 +98,7 @@ def readme_table(figures: dict[str, Any]) -> str:
 
 def gains(figures: dict[str, Any]) -> str:
     """Points gained by `decompose` over `direct`, paired, with the interval clustered by image."""
-    lines = ["| part | questions | n | gain of steps, points |", "|---|---|---|---|"]
+    lines = _head("| part | questions | n | gain of steps, points |")
     for part, row in figures.items():
         for family, gain in row.get("gain_of_steps", {}).items():
             interval = interval_text(gain["interval"], signed=True)

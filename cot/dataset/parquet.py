@@ -1,6 +1,7 @@
 """Parquet, by the optional package pyarrow: what brings it in, and a loader of rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,27 +58,18 @@ def parquet_files(path: Path) -> list[Path]:
     return files
 
 
-def _has_short(kind: Any) -> bool:
-    """Whether cells of a type are short numbers, or lists or structs that hold some."""
+def _shortener(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes of a cell of a type one with its short numbers as they were written; None where it can hold none."""
+    if str(kind) in SHORT:
+        return partial(as_written, kind=str(kind))
     if hasattr(kind, "value_type"):
-        return _has_short(kind.value_type)
-    return str(kind) in SHORT or (_is_struct(kind) and any(_has_short(field.type) for field in kind))
-
-
-def _is_struct(kind: Any) -> bool:
-    return str(kind).startswith("struct<")
-
-
-def _plain(value: Any, kind: Any) -> Any:
-    """A cell with its short numbers as they were written."""
-    if not _has_short(kind):
-        return value
-    if isinstance(value, list):
-        return [_plain(one, kind.value_type) for one in value]
-    if isinstance(value, dict):
-        return {field.name: _plain(value[field.name], field.type) for field in kind}
-    kind = getattr(kind, "value_type", kind)
-    return as_written(value, str(kind)) if str(kind) in SHORT else value
+        of_value = _shortener(kind.value_type)
+        return of_value and (lambda cell: [*map(of_value, cell)] if isinstance(cell, list) else of_value(cell))
+    fields = kind if str(kind).startswith("struct<") else ()
+    of_field = {field.name: shorten for field in fields if (shorten := _shortener(field.type))}
+    if not of_field:
+        return None
+    return lambda cell: cell and cell | {name: shorten(cell[name]) for name, shorten in of_field.items()}
 
 
 def _rows(library: Any, file: Path) -> Iterator[Row]:
@@ -88,11 +80,12 @@ def _rows(library: Any, file: Path) -> Iterator[Row]:
             names = opened.schema_arrow.names
             if len(set(names)) != len(names):
                 raise DataError(f"columns must be distinct, got {names!r}"[:300])
-            short = {field.name: field.type for field in opened.schema_arrow if _has_short(field.type)}
+            # Once for each column, and not for each of its cells.
+            short = {field.name: shorten for field in opened.schema_arrow if (shorten := _shortener(field.type))}
             for batch in opened.iter_batches(BATCH_ROWS):
                 for values in batch.to_pylist():
                     number += 1
-                    written = {name: _plain(values[name], kind) for name, kind in short.items()}
+                    written = {name: shorten(values[name]) for name, shorten in short.items()}
                     yield Row(values | written, f"{file}, row {number}")
     except Exception as error:
         # A damaged file makes pyarrow raise almost anything.
