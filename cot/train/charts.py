@@ -12,7 +12,7 @@ from cot.train.canvas import Facets, PatchMap, jitter, named_colour, rank
 from cot.train.counting import yes_no
 from cot.train.labels import CLASSES, COLOURS, MAX_VALUE, WORDS
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample, Seen
-from cot.train.wording import Wording, canonical, word
+from cot.train.wording import Wording, canonical, word, worded
 
 Bars = dict[str, int]
 
@@ -142,19 +142,22 @@ def _extreme_value(bars: Bars, rng: random.Random, wording: Wording) -> QA:
 
 
 def _pair(bars: Bars, rng: random.Random, wording: Wording) -> QA:
-    first, second = rng.sample(list(bars), 2)
+    """Two values, asked for in the order in which the question mentions them."""
+    pair = rng.sample(list(bars), 2)
     family = rng.choice(("value_sum", "value_difference", "value_more", "which_value_more"))
-    if family == "value_difference" and bars[first] < bars[second]:
-        first, second = second, first
-    facts = (_value(first, bars), _value(second, bars))
+    if family == "value_difference" and bars[pair[0]] < bars[pair[1]]:
+        pair.reverse()
+    text, order = worded(family, rng, wording=wording, s=pair[0], s2=pair[1])
+    a, b = mentioned = [pair[index] for index in order]
+    exchanged = mentioned != pair
     answer, expression = {
-        "value_sum": (str(bars[first] + bars[second]), "#1 + #2"),
-        "value_difference": (str(bars[first] - bars[second]), "#1 - #2"),
-        "value_more": (yes_no(bars[first] > bars[second]), "#1 > #2"),
-        "which_value_more": (max(first, second, key=lambda name: bars[name]), f"most({first}: #1, {second}: #2)"),
+        "value_sum": (str(bars[a] + bars[b]), "#1 + #2"),
+        "value_difference": (str(abs(bars[a] - bars[b])), "#2 - #1" if exchanged else "#1 - #2"),
+        "value_more": (yes_no(bars[pair[0]] > bars[pair[1]]), "#1 < #2" if exchanged else "#1 > #2"),
+        "which_value_more": (max(a, b, key=lambda label: bars[label]), f"most({a}: #1, {b}: #2)"),
     }[family]
     name = {"value_sum": "sum", "value_difference": "difference"}.get(family, "comparison")
-    text = word(family, rng, wording=wording, s=first, s2=second)
+    facts = tuple(_value(label, bars) for label in mentioned)
     return QA(name, text, answer, facts, expression, wording)
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from cot.train.labels import MAX_COUNT
 from cot.train.sample import QA, Fact
-from cot.train.wording import Wording, canonical, word
+from cot.train.wording import Wording, canonical, worded
 
 NUMBERS: Final = "no one two three four five six seven eight nine ten eleven twelve".split()
 
@@ -52,7 +52,9 @@ def yes_no(true: bool) -> str:
     return "yes" if true else "no"
 
 
-Pick = Callable[[], tuple[Noun, int]]
+Counted = tuple[Noun, int]
+"""A noun, and how many there are of it."""
+Pick = Callable[[], Counted]
 """Draws a noun with its count; absent ones now and then."""
 
 
@@ -62,12 +64,31 @@ class Counting:
     def __init__(self, rng: random.Random, present: Pick, any_noun: Pick, *, wording: Wording) -> None:
         self.rng, self.present, self.any_noun, self.wording = rng, present, any_noun, wording
 
-    def _qa(self, family: str, worded: str, nouns: Sequence[Noun], answer: str, facts: tuple[Fact, ...],
-            expression: str = "#1", **more: object) -> QA:  # fmt: skip
-        text = word(worded, self.rng, wording=self.wording, **slots(*nouns), **more)
-        return QA(family, text, answer, facts, expression, self.wording)
+    def _qa(
+        self,
+        family: str,
+        kind: str,
+        drawn: Sequence[Counted],
+        answer: str,
+        expression: str = "#1",
+        *,
+        mirrored: str | None = None,
+        fact: Callable[[Noun, int], Fact] = count_fact,
+        **more: object,
+    ) -> QA:
+        """A question whose facts come in the order in which it mentions its nouns.
 
-    def _distinct(self, number: int, *, present: bool = False) -> list[tuple[Noun, int]] | None:
+        kind: of wording, in which `drawn` are the nouns. expression: with {0} for the noun mentioned first.
+        mirrored: the expression where a wording mentions the second of two nouns first, if that is another.
+        """
+        text, order = worded(kind, self.rng, wording=self.wording, **slots(*(noun for noun, _ in drawn)), **more)
+        mentioned = [drawn[index] for index in order]
+        expression = mirrored if mirrored and mentioned[0] != drawn[0] else expression
+        facts = tuple(fact(noun, count) for noun, count in mentioned)
+        named = expression.format(*(noun.plural for noun, _ in mentioned))
+        return QA(family, text, answer, facts, named, self.wording)
+
+    def _distinct(self, number: int, *, present: bool = False) -> list[Counted] | None:
         found: dict[Noun, int] = {}
         for attempt in range(12):
             noun, count = (self.present if present or attempt % 4 < 3 else self.any_noun)()
@@ -79,34 +100,35 @@ class Counting:
     def existence(self) -> QA:
         """Is there an apple?"""
         noun, count = self.present() if self.rng.random() < 0.5 else self.any_noun()
-        return self._qa("existence", "existence", [noun], yes_no(count > 0), (exists_fact(noun, count),))
+        return self._qa("existence", "existence", [(noun, count)], yes_no(count > 0), fact=exists_fact)
 
     def count(self) -> QA:
         """How many apples are there?"""
         noun, count = self.present() if self.rng.random() < 0.88 else self.any_noun()
-        return self._qa("count", "count", [noun], str(count), (count_fact(noun, count),))
+        return self._qa("count", "count", [(noun, count)], str(count))
 
     def compare(self) -> QA | None:
         """Are there more apples than cars?"""
         pair = self._distinct(2)
         if pair is None:
             return None
-        (first, n1), (second, n2) = pair
         if self.rng.random() < 0.5:
-            first, n1, second, n2 = second, n2, first, n1
-        facts = (count_fact(first, n1), count_fact(second, n2))
+            pair.reverse()
+        (first, n1), (second, n2) = pair
         kind = self.rng.choice(("more", "more", "fewer", "equal", "which_more", "which_fewer"))
-        nouns = [first, second]
         if kind in ("which_more", "which_fewer"):
             if n1 == n2:
                 return None
             more = kind == "which_more"
             answer = first.plural if (n1 > n2) == more else second.plural
             name = "most" if more else "fewest"
-            expression = f"{name}({first.plural}: #1, {second.plural}: #2)"
-            return self._qa("comparison", kind, nouns, answer, facts, expression)
-        true, sign = {"more": (n1 > n2, ">"), "fewer": (n1 < n2, "<"), "equal": (n1 == n2, "=")}[kind]
-        return self._qa("comparison", kind, nouns, yes_no(true), facts, f"#1 {sign} #2")
+            return self._qa("comparison", kind, pair, answer, name + "({0}: #1, {1}: #2)")
+        true, sign, opposite = {
+            "more": (n1 > n2, ">", "<"),
+            "fewer": (n1 < n2, "<", ">"),
+            "equal": (n1 == n2, "=", "="),
+        }[kind]
+        return self._qa("comparison", kind, pair, yes_no(true), f"#1 {sign} #2", mirrored=f"#1 {opposite} #2")
 
     def most_of_three(self) -> QA | None:
         """Which are there most of, apples, cars or dogs?"""
@@ -117,9 +139,7 @@ class Counting:
         if ranked[0] == ranked[1]:
             return None
         answer = next(noun.plural for noun, count in drawn if count == ranked[0])
-        labels = ", ".join(f"{noun.plural}: #{index}" for index, (noun, _) in enumerate(drawn, 1))
-        facts = tuple(count_fact(noun, count) for noun, count in drawn)
-        return self._qa("comparison", "most_of_three", [n for n, _ in drawn], answer, facts, f"most({labels})")
+        return self._qa("comparison", "most_of_three", drawn, answer, "most({0}: #1, {1}: #2, {2}: #3)")
 
     def total_of(self) -> QA | None:
         """How many apples and cars are there in total?"""
@@ -127,24 +147,21 @@ class Counting:
         drawn = self._distinct(number, present=self.rng.random() < 0.9)
         if drawn is None or sum(count for _, count in drawn) > 2 * MAX_COUNT:
             return None
-        facts = tuple(count_fact(noun, count) for noun, count in drawn)
         expression = " + ".join(f"#{index}" for index in range(1, number + 1))
-        worded = "sum" if number == 2 else "sum_of_three"
-        return self._qa("sum", worded, [n for n, _ in drawn], str(sum(c for _, c in drawn)), facts, expression)
+        kind = "sum" if number == 2 else "sum_of_three"
+        return self._qa("sum", kind, drawn, str(sum(count for _, count in drawn)), expression)
 
     def difference(self) -> QA | None:
         """How many more apples than cars are there?"""
         drawn = self._distinct(2)
         if drawn is None:
             return None
-        (first, n1), (second, n2) = drawn
-        facts = (count_fact(first, n1), count_fact(second, n2))
+        (_, n1), (_, n2) = drawn
         if self.rng.random() < 0.4:
-            return self._qa("difference", "abs_difference", [first, second], str(abs(n1 - n2)), facts, "abs(#1 - #2)")
+            return self._qa("difference", "abs_difference", drawn, str(abs(n1 - n2)), "abs(#1 - #2)")
         if n1 < n2:
-            first, n1, second, n2 = second, n2, first, n1
-            facts = facts[::-1]
-        return self._qa("difference", "difference", [first, second], str(n1 - n2), facts, "#1 - #2")
+            drawn.reverse()
+        return self._qa("difference", "difference", drawn, str(abs(n1 - n2)), "#1 - #2", mirrored="#2 - #1")
 
     def threshold(self) -> QA:
         """Are there at least 3 apples?"""
@@ -153,9 +170,8 @@ class Counting:
         kind = self.rng.choice(("at_least", "exactly"))
         true = count >= number if kind == "at_least" else count == number
         sign = ">=" if kind == "at_least" else "="
-        facts = (count_fact(noun, count),)
         said = NUMBERS[number] if number < len(NUMBERS) and self.rng.random() < 0.5 else number
-        return self._qa("threshold", kind, [noun], yes_no(true), facts, f"#1 {sign} {number}", k=said)
+        return self._qa("threshold", kind, [(noun, count)], yes_no(true), f"#1 {sign} {number}", k=said)
 
     def both_or_either(self) -> QA | None:
         """Are there both a dog and a cat?"""
@@ -167,9 +183,9 @@ class Counting:
             first, n1 = self.any_noun()
         if first == second:
             return None
+        drawn = [(first, n1), (second, n2)]
         if self.rng.random() < 0.5:
-            first, n1, second, n2 = second, n2, first, n1
+            drawn.reverse()
         true = (n1 > 0 and n2 > 0) if kind == "both" else (n1 > 0 or n2 > 0)
-        facts = (exists_fact(first, n1), exists_fact(second, n2))
         sign = "and" if kind == "both" else "or"
-        return self._qa("logic", kind, [first, second], yes_no(true), facts, f"#1 {sign} #2")
+        return self._qa("logic", kind, drawn, yes_no(true), f"#1 {sign} #2", fact=exists_fact)

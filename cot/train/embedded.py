@@ -61,7 +61,7 @@ class Recipe:
     tower_share: float = 0.5
     weight_decay: float = 0.05
     max_text_tokens: int = 300
-    plan_rows: int = 12
+    plan_rows: int = 16
     plan_tokens: int = 400
     workers: int = 2
     compile: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cot.train.canvas import Box
 from cot.train.counting import Noun, slots, yes_no
 from cot.train.sample import QA, Fact, Seen
-from cot.train.wording import Wording, canonical, word
+from cot.train.wording import Wording, canonical, word, worded
 
 DIRECTIONS = {
     "to the left of": (-1, 0),
@@ -20,6 +20,14 @@ DIRECTIONS = {
     "under": (0, 1),
 }
 """Words -> direction (x, y); y grows downwards."""
+OPPOSITES = {
+    "to the left of": "to the right of",
+    "left of": "right of",
+    "above": "below",
+    "over": "under",
+}
+OPPOSITES |= {other: words for words, other in OPPOSITES.items()}
+"""Words -> how the second thing lies from the first."""
 PLACES = {
     "leftmost": (-1, 0), "rightmost": (1, 0), "topmost": (0, -1), "lowest": (0, 1),
     "highest": (0, -1), "bottommost": (0, 1),
@@ -51,7 +59,7 @@ def look_at(boxes: Sequence[Box], fits: Sequence[bool]) -> Seen:
 
 
 def relation(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> QA | None:
-    """Is the dog to the left of the cat?"""
+    """Is the dog to the left of the cat? The fact mentions them in the order of the question."""
     unique = [thing for thing in things if thing.noun]
     if len(unique) < 2:
         return None
@@ -60,10 +68,12 @@ def relation(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -
     gap = first.along(direction) - second.along(direction)
     if abs(gap) < MARGIN or first.noun is None or second.noun is None:
         return None
-    named = slots(first.noun, second.noun)
     answer = yes_no(gap > 0)
-    asked = canonical("relation", d=words, **named)
-    text = word("relation", rng, wording=wording, d=words, **named)
+    text, order = worded("relation", rng, wording=wording, d=words, **slots(first.noun, second.noun))
+    if order == (0, 1):
+        asked = canonical("relation", d=words, **slots(first.noun, second.noun))
+    else:
+        asked = canonical("relation", d=OPPOSITES[words], **slots(second.noun, first.noun))
     return QA("relation", text, answer, (Fact("yes_no", asked, answer),), wording=wording)
 
 
@@ -110,7 +120,8 @@ def bigger(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> 
         return None
     if first.noun is None or second.noun is None:
         return None
-    named = slots(first.noun, second.noun)
+    nouns = (first.noun, second.noun)
     answer = first.name if first.box.side > second.box.side else second.name
-    fact = Fact("phrase", canonical("bigger", **named), answer)
-    return QA("size_comparison", word("bigger", rng, wording=wording, **named), answer, (fact,), wording=wording)
+    text, order = worded("bigger", rng, wording=wording, **slots(*nouns))
+    fact = Fact("phrase", canonical("bigger", **slots(*(nouns[index] for index in order))), answer)
+    return QA("size_comparison", text, answer, (fact,), wording=wording)

@@ -16,7 +16,7 @@ from cot.train.counting import Counting, Noun
 from cot.train.labels import CLASSES, FORMS, SHAPE_COLOURS, SIZES
 from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Maker, Sample, Seen
-from cot.train.wording import Wording, canonical, word
+from cot.train.wording import Wording, canonical, word, worded
 
 _SIDES = {"small": (27, 33), "large": (44, 56)}
 _OVERSAMPLE = 2
@@ -252,6 +252,7 @@ def _same_colour(shapes: list[Shape], rng: random.Random, *, wording: Wording) -
     first, second = rng.sample(single, 2)
     if first.colour != second.colour and rng.random() < 0.4:
         return None
-    facts = tuple(Fact("phrase", canonical("colour", s=s.form), s.colour) for s in (first, second))
-    text = word("same_colour", rng, wording=wording, s=first.form, s2=second.form)
+    text, order = worded("same_colour", rng, wording=wording, s=first.form, s2=second.form)
+    mentioned = [(first, second)[index] for index in order]
+    facts = tuple(Fact("phrase", canonical("colour", s=s.form), s.colour) for s in mentioned)
     return QA("same_colour", text, "yes" if first.colour == second.colour else "no", facts, "#1 = #2", wording)

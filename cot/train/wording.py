@@ -1,9 +1,10 @@
 """Puts questions into words: the wordings are in `wordings.yaml` beside this file."""
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import yaml
 
@@ -14,6 +15,9 @@ WORDINGS: Final[Mapping[str, Mapping[Wording, Sequence[str]]]] = yaml.load(
     getattr(yaml, "CSafeLoader", yaml.SafeLoader),  # twenty times as fast where libyaml is there
 )
 """Family -> kind of wording -> wordings; about a tenth are kept out of training."""
+
+_SLOT: Final = re.compile(r"\{[asp]([23]?)\}")
+"""A slot for a name: {a}, {s} or {p} for the first, {p2} for the second."""
 
 _OPENINGS: Final = (
     "",
@@ -35,11 +39,24 @@ def canonical(family: str, **slots: object) -> str:
     return WORDINGS[family]["trained"][0].format(**slots)
 
 
+class Worded(NamedTuple):
+    """A question, and in which order it mentions the names that were put into it, numbered from 0."""
+
+    text: str
+    order: tuple[int, ...]
+
+
 def word(family: str, rng: random.Random, *, wording: Wording, **slots: object) -> str:
     """A random wording of this kind; of the trained ones the canonical one more often."""
+    return worded(family, rng, wording=wording, **slots).text
+
+
+def worded(family: str, rng: random.Random, *, wording: Wording, **slots: object) -> Worded:
+    """The same, with the order of its names."""
     pool = WORDINGS[family][wording]
     text = pool[0] if wording == "trained" and rng.random() < 0.15 else rng.choice(pool)
-    return _vary(text, rng).format(**slots)
+    order = dict.fromkeys(int(number or 1) - 1 for number in _SLOT.findall(text))
+    return Worded(_vary(text, rng).format(**slots), tuple(order))
 
 
 def _vary(wording: str, rng: random.Random) -> str:
