@@ -26,6 +26,7 @@ def embedded(
         Path, typer.Option(parser=named_path, metavar="PATH", help="Folder for what a stopped run resumes from.")
     ] = Path("runs/embedded"),
     init: Annotated[Path | None, typer.Option(help="A finished checkpoint to start from.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Train on for --minutes where the run has ended.")] = False,
     minutes: Annotated[float, _minutes("to answer")] = 90.0,
     vision_minutes: Annotated[float, _minutes("to see, before that")] = 150.0,
     look_up_minutes: Annotated[float, _minutes("what a name refers to, between the two")] = 4.0,
@@ -42,11 +43,12 @@ def embedded(
 
     The same command with the same --work resumes a run that was stopped.
     """
-    from cot.train.embedded import Recipe, train_embedded
+    from cot.train.embedded import train_embedded
+    from cot.train.recipe import Recipe
 
     recipe = Recipe(
         size=size, minutes=minutes, vision_minutes=vision_minutes, look_up_minutes=look_up_minutes, batch=batch,
         learning_rate=learning_rate, tower_share=tower_share, workers=workers, seed=seed, compile=compiled,
     )  # fmt: skip
-    train_embedded(recipe, work=work, out=out, device=device, init=init)
+    train_embedded(recipe, work=work, out=out, device=device, init=init, again=again)
     typer.echo(f"wrote {out}", err=True)

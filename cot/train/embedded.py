@@ -11,18 +11,19 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from cot.engine.local.load import pick_device
-from cot.errors import DataError, UsageError, reason
+from cot.errors import DataError, reason
 from cot.train.data import BatchMaker, Part, feed
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers
+from cot.train.recipe import Recipe
 from cot.train.sample import INPUT_PIXELS
 from cot.train.start import finished_weights, load_tokenizer, make_folder, read_checkpoint
 
@@ -36,50 +37,12 @@ VISION_BATCHES: Final = 4
 """A step on patch labels takes that many batches: it is cheap, and Muon costs the same for any batch."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that defines a training run.
-
-    vision_minutes, look_up_minutes and minutes: time to spend on patch labels, then, with the vision tower held still,
-    on finding what a name refers to, and then on questions and patch labels together.
-    learning_rate: peak; cosine decay, but for the look-up.
-    tower_share: rate of the vision tower while questions are trained, as a share of learning_rate: less than 1 where it
-    has learned longer than the decoder.
-    read_out_steps: in a run that starts from a finished checkpoint, steps in which nothing but the read-outs learns.
-    plan_rows, plan_tokens: at each step on questions, so many rows of plans without images, of so many tokens each.
-    compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
-    Raises UsageError for an unknown size, and for a time or rate that is negative or not finite.
-    """
-
-    size: str = "embedded"
-    minutes: float = 90.0
-    vision_minutes: float = 150.0
-    look_up_minutes: float = 4.0
-    read_out_steps: int = 150
-    batch: int = 16
-    learning_rate: float = 1e-3
-    tower_share: float = 0.5
-    weight_decay: float = 0.05
-    max_text_tokens: int = 300
-    plan_rows: int = 16
-    plan_tokens: int = 400
-    workers: int = 2
-    compile: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise UsageError(f"unknown size {self.size!r}; known: {', '.join(SIZES)}")
-        for name in ("minutes", "vision_minutes", "look_up_minutes", "learning_rate", "tower_share"):
-            if not 0 <= getattr(self, name) < math.inf:
-                option = name.replace("_", "-")
-                raise UsageError(f"got --{option} {getattr(self, name)}; expected a number of at least 0, and finite")
-
-
 class Trainer:
     """The state of a run, which has three parts: see `cot.train.data.Part`."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str, init: Path | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, device: str, init: Path | None = None, *, again: bool = False
+    ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         torch.manual_seed(recipe.seed)
         make_folder(folder, "--work")
@@ -103,6 +66,8 @@ class Trainer:
         self.optimizers = self._new_optimizers()
         if saved:
             self._resume(saved)
+        if again:
+            self._set_back()
         if recipe.compile:
             for module in (self.model.model.vision_tower, self.model.model.language_model):
                 module.forward = torch.compile(module.forward, dynamic=False)
@@ -142,6 +107,14 @@ class Trainer:
                 "choose the --size of its run, or name another --work"
             ) from error
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
+
+    def _set_back(self) -> None:
+        """Have a run that has ended train its last part once more; one that was stopped just goes on."""
+        part = self.state["part"]
+        ended = self.state["seconds"] >= 60 * self.state.get("recipes", {}).get(part, {}).get("minutes", math.inf)
+        if part == "questions" and ended:
+            self.state |= {"seconds": 0.0, "steps_before": self.state["steps"]}
+            print(f"trains once more, from step {self.state['steps']}", flush=True)
 
     def checkpoint(self) -> None:
         """Write all state; a killed write leaves the last one whole. Raises DataError if it cannot be written."""
@@ -195,7 +168,11 @@ class Trainer:
                     self.optimizers = self._new_optimizers()
                 self.checkpoint()
         if self.state["steps"] == steps > 0:
-            print(f"nothing was left to train in {self.folder}; name another --work to start anew", flush=True)
+            print(
+                f"nothing was left to train in {self.folder}; train on with --again, or name another --work to start "
+                "anew",
+                flush=True,
+            )
 
     def _read_out(self) -> None:
         """Let the read-outs learn what the model knows, and nothing else.
@@ -296,15 +273,19 @@ class Trainer:
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def train_embedded(recipe: Recipe, *, work: Path, out: Path, device: str = "cpu", init: Path | None = None) -> None:
+def train_embedded(
+    recipe: Recipe, *, work: Path, out: Path, device: str = "cpu", init: Path | None = None, again: bool = False
+) -> None:
     """Run or resume a training run in `work`; write the checkpoint to `out` when it is done.
 
     device: auto, cpu, cuda, cuda:N. init: a finished checkpoint to start from; where `work` has a checkpoint, that is
-    resumed instead. Raises UsageError if a folder cannot be written, EngineError for a device that is not there or an
-    `init` that does not load, DataError if `init` or what `work` holds is damaged or does not fit the recipe.
+    resumed instead. again: where the run in `work` has ended, train on questions for the recipe's minutes once more,
+    from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, EngineError
+    for a device that is not there or an `init` that does not load, DataError if `init` or what `work` holds is damaged
+    or does not fit the recipe.
     """
     device = pick_device(device)
     make_folder(out, "--out")
-    trainer = Trainer(recipe, work, device, init)
+    trainer = Trainer(recipe, work, device, init, again=again)
     trainer.run()
     trainer.export(out)

@@ -20,9 +20,10 @@ from cot.image import from_pixels
 from cot.train import model as models
 from cot.train import objective
 from cot.train.data import BatchMaker, draw, feed
-from cot.train.embedded import WARM_UP_STEPS, Recipe, Trainer, train_embedded
+from cot.train.embedded import WARM_UP_STEPS, Trainer, train_embedded
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
+from cot.train.recipe import Recipe
 from cot.train.sample import GRID
 from cot.train.start import for_grid
 
@@ -265,6 +266,27 @@ def test_what_a_finished_run_is_not_trained_with_is_not_written_down(
     train_embedded(longer, work=tmp_path / "work", out=tmp_path / "out")
     assert "  seed: 7 from now on, was 0\n" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "training.json").read_text())["recipe"]["seed"] == 7
+
+
+def test_a_run_that_has_ended_is_trained_on_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = Recipe(size="tiny", minutes=0.001, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+
+    def state() -> dict[str, Any]:
+        loaded: dict[str, Any] = torch.load(tmp_path / "work" / "checkpoint.pt", weights_only=False)["state"]
+        return loaded
+
+    train_embedded(recipe, work=tmp_path / "work", out=tmp_path / "out")
+    first = state()["steps"]
+    train_embedded(recipe, work=tmp_path / "work", out=tmp_path / "out", again=True)
+    assert f"trains once more, from step {first}\n" in capsys.readouterr().out
+    assert state()["steps"] > first == state()["steps_before"]
+    # One that was stopped on the way does not begin anew.
+    stopped = Trainer(replace(recipe, minutes=5), tmp_path / "work", "cpu", again=True)
+    stopped.state["recipes"]["questions"]["minutes"] = 5
+    stopped.state["seconds"] = 150.0
+    stopped.checkpoint()
+    resumed = Trainer(replace(recipe, minutes=5), tmp_path / "work", "cpu", again=True)
+    assert resumed.state["seconds"] == 150.0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
