@@ -33,8 +33,8 @@ async def obey(session: Session, line: str) -> None:
     name, *rest = line.strip()[1:].split(maxsplit=1) or [""]
     command = _known(name)
     if command is None:
-        near = difflib.get_close_matches(name.lower(), (*COMMANDS, *ALIASES), n=1)
-        meant = f", did you mean /{near[0]}?" if near else ""
+        near = _near(name.lower())
+        meant = f", did you mean /{' or /'.join(near)}?" if near else ""
         raise UsageError(f"unknown command '/{name}'{meant}; /help lists them all")
     argument = rest[0].strip() if rest else ""
     if command.needs_argument and not argument:
@@ -44,6 +44,12 @@ async def obey(session: Session, line: str) -> None:
 
 def _known(name: str) -> "Command | None":
     return COMMANDS.get(ALIASES.get(name, name))
+
+
+def _near(name: str) -> list[str]:
+    """The commands that begin so; if there are none, the one that is spelt nearest."""
+    names = (*COMMANDS, *ALIASES)
+    return [known for known in names if name and known.startswith(name)] or difflib.get_close_matches(name, names, n=1)
 
 
 async def _help(session: Session, _: str) -> None:

@@ -26,6 +26,9 @@ def test_settings_are_shown(talk):
 def test_unknown_commands_name_the_nearest(talk):
     assert talk().say("/imges").errors == ["unknown command '/imges', did you mean /images?; /help lists them all"]
     assert talk().say("/HELP").errors == ["unknown command '/HELP', did you mean /help?; /help lists them all"]
+    assert "did you mean /strategy?; /help" in talk().say("/strat").errors[0]
+    assert "did you mean /strategy or /steps or /stats?; /help" in talk().say("/st").errors[0]
+    assert talk().say("/").errors == ["unknown command '/'; /help lists them all"]
     assert talk().say("/drop").errors == ["/drop needs more; expected: /drop N"]
 
 
