@@ -10,10 +10,12 @@ import unicodedata
 from decimal import Decimal
 from typing import Final
 
-_ONES: Final = (
+ONES: Final = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen"
 )
+"""The numbers from 0 on, each by one word."""
+
 _ORDINALS: Final = (
     "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
     " fifteenth sixteenth seventeenth eighteenth nineteenth"
@@ -26,7 +28,7 @@ _SCALES: Final = {
 """What multiplies the number before it."""
 
 _VALUES: Final = {
-    **{word: value for words in (_ONES, _ORDINALS) for value, word in enumerate(words.split())},
+    **{word: value for words in (ONES, _ORDINALS) for value, word in enumerate(words.split())},
     **{word: 20 + 10 * place for place, word in enumerate(_TENS.split())},
     **{f"{word[:-1]}ieth": 20 + 10 * place for place, word in enumerate(_TENS.split())},
     **{character: value for value, character in enumerate("零一二三四五六七八九")},
