@@ -1,4 +1,4 @@
-"""Numbers in words: `three`, `twenty-first`, `two hundred and five`, `3 million`, `二十一`.
+"""Numbers in words: `three`, `twenty-first`, `two hundred and five`, `3 million`, `3,5 million`, `二十一`.
 
 In: text in English or Chinese. Out: the same text with digits in their place. Words that name a number among others
 ("which one", "a second") count as numbers, and words that may be one number or several are read as both: who leaves
@@ -7,6 +7,7 @@ numbers out rather leaves out too many.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -51,6 +52,8 @@ _SHORT: Final = re.compile(rf"([{''.join(_TENTHS)}])[一二两兩三四五六七
 _WITHIN: Final = tuple(map(re.compile, (r"[\s-]{0,3}|\s{1,3}(?i:and)\s{1,3}", r"[\s-]{0,3}", "-?")))
 """What may stand between the words of one number, by three readings: `two hundred and five` may be 200 and 5, and
 `twenty one` may be 20 and 1."""
+_OTHER_MARKS: Final = str.maketrans(",.", ".,")
+"""Of languages that write 1,234.5 as 1.234,5."""
 _AND_FROM: Final = 100
 """The smallest scale that may have `and` behind it within a number."""
 _LARGEST: Final = 10**18
@@ -60,8 +63,13 @@ _LARGEST: Final = 10**18
 def in_digits(text: str) -> tuple[str, ...]:
     """The text with its numbers in words as digits, by each reading; digits of any script become 0 to 9."""
     text = "".join(map(_folded, unicodedata.normalize("NFKC", text)))
-    text = _SHORT.sub(lambda short: short[0] + _TENTHS[short[1]], text)
-    return tuple(_read(text, within) for within in _WITHIN)
+    texts = (_SHORT.sub(lambda short: short[0] + _TENTHS[short[1]], text) for text in _with_marks(text))
+    return tuple(_read(text, within) for text in texts for within in _WITHIN)
+
+
+def _with_marks(text: str) -> Iterable[str]:
+    """The text, and as it is where points and commas change places."""
+    return dict.fromkeys((text, text.translate(_OTHER_MARKS)))
 
 
 def _folded(character: str) -> str:
