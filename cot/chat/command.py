@@ -91,7 +91,7 @@ COMMANDS: Final = {
     "set": Command("/set [KEY [VALUE]]", "show the settings, or change one, as cot config names it", choices.setting),
     "steps": Command("/steps [full|brief|off]", "show all steps, only what was found, or none", choices.steps),
     "retry": Command("/retry", "ask the last message again", turns.retry),
-    "undo": Command("/undo", "take back the last message and its answer", turns.undo),
+    "undo": Command("/undo", "take back the last message, its answer and the images that it named", turns.undo),
     "edit": Command("/edit", "change the last message in $EDITOR and ask it again", turns.edit),
     "trace": Command("/trace", "show how the last answer came about, with prompts", turns.trace),
     "stats": Command("/stats", "show what the conversation has cost", turns.stats),

@@ -9,7 +9,7 @@ from runs import script
 
 from cot.chat.commands import choices
 from cot.chat.event import TurnDone
-from cot.chat.saved import read
+from cot.chat.saved import open_saved, read
 from cot.chat.store import SESSION_FILE
 from cot.chat.take import take
 from cot.cli.ask import load_engine
@@ -78,6 +78,21 @@ def test_undo_retry_and_strategy(talk):
     assert chat.errors == ["nothing was asked yet; type a question first"]
 
 
+def test_undo_drops_the_images_that_came_with_the_message(talk, chats):
+    chat = talk(strategy="direct").say("red.png", "first?", "is blue.png like [1]?", "/retry", "third?", "/undo")
+    chat.say("/save one").session.close()
+    chat = talk(open_saved(chats, "one"))
+    assert [image.source for image in chat.session.images] == ["red.png", "blue.png"]
+    chat.say("/undo")
+    assert chat.words == [
+        "took back: is [2] like [1]?",
+        "[2] blue.png, which came with it, is dropped; name it again to attach it",
+    ]
+    chat.say("/undo")
+    assert ([image.source for image in chat.session.images], chat.turns) == (["red.png"], [])
+    assert read(chats / "one" / SESSION_FILE).images == chat.session.conversation.images
+
+
 def test_edit_asks_the_new_text_in_place_of_the_old(talk):
     given = []
     chat = talk(edit=lambda text: given.append(text) or "is it red?", strategy="direct")
@@ -94,6 +109,7 @@ def test_edit_attaches_the_images_that_the_new_text_names(talk):
     chat.say("/edit", "/edit")
     assert (len(chat.turns), chat.words[-2]) == (1, "[1] red.png is attached already")
     assert "more than 10,000 characters" in chat.errors[0]
+    assert [image.source for image in chat.say("/undo").session.images] == ["red.png"]
 
 
 def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
