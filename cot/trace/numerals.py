@@ -1,4 +1,4 @@
-"""Numbers in words: `three`, `twenty-first`, `two hundred and five`, `3 million`, `3,5 million`, `二十一`.
+"""Numbers in words: `three`, `twenty-first`, `two hundred and five`, `3 million`, `3,5 million`, `XIV`, `二十一`.
 
 In: text in English or Chinese. Out: the same text with digits in their place. Words that name a number among others
 ("which one", "a second") count as numbers, and words that may be one number or several are read as both: who leaves
@@ -54,6 +54,12 @@ _WITHIN: Final = tuple(map(re.compile, (r"[\s-]{0,3}|\s{1,3}(?i:and)\s{1,3}", r"
 `twenty one` may be 20 and 1."""
 _OTHER_MARKS: Final = str.maketrans(",.", ".,")
 """Of languages that write 1,234.5 as 1.234,5."""
+_ROMAN: Final = re.compile(
+    r"(?<![A-Za-z])(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?![A-Za-z])"
+)
+"""In capitals, of two letters and more: one alone, such as `I`, is a word or a letter far more often."""
+
+_ROMAN_VALUES: Final = {"M": 1000, "D": 500, "C": 100, "L": 50, "X": 10, "V": 5, "I": 1}
 _AND_FROM: Final = 100
 """The smallest scale that may have `and` behind it within a number."""
 _LARGEST: Final = 10**18
@@ -62,7 +68,7 @@ _LARGEST: Final = 10**18
 
 def in_digits(text: str) -> tuple[str, ...]:
     """The text with its numbers in words as digits, by each reading; digits of any script become 0 to 9."""
-    text = "".join(map(_folded, unicodedata.normalize("NFKC", text)))
+    text = _ROMAN.sub(_roman, "".join(map(_folded, unicodedata.normalize("NFKC", text))))
     texts = (_SHORT.sub(lambda short: short[0] + _TENTHS[short[1]], text) for text in _with_marks(text))
     return tuple(_read(text, within) for text in texts for within in _WITHIN)
 
@@ -76,6 +82,11 @@ def _folded(character: str) -> str:
     """A digit as 0 to 9, and a letter that is an `i` to some as `i`: Turkish has one with and one without a dot."""
     value = unicodedata.decimal(character, None)
     return ("i" if character in "İı" else character) if value is None else str(value)
+
+
+def _roman(numeral: re.Match[str]) -> str:
+    values = [_ROMAN_VALUES[letter] for letter in numeral[0]]
+    return str(sum(-value if value < after else value for value, after in zip(values, (*values[1:], 0), strict=True)))
 
 
 def _read(text: str, within: re.Pattern[str]) -> str:
