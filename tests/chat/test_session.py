@@ -1,5 +1,6 @@
 import asyncio
 import json
+import sys
 import threading
 from pathlib import Path
 
@@ -347,6 +348,21 @@ def test_export(talk, tmp_path):
     assert "\x1b" not in text
     assert "exists already" in chat.errors[0]
     assert "ends with .md, .json or .html" in chat.errors[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bounds on the size of files")
+def test_an_export_that_finds_no_room_leaves_no_half_of_it(talk, tmp_path):
+    import resource
+
+    chat = talk(strategy="direct").say("red.png", "what is it?")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        chat.say("/export chat.md")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert chat.errors == ["cannot write 'chat.md': File too large; choose another place"]
+    assert not (tmp_path / "chat.md").exists()
 
 
 def test_an_export_says_which_images_a_question_was_asked_about(talk, tmp_path):
