@@ -14,7 +14,7 @@ from typing import Final
 from cot.chat.commands import choices, images, saved, turns
 from cot.chat.mention import unquoted
 from cot.chat.session import Session
-from cot.errors import UsageError
+from cot.errors import UsageError, quoted
 from cot.planner.names import STRATEGY_NAMES
 
 _FIRST_WORD: Final = re.compile(r"\s*/((?:\\.|\S)*)")
@@ -39,6 +39,8 @@ async def obey(session: Session, line: str) -> None:
     argument = rest[0].strip() if rest else ""
     if command.needs_argument and not argument:
         raise UsageError(f"/{name} needs more; expected: {command.usage}")
+    if argument and not command.takes_argument:
+        raise UsageError(f"/{name} takes nothing more, got {quoted(argument)}; expected: {command.usage}")
     await command.do(session, argument)
 
 
@@ -72,9 +74,14 @@ class Command:
     do: Callable[[Session, str], Awaitable[None]]
 
     @property
+    def takes_argument(self) -> bool:
+        """Whether anything may stand behind it."""
+        return " " in self.usage
+
+    @property
     def needs_argument(self) -> bool:
         """Whether it says nothing by itself."""
-        return " " in self.usage and "[" not in self.usage
+        return self.takes_argument and "[" not in self.usage
 
 
 COMMANDS: Final = {
