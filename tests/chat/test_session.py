@@ -126,9 +126,12 @@ def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
     assert last == ["Said", "Said", "StepDone", "TurnDone"], "before it is asked"
 
 
-def test_an_empty_edit_changes_nothing(talk):
-    chat = talk(edit=lambda text: " ", strategy="direct").say("red.png", "is it blue?", "/edit")
+@pytest.mark.parametrize("edited", [" ", "is it blue?\n", None])
+def test_an_edit_that_changes_nothing_asks_nothing(talk, edited):
+    chat = talk(edit=lambda text: edited, strategy="direct").say("red.png", "is it blue?", "/edit")
     assert [turn.question for turn in chat.turns] == ["is it blue?"]
+    assert len(chat.engines[0].requests) == 1
+    assert chat.words[-1].startswith("nothing was changed")
 
 
 def test_another_model_closes_the_one_before(talk):

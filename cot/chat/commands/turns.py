@@ -36,9 +36,11 @@ async def edit(session: Session, _: str) -> None:
     if session.edit is None:
         raise UsageError("/edit opens an editor, which needs a terminal; send the new message instead")
     turns = session.conversation.turns
-    text = session.edit(turns[-1].question if turns else "")
-    if text is None or not text.strip():
-        session.say("nothing was changed: the text is empty or was not saved")
+    before = turns[-1].question if turns else ""
+    text = session.edit(before)
+    # Who leaves an editor without saving wants to leave things as they are.
+    if text is None or text.strip() in ("", before.strip()):
+        session.say("nothing was changed: the text is empty, as it was, or was not saved")
         return
     check_length(text)
     await ask_mentioned(session, text.strip(), again=True)
