@@ -13,6 +13,7 @@ from cot.engine.base import Choices, Constraint, Regex
 from cot.errors import AnswerError, quoted
 from cot.region import parse_box
 from cot.step import Value, Wants
+from cot.trace.numerals import ONES
 from cot.trace.plain import UNKNOWN, show_value
 
 __all__ = [
@@ -37,11 +38,7 @@ REGION_PATTERN: Final = rf"unknown|\[{', '.join([_COORDINATE] * 4)}\]"
 PHRASE_PATTERN: Final = f"[^{INVISIBLE}{SPACES}][^{INVISIBLE}]{{0,{MAX_PHRASE_CHARACTERS - 1}}}"
 
 _VISIBLE: Final = re.compile(f"[^{INVISIBLE}{SPACES}]")
-_NAMES: Final = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
-    " sixteen seventeen eighteen nineteen twenty"
-)
-_WORDS: Final = {word: value for value, word in enumerate(_NAMES.split())}
+_WORDS: Final = {word: value for value, word in enumerate((*ONES.split(), "twenty"))}
 _NUMBER: Final = re.compile(r"([+-]?)([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(\.[0-9]{1,15})?\s?%?", re.ASCII)
 
 

@@ -26,11 +26,12 @@ from cot.trace.record import Recorder
 from cot.trace.redact import whats
 
 
-def begun(question: str, images: Sequence[LoadedImage], settings: Settings) -> Turn:
-    """The turn before anything came of it."""
+def begun(question: str, images: Sequence[LoadedImage], attached: Sequence[str], settings: Settings) -> Turn:
+    """The turn before anything came of it. attached: SHA-256 of the images that came with the question."""
     return Turn(
         question=storable(question),
         images=tuple(described(image) for image in images),
+        attached=tuple(attached),
         strategy=settings.strategy,
         model={"name": storable(settings.model)},
     )

@@ -14,7 +14,7 @@ from typing import Final
 from cot.chat.commands import choices, images, saved, turns
 from cot.chat.mention import unquoted
 from cot.chat.session import Session
-from cot.errors import UsageError
+from cot.errors import UsageError, quoted
 from cot.planner.names import STRATEGY_NAMES
 
 _FIRST_WORD: Final = re.compile(r"\s*/((?:\\.|\S)*)")
@@ -33,17 +33,25 @@ async def obey(session: Session, line: str) -> None:
     name, *rest = line.strip()[1:].split(maxsplit=1) or [""]
     command = _known(name)
     if command is None:
-        near = difflib.get_close_matches(name.lower(), (*COMMANDS, *ALIASES), n=1)
-        meant = f", did you mean /{near[0]}?" if near else ""
+        near = _near(name.lower())
+        meant = f", did you mean /{' or /'.join(near)}?" if near else ""
         raise UsageError(f"unknown command '/{name}'{meant}; /help lists them all")
     argument = rest[0].strip() if rest else ""
     if command.needs_argument and not argument:
         raise UsageError(f"/{name} needs more; expected: {command.usage}")
+    if argument and not command.takes_argument:
+        raise UsageError(f"/{name} takes nothing more, got {quoted(argument)}; expected: {command.usage}")
     await command.do(session, argument)
 
 
 def _known(name: str) -> "Command | None":
     return COMMANDS.get(ALIASES.get(name, name))
+
+
+def _near(name: str) -> list[str]:
+    """The commands that begin so; if there are none, the one that is spelt nearest."""
+    names = (*COMMANDS, *ALIASES)
+    return [known for known in names if name and known.startswith(name)] or difflib.get_close_matches(name, names, n=1)
 
 
 async def _help(session: Session, _: str) -> None:
@@ -66,9 +74,14 @@ class Command:
     do: Callable[[Session, str], Awaitable[None]]
 
     @property
+    def takes_argument(self) -> bool:
+        """Whether anything may stand behind it."""
+        return " " in self.usage
+
+    @property
     def needs_argument(self) -> bool:
         """Whether it says nothing by itself."""
-        return " " in self.usage and "[" not in self.usage
+        return self.takes_argument and "[" not in self.usage
 
 
 COMMANDS: Final = {
@@ -85,7 +98,7 @@ COMMANDS: Final = {
     "set": Command("/set [KEY [VALUE]]", "show the settings, or change one, as cot config names it", choices.setting),
     "steps": Command("/steps [full|brief|off]", "show all steps, only what was found, or none", choices.steps),
     "retry": Command("/retry", "ask the last message again", turns.retry),
-    "undo": Command("/undo", "take back the last message and its answer", turns.undo),
+    "undo": Command("/undo", "take back the last message, its answer and the images that it named", turns.undo),
     "edit": Command("/edit", "change the last message in $EDITOR and ask it again", turns.edit),
     "trace": Command("/trace", "show how the last answer came about, with prompts", turns.trace),
     "stats": Command("/stats", "show what the conversation has cost", turns.stats),

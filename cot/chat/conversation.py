@@ -14,7 +14,7 @@ from cot.chat.turn import Turn
 from cot.step import Step
 from cot.trace.event import TracedImage
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Version of the saved format, in the first line. Files of older ones are read, and become of this one when they are
 gone on with: a line of an older version is one of it."""
 

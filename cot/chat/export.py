@@ -4,6 +4,7 @@ In: a conversation. Out: a new file. Text from a model stays text: control chara
 own marks are escaped. The HTML needs no other file, runs no script and loads nothing.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -36,14 +37,25 @@ def export(conversation: Conversation, path: Path, *, name: str, images: Mapping
         case _:
             raise UsageError(f"got {shown(str(path))}; expected a name that ends with .md, .json or .html")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(f"{text}\n")
+        file = path.open("x", encoding="utf-8")
     except FileExistsError as error:
         raise UsageError(f"{shown(str(path))} exists already; choose another name, or remove it first") from error
     except (OSError, ValueError) as error:
         # ValueError: a name with a zero byte.
-        why = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot write {shown(str(path))}: {why}; choose another place") from error
+        raise _unwritable(path, error) from error
+    try:
+        with file:
+            file.write(f"{text}\n")
+    except OSError as error:
+        # Half a file would pass for the conversation, and keep the next try from its name.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> UsageError:
+    why = getattr(error, "strerror", None) or error
+    return UsageError(f"cannot write {shown(str(path))}: {why}; choose another place")
 
 
 def as_json(conversation: Conversation, name: str) -> dict[str, Any]:

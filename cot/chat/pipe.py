@@ -86,7 +86,8 @@ class Pipe:
         if self._as_json:
             print(json.dumps(turn.as_json()))
         else:
-            print(plain(turn.answer.text, one_line=True) if turn.answer else UNKNOWN)
+            said = turn.answer.text if turn.answer else UNKNOWN
+            print(plain(said, one_line=True, most=len(said) + 1))
         # Who reads the other end may wait for this answer before he asks the next question.
         sys.stdout.flush()
 

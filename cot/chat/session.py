@@ -97,9 +97,10 @@ class Session:
         opened = [await finished(in_background(lambda s=source: self._open(s))) for source in sources]  # type: ignore[misc]
         return [self.add_image(image) for image in opened]
 
-    async def ask(self, text: str, *, again: bool = False) -> None:
+    async def ask(self, text: str, *, again: bool = False, attached: Sequence[str] = ()) -> None:
         """Ask a question over the images; again: in place of the last turn, whose answer stays if there comes none.
 
+        attached: SHA-256 of the images that came with it.
         Raises UsageError if it cannot be asked, and then the last turn stays.
         """
         from cot.chat.asking import ask, begun
@@ -112,7 +113,8 @@ class Session:
         images, before = self.images, tuple(self.conversation.turns[: -1 if replaced else None])
         if self.engines.state == "loading":
             self.say(f"the model {self.settings.model} is still being loaded; Ctrl-C gives up")
-        turn = begun(text, images, self.settings)
+        attached = (*(sha256 for old in replaced for sha256 in old.attached), *attached)
+        turn = begun(text, images, attached, self.settings)
         # In one write: a process that is killed must not lose the old turn before there is a new one.
         self.keep(*(Undone() for _ in replaced), Asked(turn=turn, again=bool(replaced)))
 

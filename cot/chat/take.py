@@ -7,7 +7,7 @@ import asyncio
 
 from cot.chat.checked import check_length
 from cot.chat.command import is_command, obey
-from cot.chat.commands.images import attach_mentioned
+from cot.chat.commands.images import ask_mentioned
 from cot.chat.session import Session
 from cot.errors import CotError
 
@@ -18,8 +18,8 @@ async def take(session: Session, line: str) -> None:
         check_length(line)
         if is_command(line):
             await obey(session, line)
-        elif line.strip() and (text := await attach_mentioned(session, line)):
-            await session.ask(text)
+        elif line.strip():
+            await ask_mentioned(session, line)
     except CotError as error:
         session.say(str(error), "error")
     except asyncio.CancelledError:

@@ -21,6 +21,8 @@ class Turn(BaseModel):
     """As it went to the planner."""
     images: tuple[TracedImage, ...]
     """All that were shown to the model, in order."""
+    attached: tuple[str, ...] = ()
+    """SHA-256 of those that came with the message, and go with it when it is taken back."""
     strategy: str
     model: dict[str, str | None] = {}
     """Name, revision, number format, quantisation and device."""

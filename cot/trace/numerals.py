@@ -1,4 +1,4 @@
-"""Numbers in words: `three`, `twenty-first`, `two hundred and five`, `3 million`, `二十一`.
+"""Numbers in words: `three`, `twenty-first`, `two hundred and five`, `3 million`, `3,5 million`, `XIV`, `二十一`.
 
 In: text in English or Chinese. Out: the same text with digits in their place. Words that name a number among others
 ("which one", "a second") count as numbers, and words that may be one number or several are read as both: who leaves
@@ -7,13 +7,16 @@ numbers out rather leaves out too many.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
-_ONES: Final = (
+ONES: Final = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen"
 )
+"""The numbers from 0 on, each by one word."""
+
 _ORDINALS: Final = (
     "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
     " fifteenth sixteenth seventeenth eighteenth nineteenth"
@@ -26,7 +29,7 @@ _SCALES: Final = {
 """What multiplies the number before it."""
 
 _VALUES: Final = {
-    **{word: value for words in (_ONES, _ORDINALS) for value, word in enumerate(words.split())},
+    **{word: value for words in (ONES, _ORDINALS) for value, word in enumerate(words.split())},
     **{word: 20 + 10 * place for place, word in enumerate(_TENS.split())},
     **{f"{word[:-1]}ieth": 20 + 10 * place for place, word in enumerate(_TENS.split())},
     **{character: value for value, character in enumerate("零一二三四五六七八九")},
@@ -49,6 +52,14 @@ _SHORT: Final = re.compile(rf"([{''.join(_TENTHS)}])[一二两兩三四五六七
 _WITHIN: Final = tuple(map(re.compile, (r"[\s-]{0,3}|\s{1,3}(?i:and)\s{1,3}", r"[\s-]{0,3}", "-?")))
 """What may stand between the words of one number, by three readings: `two hundred and five` may be 200 and 5, and
 `twenty one` may be 20 and 1."""
+_OTHER_MARKS: Final = str.maketrans(",.", ".,")
+"""Of languages that write 1,234.5 as 1.234,5."""
+_ROMAN: Final = re.compile(
+    r"(?<![A-Za-z])(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?![A-Za-z])"
+)
+"""In capitals, of two letters and more: one alone, such as `I`, is a word or a letter far more often."""
+
+_ROMAN_VALUES: Final = {"M": 1000, "D": 500, "C": 100, "L": 50, "X": 10, "V": 5, "I": 1}
 _AND_FROM: Final = 100
 """The smallest scale that may have `and` behind it within a number."""
 _LARGEST: Final = 10**18
@@ -57,15 +68,25 @@ _LARGEST: Final = 10**18
 
 def in_digits(text: str) -> tuple[str, ...]:
     """The text with its numbers in words as digits, by each reading; digits of any script become 0 to 9."""
-    text = "".join(map(_folded, unicodedata.normalize("NFKC", text)))
-    text = _SHORT.sub(lambda short: short[0] + _TENTHS[short[1]], text)
-    return tuple(_read(text, within) for within in _WITHIN)
+    text = _ROMAN.sub(_roman, "".join(map(_folded, unicodedata.normalize("NFKC", text))))
+    texts = (_SHORT.sub(lambda short: short[0] + _TENTHS[short[1]], text) for text in _with_marks(text))
+    return tuple(_read(text, within) for text in texts for within in _WITHIN)
+
+
+def _with_marks(text: str) -> Iterable[str]:
+    """The text, and as it is where points and commas change places."""
+    return dict.fromkeys((text, text.translate(_OTHER_MARKS)))
 
 
 def _folded(character: str) -> str:
     """A digit as 0 to 9, and a letter that is an `i` to some as `i`: Turkish has one with and one without a dot."""
     value = unicodedata.decimal(character, None)
     return ("i" if character in "İı" else character) if value is None else str(value)
+
+
+def _roman(numeral: re.Match[str]) -> str:
+    values = [_ROMAN_VALUES[letter] for letter in numeral[0]]
+    return str(sum(-value if value < after else value for value, after in zip(values, (*values[1:], 0), strict=True)))
 
 
 def _read(text: str, within: re.Pattern[str]) -> str:

@@ -39,7 +39,7 @@ def _sure(confidence: float) -> str:
 
 
 def step_line(step: Step) -> Text:
-    """A step on one line."""
+    """A step on one line; of all but the answer the beginning, where it is very long."""
     match step:
         case SubQuestion():
             return Text.assemble((f"#{step.id} ", NUMBER), _line(step.text), (f"  {step.wants}", "dim"))
@@ -56,7 +56,8 @@ def step_line(step: Step) -> Text:
         case Summary():
             return Text.assemble("summary: ", _line("; ".join(step.text.splitlines())))
         case FinalAnswer():
-            return Text.assemble("answer: ", (_line(step.text), "bold"), (_sure(step.confidence), "dim"))
+            shown = plain(step.text, one_line=True, most=WHOLE)
+            return Text.assemble("answer: ", (shown, "bold"), (_sure(step.confidence), "dim"))
 
 
 def usage_line(usage: dict[str, int], seconds: float) -> str:

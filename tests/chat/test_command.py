@@ -26,7 +26,20 @@ def test_settings_are_shown(talk):
 def test_unknown_commands_name_the_nearest(talk):
     assert talk().say("/imges").errors == ["unknown command '/imges', did you mean /images?; /help lists them all"]
     assert talk().say("/HELP").errors == ["unknown command '/HELP', did you mean /help?; /help lists them all"]
+    assert "did you mean /strategy?; /help" in talk().say("/strat").errors[0]
+    assert "did you mean /strategy or /steps or /stats?; /help" in talk().say("/st").errors[0]
+    assert talk().say("/").errors == ["unknown command '/'; /help lists them all"]
     assert talk().say("/drop").errors == ["/drop needs more; expected: /drop N"]
+
+
+def test_what_a_command_cannot_take_is_refused(talk):
+    chat = talk(strategy="direct").say("red.png", "what?", "/undo 2", "/images blue.png", "/exit now")
+    assert chat.errors == [
+        "/undo takes nothing more, got '2'; expected: /undo",
+        "/images takes nothing more, got 'blue.png'; expected: /images",
+        "/exit takes nothing more, got 'now'; expected: /quit",
+    ]
+    assert (len(chat.turns), chat.session.leaving) == (1, False)
 
 
 def test_what_is_chosen_among_names_is_told_with_the_names(talk):

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from runs import script
 
 from cot.chat.commands import choices
 from cot.chat.event import TurnDone
-from cot.chat.saved import read
+from cot.chat.saved import open_saved, read
 from cot.chat.store import SESSION_FILE
 from cot.chat.take import take
 from cot.cli.ask import load_engine
@@ -78,6 +79,21 @@ def test_undo_retry_and_strategy(talk):
     assert chat.errors == ["nothing was asked yet; type a question first"]
 
 
+def test_undo_drops_the_images_that_came_with_the_message(talk, chats):
+    chat = talk(strategy="direct").say("red.png", "first?", "is blue.png like [1]?", "/retry", "third?", "/undo")
+    chat.say("/save one").session.close()
+    chat = talk(open_saved(chats, "one"))
+    assert [image.source for image in chat.session.images] == ["red.png", "blue.png"]
+    chat.say("/undo")
+    assert chat.words == [
+        "took back: is [2] like [1]?",
+        "[2] blue.png, which came with it, is dropped; name it again to attach it",
+    ]
+    chat.say("/undo")
+    assert ([image.source for image in chat.session.images], chat.turns) == (["red.png"], [])
+    assert read(chats / "one" / SESSION_FILE).images == chat.session.conversation.images
+
+
 def test_edit_asks_the_new_text_in_place_of_the_old(talk):
     given = []
     chat = talk(edit=lambda text: given.append(text) or "is it red?", strategy="direct")
@@ -94,6 +110,7 @@ def test_edit_attaches_the_images_that_the_new_text_names(talk):
     chat.say("/edit", "/edit")
     assert (len(chat.turns), chat.words[-2]) == (1, "[1] red.png is attached already")
     assert "more than 10,000 characters" in chat.errors[0]
+    assert [image.source for image in chat.say("/undo").session.images] == ["red.png"]
 
 
 def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
@@ -109,9 +126,12 @@ def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
     assert last == ["Said", "Said", "StepDone", "TurnDone"], "before it is asked"
 
 
-def test_an_empty_edit_changes_nothing(talk):
-    chat = talk(edit=lambda text: " ", strategy="direct").say("red.png", "is it blue?", "/edit")
+@pytest.mark.parametrize("edited", [" ", "is it blue?\n", None])
+def test_an_edit_that_changes_nothing_asks_nothing(talk, edited):
+    chat = talk(edit=lambda text: edited, strategy="direct").say("red.png", "is it blue?", "/edit")
     assert [turn.question for turn in chat.turns] == ["is it blue?"]
+    assert len(chat.engines[0].requests) == 1
+    assert chat.words[-1].startswith("nothing was changed")
 
 
 def test_another_model_closes_the_one_before(talk):
@@ -331,6 +351,21 @@ def test_export(talk, tmp_path):
     assert "\x1b" not in text
     assert "exists already" in chat.errors[0]
     assert "ends with .md, .json or .html" in chat.errors[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bounds on the size of files")
+def test_an_export_that_finds_no_room_leaves_no_half_of_it(talk, tmp_path):
+    import resource
+
+    chat = talk(strategy="direct").say("red.png", "what is it?")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        chat.say("/export chat.md")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert chat.errors == ["cannot write 'chat.md': File too large; choose another place"]
+    assert not (tmp_path / "chat.md").exists()
 
 
 def test_an_export_says_which_images_a_question_was_asked_about(talk, tmp_path):

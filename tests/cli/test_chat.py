@@ -101,8 +101,7 @@ def test_what_has_no_answer_is_unknown_and_counts(cot_chat):
 def test_hostile_text_is_harmless(cot_chat):
     hostile = "\x1b[2J\x1b]0;owned\x07red\u202e\nnext" + "x" * 20_000
     code, out, err = cot_chat("red.png", "--strategy", "direct", lines="what?\n", replies=[hostile])
-    assert (code, out[:9], out.count("\n")) == (0, "red nextx", 1)
-    assert len(out) <= 4001
+    assert (code, out) == (0, f"red next{'x' * 20_000}\n"), "whole, as cot ask prints it"
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", out + err)
 
 

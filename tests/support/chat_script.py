@@ -13,7 +13,7 @@ import cot.cli
 import cot.cli.ask
 from cot.engine import Completion, Request, ScriptedEngine
 
-HOSTILE = "\x1b[2J\x1b]0;owned\x07red\u202e" + "x" * 20_000
+HOSTILE = "\x1b[2J\x1b]0;owned\x07red\u202e" + "x" * 5_000
 
 
 class SlowEngine(ScriptedEngine):

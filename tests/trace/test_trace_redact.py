@@ -180,8 +180,12 @@ def test_of_what_was_said_only_what_nobody_can_read_a_prompt_from_stays(said, st
      ("Is it ten thousand and five?", "10005"), ("Is it ten thousand and five?", "10000"),
      ("Is it bus ten one?", "10"), ("Is it bus twenty one?", "20"), ("Is it bus twenty one?", "21"),
      ("Is it 2500 thousand?", "2500000"), ("Is it 1000 thousand?", "1000000"), ("Is it 1.5 million?", "1500000"),
-     ("Is it 1,250 thousand?", "1250000"), ("Is it twelve hundred thousand?", "1200000"),
-     ("Is it two hundred dozen?", "2400"), ("Is it five hundred five hundred?", "500"),
+     ("Is it 1,250 thousand?", "1250000"), ("Is it 3,5 million?", "3500000"), ("有3,5万吗？", "35000"),
+     ("Is it 1.250 thousand?", "1250000"), ("Is it 1.250,5 thousand?", "1250500"),
+     ("Is it twelve hundred thousand?", "1200000"),
+     ("Is this Louis XIV?", "14"), ("Who won Super Bowl XLIX?", "49"), ("Built in MCMXCIV?", "1994"),
+     ("Is this World War \u2161?", "2"), ("Is it two hundred dozen?", "2400"),
+     ("Is it five hundred five hundred?", "500"),
      ("Is it 3 million two hundred thousand and six?", "3200006"), ("Is it 2 thousand 500?", "2500"),
      ("有两万五吗？", "25000"), ("有2万5吗？", "25000"), ("有一百一十五吗？", "115"),
      ("有三千二百零五万吗？", "32050000"),
@@ -228,7 +232,8 @@ def test_a_number_that_was_said_before_goes_too(earlier, said):
     ("question", "said"),
     [("Is someone often at tennis?", "1"), ("Is someone often at tennis?", "10"), ("Are there twenty-one?", "1"),
      ("Are there twenty-one?", "20"), ("What is the sum of ten and five?", "15"), ("Is it bus ten one?", "11"),
-     ("Is it 2500 thousand?", "502000"), ("有两万五吗？", "20005"), ("有二十只狗吗？", "10")],
+     ("Is it 2500 thousand?", "502000"), ("有两万五吗？", "20005"), ("有二十只狗吗？", "10"),
+     ("DID I MIX IT?", "1"), ("Is it a mix of ii and C?", "2"), ("What does IIII mean?", "4")],
 )  # fmt: skip
 def test_a_number_that_no_words_of_the_question_name_stays(question, said):
     redaction = Redaction(frozenset({"prompts"}))

@@ -73,6 +73,7 @@ def test_what_is_shown_is_bounded():
         ),
         (Summary(text="A? 3\nB? 1"), "summary: A? 3; B? 1"),
         (FinalAnswer(text="yes", value=True, raw="yes", confidence=1.0), "answer: yes  100%"),
+        (FinalAnswer(text="a " * 9000, value="a", raw="a", confidence=0.0), f"answer: a{' a' * 8999}"),
         (FinalAnswer(text="unknown", value=None, raw="", confidence=0.0), "answer: unknown"),
         # An engine without probabilities: how sure it is is not known.
         (SubAnswer(to=2, asked="How many?", value=3, raw="3", confidence=0.0), "#2 3"),

@@ -42,8 +42,12 @@ async def drop(session: Session, argument: str) -> None:
     session.say(f"dropped {source}{moved}")
 
 
-async def attach_mentioned(session: Session, line: str) -> str:
-    """Attach the images that a message names; the text for the model. Raises ImageError."""
+async def ask_mentioned(session: Session, line: str, *, again: bool = False) -> None:
+    """Attach the images that a message names, and ask its text if it has any. again: as for `Session.ask`, which says
+    what is raised, and ImageError."""
     found = await finished(in_background(lambda: mentioned(line)))
+    before = len(session.conversation.images)
     numbers = await session.attach(found.sources)
-    return found.numbered(lambda index: numbers[index])
+    if text := found.numbered(lambda index: numbers[index]):
+        attached = [image.sha256 for image in session.conversation.images[before:]]
+        await session.ask(text, again=again, attached=attached)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Final
 
 from cot.chat.checked import check_length
-from cot.chat.commands.images import attach_mentioned
-from cot.chat.conversation import Undone
+from cot.chat.commands.images import ask_mentioned
+from cot.chat.conversation import Dropped, Undone
 from cot.chat.event import TraceOpened
 from cot.chat.session import Session
 from cot.errors import UsageError
@@ -21,9 +21,14 @@ async def retry(session: Session, _: str) -> None:
 
 async def undo(session: Session, _: str) -> None:
     """Obey `/undo`."""
-    question = session.last.question
-    session.keep(Undone())
-    session.say(f"took back: {question}")
+    turn = session.last
+    # From the last one, so that the numbers of those before it stay.
+    numbered = reversed(list(enumerate(session.conversation.images, 1)))
+    attached = [(number, image) for number, image in numbered if image.sha256 in turn.attached]
+    session.keep(Undone(), *(Dropped(number=number) for number, _ in attached))
+    session.say(f"took back: {turn.question}")
+    for number, image in reversed(attached):
+        session.say(f"[{number}] {image.source}, which came with it, is dropped; name it again to attach it")
 
 
 async def edit(session: Session, _: str) -> None:
@@ -31,13 +36,14 @@ async def edit(session: Session, _: str) -> None:
     if session.edit is None:
         raise UsageError("/edit opens an editor, which needs a terminal; send the new message instead")
     turns = session.conversation.turns
-    text = session.edit(turns[-1].question if turns else "")
-    if text is None or not text.strip():
-        session.say("nothing was changed: the text is empty or was not saved")
+    before = turns[-1].question if turns else ""
+    text = session.edit(before)
+    # Who leaves an editor without saving wants to leave things as they are.
+    if text is None or text.strip() in ("", before.strip()):
+        session.say("nothing was changed: the text is empty, as it was, or was not saved")
         return
     check_length(text)
-    if text := await attach_mentioned(session, text.strip()):
-        await session.ask(text, again=True)
+    await ask_mentioned(session, text.strip(), again=True)
 
 
 async def trace(session: Session, _: str) -> None:
