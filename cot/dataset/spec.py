@@ -6,13 +6,16 @@ Nothing here reads a file.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cot.errors import DataError, MissingDataError, quoted, reason
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+HUB: Final = "hf://"
+"""How the name of a data set on the hub of Hugging Face begins."""
 
 
 class DataSpec(BaseModel):
@@ -39,6 +42,11 @@ class DataSpec(BaseModel):
     """Folder that the paths of images start from; by default that of the data."""
     n: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Rows at most; generators make so many."""
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether anything of it lies in a folder of the user's: not what is generated, downloaded or in a package."""
+        return any(name is not None and not name.startswith(HUB) for name in (self.path, self.annotations, self.images))
 
 
 @dataclass(frozen=True, slots=True)

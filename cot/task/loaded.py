@@ -91,6 +91,11 @@ class LoadedTask:
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
     @property
+    def in_folder(self) -> bool:
+        """Whether its data, or that of its examples, lies in a folder, so that it matters which."""
+        return self.task.data.in_folder or (self.shots is not None and self.shots.in_folder)
+
+    @property
     def needed(self) -> str:
         """What a task that ships says of the files that it needs, to stand behind what is wrong with them."""
         return f"; what it needs: {self.task.description}" if self.path.parent == tasks_folder() else ""
