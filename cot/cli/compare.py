@@ -28,7 +28,11 @@ def compare_runs(
     Samples of one image alone have none.
     """
     from cot.compare import choose, compare
+    from cot.compare.stored import parse
 
+    for name in (a, b):
+        # That one of them is no run is told first, and not which strategies the other one has.
+        parse(name)
     found = compare(choose(a), choose(b), max_flips=flips)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
