@@ -124,11 +124,15 @@ def main() -> None:
     options = parser.parse_args()
     try:
         figures = json.loads(options.figures.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        shown = [readme_table(figures)] if options.readme else [table(figures), gains(figures), measured_with(figures)]
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"cannot read {options.figures}: {reason(error)}; expected what evals.embedded wrote"
         ) from error
-    shown = [readme_table(figures)] if options.readme else [table(figures), gains(figures), measured_with(figures)]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{options.figures} is not what evals.embedded wrote: {reason(error)}; name its file"
+        ) from error
     print("\n\n".join(filter(None, shown)))
 
 
