@@ -51,12 +51,12 @@ def check_data(names: Collection[str], data: Path | None) -> None:
     """Raise UsageError for a folder of data that none of the tasks reads from. What else is wrong with a task is told
     when it is loaded."""
     try:
-        if data is None or any(load(name, Wanted(data)).in_folder for name in names):
+        if data is None or any(load(name, Wanted(data)).is_relative for name in names):
             return
     except TaskError:
         return
     raise UsageError(
-        f"got --data {data}; expected a task whose data lies in a folder, and that of {', '.join(names)} does not;"
+        f"got --data {data}; expected a task whose data has a relative path, and that of {', '.join(names)} has none;"
         " leave --data out"
     )
 

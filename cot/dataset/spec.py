@@ -44,9 +44,11 @@ class DataSpec(BaseModel):
     """Rows at most; generators make so many."""
 
     @property
-    def in_folder(self) -> bool:
-        """Whether anything of it lies in a folder of the user's: not what is generated, downloaded or in a package."""
-        return any(name is not None and not name.startswith(HUB) for name in (self.path, self.annotations, self.images))
+    def is_relative(self) -> bool:
+        """Whether a path of it starts from a folder that is given: not where all is generated, downloaded, in a package
+        or at a fixed place."""
+        names = [name for name in (self.path, self.annotations, self.images) if name is not None]
+        return any(not name.startswith((HUB, "~")) and not Path(name).is_absolute() for name in names)
 
 
 @dataclass(frozen=True, slots=True)

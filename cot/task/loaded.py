@@ -91,9 +91,9 @@ class LoadedTask:
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
     @property
-    def in_folder(self) -> bool:
-        """Whether its data, or that of its examples, lies in a folder, so that it matters which."""
-        return self.task.data.in_folder or (self.shots is not None and self.shots.in_folder)
+    def is_relative(self) -> bool:
+        """Whether a path of its data, or of that of its examples, starts from `folder`, so that it matters which."""
+        return self.task.data.is_relative or (self.shots is not None and self.shots.is_relative)
 
     @property
     def needed(self) -> str:

@@ -106,9 +106,9 @@ def test_the_table_and_the_object(run, guide, tmp_path):
         (["photos/task.yaml", "--shuffle"], "--shuffle without --limit"),
         (
             ["scenes", "--limit", "1", "--data", "photos"],
-            "got --data photos; expected a task whose data lies in a folder",
+            "got --data photos; expected a task whose data has a relative path",
         ),
-        (["scenes", "shapes", "--check", "--data", "photos"], "that of scenes, shapes does not; leave --data out"),
+        (["scenes", "shapes", "--check", "--data", "photos"], "that of scenes, shapes has none; leave --data out"),
         (["photos/task.yaml", "--data", ""], "got no text; expected a path"),
         (["photos/task.yaml", "--gate", ""], "got no text; expected a path"),
     ],
@@ -237,12 +237,13 @@ def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
 
 
 def test_a_folder_of_data_is_refused_where_no_task_reads_it(tmp_path):
-    hub, both = tmp_path / "hub.yaml", tmp_path / "both.yaml"
+    hub, fixed, both = (tmp_path / f"{name}.yaml" for name in ("hub", "fixed", "both"))
     row = "name: a\nversion: 1\nquestion: q\nanswers: a\nimages: i\nmetric: exact\n"
     hub.write_text(f"{row}data: {{loader: hugging-face, path: 'hf://owner/name'}}\n")
+    fixed.write_text(f"{row}data: {{loader: csv, path: '{tmp_path / 'rows.csv'}'}}\n")
     both.write_text(f"{hub.read_text()}shots: {{data: {{loader: csv, path: examples.csv}}}}\n")
-    with pytest.raises(UsageError, match=f"got --data mine; expected .* that of scenes, {hub} does not"):
-        check_data(["scenes", str(hub)], Path("mine"))
+    with pytest.raises(UsageError, match=f"got --data mine; expected .* that of scenes, {hub}, {fixed} has none"):
+        check_data(["scenes", str(hub), str(fixed)], Path("mine"))
     for names in (["scenes", "pope"], [str(both)], ["gone.yaml"]):
         check_data(names, Path("mine"))
     check_data(["scenes"], None)
