@@ -1,6 +1,7 @@
 """Measures the embedded model, or any other checkpoint, on held-out data: `python -m evals.embedded`.
 
-Prints a table and, with --out, writes all figures as JSON. Nothing is drawn at random at run time:
+Prints a table and, with --out, writes all figures as JSON, each part's with the revision of what it was measured with:
+a hash of weights and settings. Nothing is drawn at random at run time:
 the same checkpoint gives the same figures.
 """
 
@@ -217,15 +218,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and report. Raises EngineError for a wrong model, DataError for a wrong file, both before measuring."""
     options = read_options(arguments)
     # What is wrong is said here, and not by each process, nor after hours.
-    find_source(options.model)
+    revision = find_source(options.model).revision
     report: dict[str, Any] = {}
     if options.out:
         report = read_report(options.out)
         write_report(options.out, report)
     for part in options.parts:
-        report[part] = evaluate_part(
-            Model(options.model, options.quantize), part, limit=options.limit, processes=options.processes
-        )
+        model = Model(options.model, options.quantize)
+        figures = evaluate_part(model, part, limit=options.limit, processes=options.processes)
+        # A file may hold parts that were measured with other weights.
+        report[part] = {"revision": revision, **figures}
         if options.out:
             write_report(options.out, report)
         show(part, report[part])

@@ -1,4 +1,5 @@
-"""Prints all figures of `evals.embedded --out FILE` as Markdown tables, or with `--readme` those that the README shows.
+"""Prints all figures of `evals.embedded --out FILE` as Markdown tables, and what they were measured with; or with
+`--readme` the figures that the README shows.
 
 `python -m evals.report evals/baselines/families.json`
 """
@@ -106,19 +107,33 @@ def gains(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def measured_with(figures: dict[str, Any]) -> str:
+    """A line for each revision of the weights and settings that parts were measured with; empty where none is kept."""
+    parts: dict[str, list[str]] = {}
+    for part, row in figures.items():
+        if revision := row.get("revision"):
+            parts.setdefault(revision, []).append(part)
+    return "\n".join(f"Measured with {revision}: {', '.join(named)}" for revision, named in parts.items())
+
+
 def main() -> None:
-    """Print both tables, or the README's."""
+    """Print both tables and what was measured, or the README's table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("figures", type=Path, help="JSON file that evals.embedded wrote")
     parser.add_argument("--readme", action="store_true", help="the README's table instead")
     options = parser.parse_args()
     try:
         figures = json.loads(options.figures.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        shown = [readme_table(figures)] if options.readme else [table(figures), gains(figures), measured_with(figures)]
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"cannot read {options.figures}: {reason(error)}; expected what evals.embedded wrote"
         ) from error
-    print(readme_table(figures) if options.readme else f"{table(figures)}\n\n{gains(figures)}")
+    except (LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{options.figures} is not what evals.embedded wrote: {reason(error)}; name its file"
+        ) from error
+    print("\n\n".join(filter(None, shown)))
 
 
 if __name__ == "__main__":

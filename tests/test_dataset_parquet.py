@@ -2,6 +2,7 @@
 
 import io
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy
@@ -107,6 +108,19 @@ def test_a_gap_in_a_column_of_numbers_is_no_ground_truth(write, tmp_path):
     (tmp_path / "task.yaml").write_text(TASK)
     with pytest.raises(DataError, match=r"a\.parquet, row 2: answers is nan, which stands for a missing value"):
         list(load_task(str(tmp_path / "task.yaml")).samples())
+
+
+def test_numbers_of_a_data_base_are_told_as_people_write_them(write, tmp_path):
+    image = {"bytes": b"unread", "path": None}
+    truths = [Decimal("2.50"), Decimal("3.00"), Decimal("100.00"), Decimal(2**60 + 1), Decimal("-0.05"), None]
+    write(tmp_path / "data" / "a.parquet", [{"image": image, "question": "How much?", "answer": one} for one in truths])
+    (tmp_path / "task.yaml").write_text(TASK)
+    samples = load_task(str(tmp_path / "task.yaml")).samples()
+    assert [next(samples).target.answers for _ in truths[:-1]] == [
+        ("2.5",), ("3",), ("100",), ("1152921504606846977",), ("-0.05",),
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"row 6: answers is a NoneType; expected text or a number"):
+        next(samples)
 
 
 @pytest.mark.parametrize("damage", ["cut", "no parquet", "data"])

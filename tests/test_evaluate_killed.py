@@ -69,7 +69,8 @@ def _environment(root):
 def _results(folder):
     lines = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     for line in lines:
-        del line["seconds"]
+        for moment in ("seconds", "begun_at", "ended_at"):
+            del line[moment]
     return sorted(lines, key=lambda line: int(line["id"]))
 
 

@@ -76,7 +76,7 @@ async def run(folder, *, loaders=LOADERS, shots=0, limit=None, shuffle=False, se
         selection = select(task, limit=limit, shuffle=shuffle, seed=seed, shots=examples, before=before)
         options = Options(("direct",), Asking(seed=seed, ablation=ablation), concurrency=2, **options)
         summary = await evaluate(out, [selection], engine, options)
-    return summary.model_dump(exclude={"parts": {"__all__": {"seconds"}}}), len(engine.requests)
+    return summary.model_dump(exclude={"wall_seconds": True, "parts": {"__all__": {"seconds"}}}), len(engine.requests)
 
 
 def take_out(folder, *ids):

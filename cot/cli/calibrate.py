@@ -15,7 +15,7 @@ import typer
 
 from cot.cli.ask import load_engine
 from cot.cli.eval_run import make_options
-from cot.cli.eval_tasks import loaders
+from cot.cli.eval_tasks import check_data, loaders
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
 from cot.cli.words import counted
 
@@ -41,7 +41,10 @@ def calibrate(
         Path | None,
         typer.Option(parser=named_path, metavar="PATH", help="The file to write, not that of the settings."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder that the tasks' data is in, if not beside them.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(parser=named_path, metavar="PATH", help="Folder that the tasks' data is in, if not beside them."),
+    ] = None,
     votes: Annotated[bool, typer.Option("--votes/--no-votes", help="Fit `vote` too, which takes the longest.")] = True,
     max_cost: Annotated[float, typer.Option(min=1, help="Tokens of `route` over those of `direct` at most.")] = 2.5,
     rounds: Annotated[
@@ -79,7 +82,9 @@ def calibrate(
     path = out or settings.calibration
     # What cannot be added to, or written, is told before anything is asked.
     before = read_entries(path).get(settings.model)
-    loaded = [load_task(task, data=data, loaders=loaders()) for task in tasks or ["calibration"]]
+    names = tasks or ["calibration"]
+    check_data(names, data)
+    loaded = [load_task(task, data=data, loaders=loaders()) for task in names]
     check_writable(path)
     if judged := [task.task.name for task in loaded if task.judge_template]:
         raise UsageError(f"got {judged[0]}, which a judge scores; expected a task with a metric that asks no model")

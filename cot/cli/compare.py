@@ -28,7 +28,11 @@ def compare_runs(
     Samples of one image alone have none.
     """
     from cot.compare import choose, compare
+    from cot.compare.stored import parse
 
+    for name in (a, b):
+        # That one of them is no run is told first, and not which strategies the other one has.
+        parse(name)
     found = compare(choose(a), choose(b), max_flips=flips)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
@@ -101,11 +105,15 @@ def _cost(task: "TaskComparison") -> "Table":
     # Samples run at the same time, so that a sum of seconds would be none of the run.
     waited = [cost.seconds / max(1, task.pairs) for cost in (task.cost_a, task.cost_b)]
     add_row(made, "seconds a sample, waiting included", *(f"{mean:,.2f}" for mean in waited), _times(*waited))
+    walls = [cost.wall_seconds for cost in (task.cost_a, task.cost_b)]
+    if any(wall is not None for wall in walls):
+        shown = ["-" if wall is None else f"{wall:,.2f}" for wall in walls]
+        add_row(made, "seconds of wall clock", *shown, _times(*walls))
     return made
 
 
-def _times(first: float, second: float) -> str:
-    return f"{second / first:.2f}" if first else "-"
+def _times(first: float | None, second: float | None) -> str:
+    return f"{second / first:.2f}" if first and second is not None else "-"
 
 
 def _unpaired(task: "TaskComparison") -> str:

@@ -37,7 +37,12 @@ def evaluate_tasks(
         typer.Option(parser=named_path, metavar="PATH", help="Folder of the run; one that is there goes on."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder that the tasks' data is in, each in a folder of its name or not.")
+        Path | None,
+        typer.Option(
+            parser=named_path,
+            metavar="PATH",
+            help="Folder that the tasks' data is in, each in a folder of its name or not.",
+        ),
     ] = None,
     run_python: Annotated[
         bool, typer.Option("--run-python", help="Run the Python files that tasks with `loader: python` name.")
@@ -61,7 +66,12 @@ def evaluate_tasks(
         str | None, typer.Option(help="What judges the answers of tasks with `metric: judge`: as for --model.")
     ] = None,
     gate: Annotated[
-        Path | None, typer.Option(help="A kept summary.json; exit 1 if a score is below its interval there.")
+        Path | None,
+        typer.Option(
+            parser=named_path,
+            metavar="PATH",
+            help="A kept summary.json; exit 1 if a score is below its interval there.",
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Look at the tasks' data and open every image; ask nothing.")
@@ -76,7 +86,7 @@ def evaluate_tasks(
     """
     from cot.cli.eval_output import EvalOutput
     from cot.cli.eval_run import definition_of, make_options, new_folder, open_runs, run_selections
-    from cot.cli.eval_tasks import Wanted, choose, strategies_for
+    from cot.cli.eval_tasks import Wanted, check_data, choose, strategies_for
     from cot.config import load_settings
     from cot.evaluate import find_shard
     from cot.evaluate.ablation import find_controls
@@ -92,6 +102,7 @@ def evaluate_tasks(
         raise UsageError("got --redact without --trace; no trace is kept, and results always hold question and answer")
     suite = find_suite(tasks)
     wanted = Wanted(data, limit, shuffle, shots, run_python)
+    check_data(suite.tasks, data)
     if check:
         # Neither would be looked at.
         if unread := [name for name, given in (("--gate", gate), ("--json", as_json)) if given]:

@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from cot.cli.eval_table import category_table, interval_text, percent, score_table
-from cot.cli.words import counted
+from cot.cli.words import counted, pace
+from cot.evaluate.ablation import NO_ABLATION
 from cot.evaluate.options import Options, Watch
 from cot.evaluate.result import SampleResult
 from cot.evaluate.running import Running
@@ -115,6 +116,10 @@ class EvalOutput(Watch):
         """
         for summary, _ in runs:
             self._notes(summary, options.asking.budget)
+            if summary.wall_seconds is not None:
+                control = f"{summary.ablation or NO_ABLATION}: " if len(runs) > 1 else ""
+                n = sum(part.n for part in summary.parts)
+                self.say(f"{control}wall clock: {pace(summary.wall_seconds, n)}")
         self.say(f"results: {place}")
         if self._as_json:
             objects = [{**summary.model_dump(mode="json"), "out": str(folder)} for summary, folder in runs]

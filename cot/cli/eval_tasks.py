@@ -1,11 +1,11 @@
 """Tasks by their names on the command line -> the samples that are asked, and what data is read by."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cot.errors import UsageError
+from cot.errors import TaskError, UsageError
 
 if TYPE_CHECKING:
     from cot.config import Settings
@@ -45,6 +45,20 @@ def strategies_for(suite: "Suite", said: str | None, settings: "Settings") -> tu
         named = "; ".join(",".join(strategies) for strategies in sorted(own))
         raise UsageError(f"the tasks want different strategies: {named}; name those of the run with --strategy")
     return own.pop()
+
+
+def check_data(names: Collection[str], data: Path | None) -> None:
+    """Raise UsageError for a folder of data that none of the tasks reads from. What else is wrong with a task is told
+    when it is loaded."""
+    try:
+        if data is None or any(load(name, Wanted(data)).is_relative for name in names):
+            return
+    except TaskError:
+        return
+    raise UsageError(
+        f"got --data {data}; expected a task whose data has a relative path, and that of {', '.join(names)} has none;"
+        " leave --data out"
+    )
 
 
 def choose(

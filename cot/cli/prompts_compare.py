@@ -42,7 +42,10 @@ def compare(
     device: Device = None,
     quantize: Quantize = None,
     seed: Seed = None,
-    data: Annotated[Path | None, typer.Option(help="Folder that the task's data is in, if not beside it.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(parser=named_path, metavar="PATH", help="Folder that the task's data is in, if not beside it."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(parser=named_path, metavar="PATH", help="Folder of both runs; one that is there goes on."),
@@ -54,7 +57,7 @@ def compare(
     Each stands in turn where the strategy asks with one of them.
     The strategy is the one that A's name begins with, unless --strategy says otherwise.
     """
-    from cot.cli.eval_tasks import loaders
+    from cot.cli.eval_tasks import check_data, loaders
     from cot.config import load_settings
     from cot.evaluate import select
     from cot.planner.names import strategy_names
@@ -72,6 +75,7 @@ def compare(
     )
     name = step or _asked_with((first.name, second.name), settings.strategy)
     _check_inputs(name, templates, settings)
+    check_data([task], data)
     selection = select(load_task(task, data=data, loaders=loaders()), limit=limit, seed=settings.seed)
     place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     engine = load_engine(settings)

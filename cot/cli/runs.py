@@ -84,6 +84,7 @@ def _listed(runs: "list[Listed]", task: str) -> "Table":
 
 def _print(run: "StoredRun", found: "Detail") -> None:
     from cot.cli.eval_table import interval_text, percent, score_table
+    from cot.cli.words import pace
     from cot.evaluate.summary import Summary
 
     definition, out = run.definition, console()
@@ -92,6 +93,8 @@ def _print(run: "StoredRun", found: "Detail") -> None:
     add_row(head, "state", f"{run.state}: {run.done} of {run.total} results")
     add_row(head, "started", definition.made_with.started_at)
     add_row(head, "model", f"{definition.model} ({definition.dtype}, {definition.quantization})")
+    if found.wall_seconds is not None:
+        add_row(head, "wall clock", pace(found.wall_seconds, run.done))
     add_row(
         head,
         "settings",

@@ -60,6 +60,9 @@ class Cost(_Frozen):
     """Tokens, calls and batches."""
     seconds: float
     """Sum over samples of their wall clock; samples run at the same time."""
+    wall_seconds: float | None = None
+    """In which at least one of them was being worked on. None where results do not say when they were made, and for one
+    of several strategies of a run, which share its time."""
 
 
 class Answered(_Frozen):
@@ -176,10 +179,19 @@ def _task(name: str, version: int, pairs: TaskPairs, a: Chosen, b: Chosen, max_f
         mcnemar_p=mcnemar(*right) if pairs.a and zero_or_one else None,
         categories=_categories(pairs),
         group_scores=tuple(found for name, groups in sorted(pairs.groups.items()) if (found := _groups(name, *groups))),
-        cost_a=Cost(usage=pairs.usage[0], seconds=round(pairs.seconds[0], 6)),
-        cost_b=Cost(usage=pairs.usage[1], seconds=round(pairs.seconds[1], 6)),
+        cost_a=_cost(pairs, 0, a),
+        cost_b=_cost(pairs, 1, b),
         worse=_flips(pairs.worse, a, b, max_flips),
         better=_flips(pairs.better, a, b, max_flips),
+    )
+
+
+def _cost(pairs: TaskPairs, side: int, chosen: Chosen) -> Cost:
+    alone = len(chosen.run.definition.strategies) == 1
+    return Cost(
+        usage=pairs.usage[side],
+        seconds=round(pairs.seconds[side], 6),
+        wall_seconds=pairs.wall_seconds[side] if alone else None,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from cot.compare.stored import Chosen
 from cot.errors import DataError
 from cot.evaluate.result import SampleResult
+from cot.evaluate.wall import Times
 from cot.metric import GroupTally
 
 
@@ -22,7 +23,7 @@ class TaskPairs:
 
     clusters, categories: numbers of groups and categories, as in `category_names`. worse, better: the places of both
     results of a pair whose score changed. groups: by the name of a group score, those of either run, in the same order;
-    errored pairs are in these too. usage, seconds: sums over all pairs, by run.
+    errored pairs are in these too. usage, seconds: sums over all pairs, by run. times: those of the second run.
     """
 
     a: "array[float]" = field(default_factory=lambda: array("d"))
@@ -40,6 +41,8 @@ class TaskPairs:
     groups: dict[str, tuple[GroupTally, GroupTally]] = field(default_factory=dict)
     usage: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    wall_seconds: list[float | None] = field(default_factory=lambda: [None, None])
+    times: Times = field(default_factory=Times)
 
     @property
     def pairs(self) -> int:
@@ -54,6 +57,7 @@ class _First:
         self.rows: dict[int, int] = {}
         self.starts, self.asked, self.seconds = array("q"), array("q"), array("d")
         self.scores = array("d")
+        self.times = Times()
         self.usage: dict[str, array[int]] = {}
         for start, result in chosen.run.located(chosen.strategy):
             if result.task in tasks:
@@ -66,6 +70,7 @@ class _First:
         self.asked.append(_asked(result))
         self.seconds.append(result.seconds)
         self.scores.append(_score(result))
+        self.times.add(result)
         for name, amount in result.usage.items():
             if name not in self.usage:
                 self.usage[name] = array("q")
@@ -108,6 +113,7 @@ def pair(a: Chosen, b: Chosen, names: list[str]) -> dict[str, TaskPairs]:
         if task.rows:
             task.usage[0].update(first.cost(task.rows)[0])
             task.seconds[0] = first.cost(task.rows)[1]
+            task.wall_seconds = [first.times.wall_seconds(task.rows), task.times.wall_seconds()]
     for _, result in a.run.located(a.strategy) if len(first.rows) > sum(one.pairs for one in tasks.values()) else ():
         if result.task in tasks and _key(result) not in seen:
             tasks[result.task].only_a += 1
@@ -121,6 +127,7 @@ def _take(task: TaskPairs, first: _First, row: int, start: int, result: SampleRe
     for name, amount in result.usage.items():
         spent[name] = spent.get(name, 0) + amount
     task.seconds[1] += result.seconds
+    task.times.add(result)
     task.errored_a += math.isnan(before)
     task.errored_b += math.isnan(after)
     for name, group in result.in_groups.items():

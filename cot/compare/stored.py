@@ -191,8 +191,11 @@ def open_run(path: Path) -> StoredRun:
 def parse(name: str) -> tuple[StoredRun, str | None]:
     """The run and the strategy that `FOLDER` or `FOLDER:STRATEGY` means; None if it names none.
 
-    Raises DataError if there is no such run, and UsageError for a strategy that it has not.
+    Raises DataError if there is no such run, and UsageError for no text or a strategy that it has not.
     """
+    if not name:
+        # As a path it would be the folder stood in.
+        raise UsageError("got no text; expected the folder of a run, or FOLDER:STRATEGY")
     folder, colon, strategy = name.rpartition(":")
     if not colon or (Path(name) / RUN_FILE).exists():
         return open_run(Path(name)), None

@@ -14,6 +14,7 @@ from cot.compare.stored import StoredRun
 from cot.evaluate.part import CategoryScore, Part
 from cot.evaluate.result import SampleResult
 from cot.evaluate.running import Running
+from cot.evaluate.wall import Times
 
 RIGHT_FROM: Final = 0.5
 """Score from which on an answer counts as right, where confidence is compared with it."""
@@ -55,6 +56,8 @@ class Detail(_Frozen):
     """A run, part by part."""
 
     parts: tuple[PartDetail, ...]
+    wall_seconds: float | None = None
+    """As `Summary` has it, of the results so far."""
 
 
 class Tally:
@@ -113,7 +116,8 @@ def tallies(run: StoredRun) -> dict[tuple[str, str], Tally]:
 
 def detail(run: StoredRun) -> Detail:
     """What a run came to so far. Raises DataError."""
-    found = tallies(run)
+    found, times = tallies(run), Times()
     for result in run.results():
+        times.add(result)
         found.setdefault((result.task, result.strategy), Tally(result.task, result.strategy, "")).add(result)
-    return Detail(parts=tuple(tally.detail() for tally in found.values()))
+    return Detail(parts=tuple(tally.detail() for tally in found.values()), wall_seconds=times.wall_seconds())

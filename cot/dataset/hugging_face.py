@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cot.dataset.parquet import SHORT, as_written
-from cot.dataset.spec import DataSpec, Row, data_path
+from cot.dataset.spec import HUB, DataSpec, Row, data_path
 from cot.errors import DataError, reason
-
-HUB: Final = "hf://"
-"""How the name of a data set on the hub begins."""
 
 OLDEST: Final = 4
 """Version of the package, the first that runs no code of a data set."""

@@ -6,13 +6,16 @@ Nothing here reads a file.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cot.errors import DataError, MissingDataError, quoted, reason
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+HUB: Final = "hf://"
+"""How the name of a data set on the hub of Hugging Face begins."""
 
 
 class DataSpec(BaseModel):
@@ -39,6 +42,13 @@ class DataSpec(BaseModel):
     """Folder that the paths of images start from; by default that of the data."""
     n: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Rows at most; generators make so many."""
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether a path of it starts from a folder that is given: not where all is generated, downloaded, in a package
+        or at a fixed place."""
+        names = [name for name in (self.path, self.annotations, self.images) if name is not None]
+        return any(not name.startswith((HUB, "~")) and not Path(name).is_absolute() for name in names)
 
 
 @dataclass(frozen=True, slots=True)

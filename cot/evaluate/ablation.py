@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args
 
 from PIL import Image
 
-from cot.errors import DataError, UsageError
+from cot.errors import DataError, UsageError, quoted
 from cot.image import LoadedImage, from_pixels
 from cot.planner.facts import EXCHANGED
 from cot.task import ImageSource, Sample
@@ -53,7 +53,8 @@ def find_controls(names: str | None, strategies: tuple[str, ...]) -> tuple[Contr
     `shuffle-steps` leaves out strategies that have no sub-answers. Raises UsageError for an unknown name, one that
     is there twice, and where no strategy is left.
     """
-    controls = [_control(name.strip(), strategies) for name in (names or NO_ABLATION).split(",")]
+    said = NO_ABLATION if names is None else names
+    controls = [_control(name.strip(), strategies) for name in said.split(",")]
     if len({control.ablation for control in controls}) != len(controls):
         raise UsageError(f"got --ablate {names}; expected each name once")
     return tuple(controls)
@@ -64,7 +65,7 @@ def _control(name: str, strategies: tuple[str, ...]) -> Control:
     if name == NO_ABLATION:
         return Control(None, strategies)
     if name not in known:
-        raise UsageError(f"got --ablate {name}; expected some of: {', '.join((NO_ABLATION, *known))}")
+        raise UsageError(f"got --ablate {name or quoted(name)}; expected some of: {', '.join((NO_ABLATION, *known))}")
     if name == EXCHANGED:
         planning = tuple(strategy for strategy in strategies if strategy in PLANNING)
         if not planning:

@@ -13,6 +13,7 @@ from cot.metric import Item, Score, Status, Target
 from cot.task import MAX_GROUP_SCORES
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Moment = Annotated[float, Field(ge=0, le=1e11)]
 Amount = Annotated[int, Field(ge=0, le=2**40)]
 """Far more than a sample can take, and few enough that sums over millions of them fit."""
 
@@ -55,6 +56,10 @@ class SampleResult(BaseModel):
     """Tokens, calls and batches."""
     seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     """Wall clock of the chain, waiting for its turn included."""
+    begun_at: Moment | None = None
+    """When it was begun, in seconds since 1970, UTC; None where an earlier version made it."""
+    ended_at: Moment | None = None
+    """When the result was there."""
     trace: str | None = None
     """Folder of the trace, from the run folder; None if none was kept."""
 

@@ -5,6 +5,7 @@ before its place is given to another sample; what is there already is not asked 
 its share, and the last one sums up.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -87,6 +88,7 @@ async def evaluate(
         tasks=tuple(selection.identity for selection in selections),
         ablation=asking.ablation,
         parts=tally.parts(),
+        wall_seconds=tally.wall_seconds(),
     )
     folder.write(SUMMARY_FILE, summary)
     return summary
@@ -164,4 +166,6 @@ async def _do(
     if judge and task.judge_template:
         metric = Judge(judge.for_sample(), task.judge_template, asking.language, asking.budget, asking.seed)
     shots = job.selection.shots
-    return await ask_sample(task.task.name, metric, job.sample, job.strategy, asked, asking, images, shots)
+    begun = time.time()
+    result = await ask_sample(task.task.name, metric, job.sample, job.strategy, asked, asking, images, shots)
+    return result.model_copy(update={"begun_at": round(begun, 3), "ended_at": round(time.time(), 3)})

@@ -28,7 +28,7 @@ RESERVES: Final = 8
 """Examples that are drawn beside those that are shown, to stand in for one that a sample must not see."""
 
 
-_LETTERED: Final = ("choice", "mathvista", "mmmu")
+_LETTERED: Final = ("choice", "mmmu")
 """Metrics to which a ground truth that could be a letter or the text of an option is a letter."""
 
 

@@ -14,6 +14,7 @@ from cot.evaluate.definition import TaskIdentity
 from cot.evaluate.part import Part
 from cot.evaluate.result import SampleResult
 from cot.evaluate.running import Running
+from cot.evaluate.wall import Times
 
 SCORE_DEFINITION: Final = (
     "Mean of the metric over the samples that were asked. Unparsed samples were asked and count as 0. Errored ones"
@@ -35,6 +36,9 @@ class Summary(BaseModel):
     ablation: Ablation | None = None
     """What was taken from the model: then the scores are controls."""
     parts: tuple[Part, ...]
+    wall_seconds: float | None = None
+    """In which at least one sample was being worked on: without loading the model, and without pauses between starts of
+    a run that went on. None where results do not say when they were made."""
 
 
 class Tally:
@@ -43,6 +47,7 @@ class Tally:
     def __init__(self, metric_of: Callable[[str], str]) -> None:
         self._metric_of = metric_of
         self._running: dict[tuple[str, str], Running] = {}
+        self._times = Times()
 
     def add(self, result: SampleResult) -> None:
         """Take one result."""
@@ -50,11 +55,16 @@ class Tally:
         if key not in self._running:
             self._running[key] = Running(self._metric_of(result.task), by_category=True)
         self._running[key].add(result)
+        self._times.add(result)
 
     def take(self, results: Iterable[SampleResult]) -> None:
         """Take many."""
         for result in results:
             self.add(result)
+
+    def wall_seconds(self) -> float | None:
+        """As `Summary` has it."""
+        return self._times.wall_seconds()
 
     def parts(self) -> tuple[Part, ...]:
         """What it came to. Raises DataError if there was no result."""

@@ -1,7 +1,9 @@
 """MathVista: an option, an integer, a number with so many decimals, or a list."""
 
+import dataclasses
 import math
 import re
+from string import ascii_uppercase
 from typing import Final
 
 from cot.answer import parse_free
@@ -24,7 +26,8 @@ def mathvista(prediction: str, target: Target) -> Score:
 
     Officially a language model extracts the answer, and what is not the text of an option counts as the most similar
     one (lupantech/MathVista, evaluation/calculate_score.py). Here nothing is guessed: with target.choices it is read as
-    in multiple choice; else by target.answer_type. `integer`: cut to a whole number, as officially. `float`: rounded to
+    in multiple choice, but a ground truth that is an option is that one, also if it is a letter; else by
+    target.answer_type. `integer`: cut to a whole number, as officially. `float`: rounded to
     target.precision decimals. The number is the first behind the last "answer is" or \boxed, where 3/4 and
     \frac{3}{4} are 0.75, or else the only one in the text, which may be one in words up to twenty. `list`: the last one
     in brackets, numbers compared as numbers.
@@ -32,7 +35,9 @@ def mathvista(prediction: str, target: Target) -> Score:
     truth of another kind.
     """
     if target.choices:
-        return multiple_choice(prediction, target)
+        # Its ground truths are the texts of options, also where these are letters in another order than A, B, C.
+        right = tuple(_letter(answer, target.choices) for answer in target.answers)
+        return multiple_choice(prediction, dataclasses.replace(target, answers=right))
     if target.answer_type in ("integer", "float"):
         return _number_score(prediction, target)
     if target.answer_type == "list":
@@ -43,6 +48,10 @@ def mathvista(prediction: str, target: Target) -> Score:
     if not said:
         return unparsed("the prediction has no text")
     return scored(float(said in truths), said, f"{quoted(said)} is {'a' if said in truths else 'no'} ground truth")
+
+
+def _letter(answer: str, choices: tuple[str, ...]) -> str:
+    return ascii_uppercase[choices.index(answer)] if answer in choices else answer
 
 
 def _number_score(prediction: str, target: Target) -> Score:

@@ -91,6 +91,11 @@ class LoadedTask:
         return metric.options.get("template", VERDICT_TEMPLATE) if metric.name == JUDGE else None
 
     @property
+    def is_relative(self) -> bool:
+        """Whether a path of its data, or of that of its examples, starts from `folder`, so that it matters which."""
+        return self.task.data.is_relative or (self.shots is not None and self.shots.is_relative)
+
+    @property
     def needed(self) -> str:
         """What a task that ships says of the files that it needs, to stand behind what is wrong with them."""
         return f"; what it needs: {self.task.description}" if self.path.parent == tasks_folder() else ""

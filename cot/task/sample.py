@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -93,6 +94,10 @@ def text_of(value: Any, field: str) -> str:
     if isinstance(value, dict):
         fields = ", ".join(map(str, value))[:100]
         raise DataError(f"{field} holds several fields: {fields}; expected text or a number; name one, as in bird.name")
+    if isinstance(value, Decimal) and value.is_finite():
+        # What a data base calls numeric comes so out of Parquet, with all its places: 2.50 and 3.00.
+        places = f"{value:f}"
+        value = places.rstrip("0").rstrip(".") if "." in places else places
     if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
         raise DataError(f"{field} is a {type(value).__name__}; expected text or a number")
     if isinstance(value, float) and not math.isfinite(value):

@@ -13,8 +13,9 @@ from PIL import Image
 
 import cot.cli
 from cot.cli import eval_run
+from cot.cli.eval_tasks import check_data
 from cot.engine import ScriptedEngine
-from cot.errors import EngineError
+from cot.errors import EngineError, UsageError
 
 
 def reply(request):
@@ -103,6 +104,13 @@ def test_the_table_and_the_object(run, guide, tmp_path):
         (["photos/task.yaml", "--limit", "0"], "got --limit 0; expected a whole number of at least 1"),
         (["photos/task.yaml", "--limit", "9" * 30], "got --limit 9999"),
         (["photos/task.yaml", "--shuffle"], "--shuffle without --limit"),
+        (
+            ["scenes", "--limit", "1", "--data", "photos"],
+            "got --data photos; expected a task whose data has a relative path",
+        ),
+        (["scenes", "shapes", "--check", "--data", "photos"], "that of scenes, shapes has none; leave --data out"),
+        (["photos/task.yaml", "--data", ""], "got no text; expected a path"),
+        (["photos/task.yaml", "--gate", ""], "got no text; expected a path"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(run, guide, arguments, message):
@@ -226,6 +234,19 @@ def test_check_tells_what_is_missing_of_every_task(run, guide, tmp_path):
     assert f"error: pope: {tmp_path / 'photos' / 'coco_pope_random.json'} does not exist" in err
     assert "--data; what it needs: POPE, random negatives. Put coco_pope_random.json of https://github.com/" in err
     assert run("photos/task.yaml", "--check", "--limit", "2")[0] == 0
+
+
+def test_a_folder_of_data_is_refused_where_no_task_reads_it(tmp_path):
+    hub, fixed, both = (tmp_path / f"{name}.yaml" for name in ("hub", "fixed", "both"))
+    row = "name: a\nversion: 1\nquestion: q\nanswers: a\nimages: i\nmetric: exact\n"
+    hub.write_text(f"{row}data: {{loader: hugging-face, path: 'hf://owner/name'}}\n")
+    fixed.write_text(f"{row}data: {{loader: csv, path: '{tmp_path / 'rows.csv'}'}}\n")
+    both.write_text(f"{hub.read_text()}shots: {{data: {{loader: csv, path: examples.csv}}}}\n")
+    with pytest.raises(UsageError, match=f"got --data mine; expected .* that of scenes, {hub}, {fixed} has none"):
+        check_data(["scenes", str(hub), str(fixed)], Path("mine"))
+    for names in (["scenes", "pope"], [str(both)], ["gone.yaml"]):
+        check_data(names, Path("mine"))
+    check_data(["scenes"], None)
 
 
 def test_a_task_without_its_data_tells_where_that_is_from(run):

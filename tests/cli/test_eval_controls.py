@@ -137,6 +137,7 @@ def test_one_control_is_the_run_itself(run, tmp_path):
     ("arguments", "message"),
     [
         (["--ablate", "none,noise"], "got --ablate noise; expected some of: none, blank, wrong-image, random-crop"),
+        (["--ablate", ""], "got --ablate ''; expected some of: none, blank, wrong-image, random-crop"),
         (["--ablate", "blank,blank"], "got --ablate blank,blank; expected each name once"),
         (["--ablate", "none,blank", "--gate", "x.json"], "got --gate and --ablate none,blank; expected one control"),
     ],

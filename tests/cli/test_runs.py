@@ -138,11 +138,16 @@ def test_a_folder_whose_name_is_no_text_is_read(run, tmp_path):
     ("arguments", "code", "message"),
     [
         (["compare", "runs/a", "runs/none"], 1, "no run at 'runs/none'; expected a folder with run.json"),
+        (["compare", "runs/two", "runs/none"], 1, "no run at 'runs/none'; expected a folder with run.json"),
+        (["compare", "runs/two", "runs/a"], 2, "'runs/two' has the strategies direct, cot; expected one of them"),
+        (["compare", "runs/a", ""], 2, "got no text; expected the folder of a run, or FOLDER:STRATEGY"),
+        (["report", "", "--md", "-"], 2, "got no text; expected the folder of a run, or FOLDER:STRATEGY"),
         (["compare", "runs/a:vote", "runs/b"], 2, "got the strategy 'vote' of 'runs/a'; expected one of: direct"),
         (["runs", "show", "runs"], 1, "no run at 'runs'"),
     ],
 )
-def test_a_wrong_command_line_is_one_line(run, arguments, code, message):
+def test_a_wrong_command_line_is_one_line(run, tmp_path, arguments, code, message):
+    write_run(tmp_path / "runs" / "two", [*results("c"), result(1, "wrong", strategy="cot")])
     found, out, err = run(*arguments)
     assert (found, out, err.count("\n")) == (code, "", 1)
     assert err.startswith(f"error: {message}")

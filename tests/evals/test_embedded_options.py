@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cot.engine.local.source import find_source
 from cot.errors import DataError, EngineError
 from evals.embedded import main, read_report, write_report
 
@@ -59,6 +60,16 @@ def test_a_write_that_fails_leaves_the_other_parts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot write --out"):
         write_report(path, {})
     assert read_report(path) == {"scenes": {"n": 1}}
+
+
+@pytest.mark.slow
+def test_figures_name_what_they_were_measured_with(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    write_report(path, {"scenes": {"direct": {"n": 1}}})
+    main(["--parts", "shapes", "--limit", "1", "--processes", "1", "--out", str(path)])
+    assert {part: figures.get("revision") for part, figures in read_report(path).items()} == {
+        "scenes": None, "shapes": find_source("embedded").revision,
+    }  # fmt: skip
 
 
 def test_errors_are_one_line(root: Path, tmp_path: Path) -> None:

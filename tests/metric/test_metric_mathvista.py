@@ -11,6 +11,9 @@ from cot.metric.mathvista import mathvista
     ("text", "target", "status"),
     [
         ("(B)", Target(("3/5",), ("3/4", "3/5")), "correct"),
+        ("B", Target(("B",), ("B", "A", "C")), "correct"),
+        ("A", Target(("B",), ("B", "A", "C")), "wrong"),
+        ("(B)", Target(("B",), ("red", "blue")), "correct"),
         ("something like 3/4 or so", Target(("3/5",), ("3/4", "3/5")), "unparsed"),
         ("14", Target(("14",), answer_type="integer"), "correct"),
         ("14.7", Target(("14",), answer_type="integer"), "correct"),
