@@ -232,7 +232,7 @@ def _outcome(arguments: list[str], choices: tuple[str, ...], given: dict[str, ob
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
     from cot.cli.loading import said_if_slow
     from cot.planner.ask import ask
-    from cot.prompt import own_folders
+    from cot.prompt import own_notes
     from cot.trace.record import Recorder
     from cot.trace.redact import whats
 
@@ -253,8 +253,8 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
         output.spent("model", time.perf_counter() - begun, engine.info.load_seconds)
         if engine.info.note:
             output.say(f"note: {engine.info.note}", "yellow")
-        for folder in own_folders():
-            output.say(f"note: templates in {folder} come before the shipped ones", "yellow")
+        for note in own_notes():
+            output.say(f"note: {note}", "yellow")
         try:
             return asyncio.run(answer(engine, recorder))
         except KeyboardInterrupt:

@@ -109,6 +109,8 @@ def _measure(
     from cot.evaluate.calibration import calibrate as measure
     from cot.planner.calibration_file import tuning_for
     from cot.planner.tuning import Tuning
+    from cot.prompt import own_notes
+    from cot.trace.plain import plain
 
     class Progress(Watch):
         def asked(self, done: int, total: int) -> None:
@@ -119,6 +121,9 @@ def _measure(
     engine = load_engine(settings)
     before, _ = tuning_for(settings, engine.info)
     asking = replace(asking, tuning=Tuning(rounds=rounds or before.rounds))
+    for note in own_notes():
+        # Also to who wants no progress: what is fitted holds in other folders too.
+        typer.echo(f"note: {plain(note, one_line=True)}", err=True)
 
     async def run(engine: "Engine") -> "Calibration":
         try:

@@ -107,6 +107,7 @@ def run_selections(
     from cot.evaluate.shots import check_strategies
     from cot.planner.ask import ONE_IMAGE
     from cot.planner.calibration_file import tuning_for
+    from cot.prompt import own_notes
 
     # Loading takes long, so what is wrong is said before.
     for run in runs:
@@ -123,7 +124,7 @@ def run_selections(
     tuned = [replace(run.options, asking=replace(run.options.asking, tuning=tuning)) for run in runs]
     runs = [replace(run, options=options) for run, options in zip(runs, tuned, strict=True)]
     strategies = list(dict.fromkeys(name for run in runs for name in run.options.strategies))
-    for said in (note, untranslated(settings.language, strategies)):
+    for said in (note, untranslated(settings.language, strategies), *own_notes()):
         if said:
             output.say(f"note: {said}")
     if settings.model == "embedded" and selections[0].identity.shots:

@@ -73,8 +73,10 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.planner.ask import ask as ask_again
     from cot.planner.names import check_strategy
     from cot.planner.wording import checked_templates
+    from cot.prompt import own_notes
     from cot.replay import recorded_budget, recorded_language, recorded_question
     from cot.trace.diff import diff_traces
+    from cot.trace.plain import plain
     from cot.trace.read import read_trace
     from cot.trace.record import Recorder
     from cot.trace.redact import whats
@@ -97,6 +99,8 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
 
     with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
         engine = ask.load_engine(settings)
+        for note in own_notes():
+            typer.echo(f"note: {plain(note, one_line=True)}", err=True)
         outcome = asyncio.run(again(recorder))
     now = read_trace(recorder.path)
     if as_json:

@@ -62,11 +62,11 @@ def search_path() -> tuple[Folder, ...]:
     return _search_path(here, user_file().parent)
 
 
-def own_folders() -> tuple[Path, ...]:
-    """Folders with templates that come before the shipped ones: who runs a command in a folder may not know of them."""
+def own_notes() -> tuple[str, ...]:
+    """What to say of each folder with templates that come before the shipped ones: who asks may not know of them."""
     shipped = _shipped()
     return tuple(
-        folder.path
+        f"templates in {folder.path} come before the shipped ones"
         for folder in search_path()
         if folder != shipped and any(any(folder.path.glob(f"{depth}*.jinja")) for depth in ("*/", "*/*/"))
     )

@@ -147,7 +147,9 @@ def test_a_live_replay_asks_with_another_template(cot_trace, tmp_path, monkeypat
     code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answer")
     assert code == 0
     assert engines[0].requests[0].messages[-1].content[-1] == "Say: Are there more apples than cars?"
-    assert list(read(err.removeprefix("trace: ").strip()).started.templates) == ["my/answer"]
+    note, made = err.splitlines()
+    assert note == f"note: templates in {tmp_path / 'prompts'} come before the shipped ones"
+    assert list(read(made.removeprefix("trace: ")).started.templates) == ["my/answer"]
     code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answr")
     assert (code, len(engines), "no template 'my/answr', did you mean 'my/answer'?" in err) == (2, 1, True)
 
