@@ -142,8 +142,13 @@ def _check_quoted(images: list[str], question: str) -> None:
 
 
 def split_choices(choices: list[str]) -> tuple[str, ...]:
-    """Choices of `--choices a,b`, or of `--choices a --choices b`, where commas are part of a choice."""
+    """Choices of `--choices a,b`, or of `--choices a --choices b`, where commas are part of a choice.
+
+    Raises UsageError for a single one, which would be the answer whatever is asked.
+    """
     found = choices[0].split(",") if len(choices) == 1 else choices
+    if len(found) == 1:
+        raise UsageError(f"got --choices {quoted(found[0])} alone; expected at least two, as in --choices red,blue")
     return tuple(choice.strip() for choice in found)
 
 

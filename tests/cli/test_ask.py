@@ -247,6 +247,7 @@ def test_an_address_with_a_blank_is_an_image_and_a_question_may_be_one_word(cot_
         (["-", "red.png"], b"x", False, "the question is missing"),
         (["red.png", "How many?", "--choices", "a,a"], b"", False, "distinct"),
         (["red.png", "How many?", "--choices", "a,"], b"", False, "not empty"),
+        (["red.png", "How many?", "--choices", "cat"], b"", False, "got --choices 'cat' alone; expected at least two"),
         (["red.png", "How many?", "--strategy", "guess"], b"", False, "unknown strategy 'guess'; known: direct"),
         (["red.png", "How many?", "--max-steps", "0"], b"", False, "--max-steps: got 0; expected an integer from 1"),
         (["red.png", "How many?", "--max-seconds", "nan"], b"", False, "--max-seconds"),
