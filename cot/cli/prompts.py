@@ -98,7 +98,14 @@ def new(
 
     project = Folder("project", Path("prompts").absolute())
     folder = Folder("user", user_file().parent / "prompts") if for_user else project
-    for path in scaffold(name, folder=folder, folders=search_path()):
+    folders = search_path()
+    if not for_user and project not in folders:
+        # In a checkout, where who adds to what ships stands too.
+        note = (
+            f"note: {project.path} is the folder of what ships; a template of your own lies elsewhere, or with --user"
+        )
+        typer.echo(prompts_run.safe(note), err=True)
+    for path in scaffold(name, folder=folder, folders=folders):
         typer.echo(prompts_run.safe(f"wrote {path}"))
     typer.echo(f"look at it with: cot prompts render {name}", err=True)
 

@@ -86,6 +86,18 @@ def test_new_copies_what_is_shipped(prompts, tmp_path):
     assert made.with_suffix(".cases.yaml").read_bytes() == shipped.with_suffix(".cases.yaml").read_bytes()
 
 
+def test_new_says_where_it_writes_among_what_ships(prompts, tmp_path, monkeypatch):
+    (tmp_path / "cot").mkdir()
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr("cot.config.__file__", str(tmp_path / "cot" / "config.py"))
+    said = f"note: {tmp_path / 'prompts'} is the folder of what ships; a template of your own lies elsewhere, or with"
+    assert said not in prompts("new", "mine/first", "--user")[2]
+    code, out, err = prompts("new", "mine/first")
+    assert (code, out.splitlines()[0]) == (0, f"wrote {tmp_path / 'prompts' / 'mine' / 'first.jinja'}")
+    assert err.startswith(said)
+
+
 def test_new_copies_the_pictures_that_a_template_shows(prompts, write, tmp_path):
     write("a/b.jinja", body("{{ question }}", "examples: [{image: ../c.png, inputs: {question: q}, output: red}]\n"))
     write("a/b.cases.yaml", "- {name: n, inputs: {question: q}, images: [d/d.png], live: true, expect: {equals: red}}")
