@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from cot.config import suites_folder
 from cot.errors import TaskError, UsageError
 from cot.planner.run import STRATEGIES
+from cot.shipped import suites_folder
 from cot.task import find_suite, load_task, suite_names, task_names
 
 

@@ -32,10 +32,10 @@ from cot.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from cot.cli.ask_output import Output
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.planner.run import Outcome
     from cot.question import Question
+    from cot.settings import Settings
 
 MAX_QUESTION_CHARACTERS: Final = 10_000
 _IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -184,8 +184,8 @@ def load_engine(settings: "Settings") -> "Engine":
 
 
 def _load(settings: "Settings") -> "Engine":
-    from cot.config import is_server
     from cot.engine.local import LocalEngine
+    from cot.model import is_server
     from cot.source import shown
 
     if is_server(settings.model):

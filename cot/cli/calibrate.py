@@ -20,11 +20,11 @@ from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed,
 from cot.cli.words import counted
 
 if TYPE_CHECKING:
-    from cot.config import Settings
     from cot.engine.base import Engine, EngineInfo
     from cot.evaluate.fitting import Calibration
     from cot.evaluate.select import Selection
     from cot.planner.calibration_file import Entry
+    from cot.settings import Settings
 
 
 def calibrate(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cot.chat.preview import Way
     from cot.chat.session import Session
     from cot.chat.store import Store
-    from cot.config import Settings
     from cot.image import LoadedImage
+    from cot.settings import Settings
 
 
 def chat(
@@ -152,9 +152,11 @@ def _begin(session: "Session", sources: list[str]) -> None:
 
 def _known_models() -> tuple[str, ...]:
     """The embedded model, and those in the local Hugging Face cache that take images, once they are known."""
+    from cot.model import EMBEDDED
+
     outcome = _looked_up_models()
     known = outcome.result() if outcome.done() and outcome.exception() is None else ()
-    return ("embedded", *known)
+    return (EMBEDDED, *known)
 
 
 @functools.cache

@@ -14,10 +14,10 @@ from cot.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from cot.cli.eval_output import EvalOutput
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.evaluate import Definition, Options, RunFolder, Selection, Shard, Summary
     from cot.evaluate.ablation import Control
+    from cot.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def run_selections(
     """
     from cot.evaluate.define import check_asked, check_judge, untranslated
     from cot.evaluate.shots import check_strategies
+    from cot.model import EMBEDDED
     from cot.planner.ask import ONE_IMAGE
     from cot.planner.calibration_file import tuning_for
     from cot.prompt import own_notes
@@ -127,7 +128,7 @@ def run_selections(
     for said in (note, untranslated(settings.language, strategies), *own_notes()):
         if said:
             output.say(f"note: {said}")
-    if settings.model == "embedded" and selections[0].identity.shots:
+    if settings.model == EMBEDDED and selections[0].identity.shots:
         output.say(f"note: {ONE_IMAGE}")
     try:
         return asyncio.run(_ask_all(runs, selections, engine, judge, output))
@@ -168,7 +169,7 @@ def _load(settings: "Settings", shard: "Shard | None", output: "EvalOutput") -> 
 
 def _for_judge(settings: "Settings", model: str) -> "Settings":
     """The same for the model that judges; a server loads its own as it likes."""
-    from cot.config import is_server
+    from cot.model import is_server
 
     for_a_local_one = {"quantize": "none", "kv_memory": "auto", "compile": False} if is_server(model) else {}
     return settings.model_copy(update={"model": model, **for_a_local_one})
@@ -176,8 +177,8 @@ def _for_judge(settings: "Settings", model: str) -> "Settings":
 
 def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":
     """Each process of a machine takes a GPU of its own, where `device` leaves it open which."""
-    from cot.config import is_server
     from cot.engine.local.device import own_device
+    from cot.model import is_server
 
     if is_server(settings.model):
         return settings

@@ -19,10 +19,10 @@ from cot.cli.words import counted
 from cot.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.evaluate import SampleResult, Selection
     from cot.prompt import Template
+    from cot.settings import Settings
     from cot.stats import Difference
 
 MOST_SHOWN: Final = 20

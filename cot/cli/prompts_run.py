@@ -12,12 +12,12 @@ import typer
 from cot.errors import CotError, PromptError
 
 if TYPE_CHECKING:
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.image import LoadedImage
     from cot.prompt import Rendered, Template
     from cot.prompt.case import Case, Result
     from cot.prompt.source import Folder, Located
+    from cot.settings import Settings
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="direct/answer, zh/direct/answer or shipped:direct/answer.")]
 Inputs = Annotated[

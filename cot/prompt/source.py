@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from cot.config import prompts_folder, user_file
+from cot.config import user_file
 from cot.errors import PromptError, UnknownTemplateError, did_you_mean
+from cot.shipped import prompts_folder
 
 MAX_TEMPLATE_BYTES: Final = 100_000
 ENGLISH: Final = "en"

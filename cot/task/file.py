@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
 from cot.errors import TaskError, did_you_mean, quoted, reason
+from cot.shipped import suites_folder, tasks_folder
 from cot.task.read import read_yaml
 
 Expression = Annotated[

@@ -14,9 +14,10 @@ from PIL import Image
 import cot.cli
 from cot.cli import ask as ask_module
 from cot.cli.ask import load_engine, split_arguments, split_choices
-from cot.config import Settings, prompts_folder
 from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob, Usage
 from cot.errors import EngineError, UsageError
+from cot.settings import Settings
+from cot.shipped import prompts_folder
 from cot.trace.read import find_trace, read_trace
 
 PLAN = "1. [count] How many apples are there?\n2. [count] How many cars are there?\nanswer: #1 > #2"

@@ -9,11 +9,12 @@ from runs import completion
 
 import cot.cli
 from cot.cli import calibrate as calibrate_module
-from cot.config import prompts_folder, user_file
+from cot.config import user_file
 from cot.engine import EngineInfo, ScriptedEngine
 from cot.evaluate.calibration import _numbered
 from cot.evaluate.select import select
 from cot.planner.calibration_file import read_entries
+from cot.shipped import prompts_folder
 from cot.task import load_task
 
 TASK = """

@@ -10,8 +10,9 @@ from PIL import Image
 import cot.cli
 import cot.prompt.watch
 from cot.cli import ask
-from cot.config import prompts_folder, user_file
+from cot.config import user_file
 from cot.engine import Choices, ScriptedEngine
+from cot.shipped import prompts_folder
 
 ANSWER = prompts_folder() / "direct" / "answer.jinja"
 
@@ -90,7 +91,7 @@ def test_new_says_where_it_writes_among_what_ships(prompts, tmp_path, monkeypatc
     (tmp_path / "cot").mkdir()
     (tmp_path / "prompts").mkdir()
     (tmp_path / "pyproject.toml").touch()
-    monkeypatch.setattr("cot.config.__file__", str(tmp_path / "cot" / "config.py"))
+    monkeypatch.setattr("cot.shipped.__file__", str(tmp_path / "cot" / "shipped.py"))
     said = f"note: {tmp_path / 'prompts'} is the folder of what ships; a template of your own lies elsewhere, or with"
     assert said not in prompts("new", "mine/first", "--user")[2]
     code, out, err = prompts("new", "mine/first")

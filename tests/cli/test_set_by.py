@@ -5,8 +5,9 @@ from PIL import Image
 
 import cot.cli
 from cot.cli.set_by import set_by_told
-from cot.config import NAMES, load_settings
+from cot.config import load_settings
 from cot.errors import CotError
+from cot.settings import NAMES
 
 TRACES = ["--trace-dir", "traces"]
 
