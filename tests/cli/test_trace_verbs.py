@@ -187,6 +187,7 @@ def test_pruning_says_what_it_does(cot_trace, tmp_path):
         (("prune", "--max-size", "1GB"), "--max-size: got '1GB'; expected a whole number and B, KiB"),
         (("export", "last"), "got nothing to write; expected --otel FILE"),
         (("export", "last", "--json", "-", "--content"), "got --content without --otel"),
+        (("export", "last", "--otel", "a", "--json", "./a"), "got a for --otel and for --json; expected a file of its"),
         (("export", "last", "--json", "-", "--redact", "some"), "--redact: got 'some'; expected 'prompts', "),
         (("replay", "last", "--model", "x"), "got --model without --live"),
         (("replay", "last", "--templates", "a/b=c/d"), "got --templates without --live"),
