@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.errors import CotError, PromptError
+from cot.errors import CotError, PromptError, UsageError
 
 if TYPE_CHECKING:
     from cot.engine.base import Engine
@@ -60,6 +60,8 @@ def run_cases(
     """Check the cases that lie beside templates. Exit code 1 if one fails."""
     from cot.config import load_settings
 
+    if model is not None and not live:
+        raise UsageError("got --model without --live; recorded answers are checked, and no model is asked")
     chosen = [find(name) for name in names] if names else find_all()
     for found, _ in chosen if names else ():
         if not found.cases_path.exists():

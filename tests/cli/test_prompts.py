@@ -251,6 +251,11 @@ def test_a_named_template_without_cases_is_said(prompts, write):
     assert "a/b has no cases; expected" in err
 
 
+def test_a_model_that_would_not_be_asked_is_a_wrong_command_line(prompts):
+    code, out, err = prompts("test", "direct/answer", "--model", "other")
+    assert (code, out, err.startswith("error: got --model without --live;")) == (2, "", True)
+
+
 def test_live_cases_go_to_the_model_of_ask(prompts, write, monkeypatch):
     engine = ScriptedEngine(lambda request: "red")
     models = []
