@@ -16,6 +16,7 @@ import typer
 from cot.cli.ask import load_engine
 from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import loaders
+from cot.cli.loading import said_if_slow
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
 from cot.cli.words import counted
 
@@ -118,7 +119,8 @@ def _measure(
                 typer.echo(f"{done}/{counted(total, 'sample')}", err=True)
 
     asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
-    engine = load_engine(settings)
+    with said_if_slow(settings.model, quiet=quiet):
+        engine = load_engine(settings)
     before, _ = tuning_for(settings, engine.info)
     asking = replace(asking, tuning=Tuning(rounds=rounds or before.rounds))
     for note in own_notes():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cot.cli.ask import load_engine
+from cot.cli.loading import said_if_slow
 from cot.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ async def _ask_all(
 
 
 def _load(settings: "Settings", shard: "Shard | None", output: "EvalOutput") -> "Engine":
-    engine = load_engine(_with_own_device(settings, shard) if shard else settings)
+    with said_if_slow(settings.model, quiet=output.quiet):
+        engine = load_engine(_with_own_device(settings, shard) if shard else settings)
     if engine.info.note:
         output.say(f"note: {engine.info.note}")
     return engine

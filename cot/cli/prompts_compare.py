@@ -14,6 +14,7 @@ import typer
 
 from cot.cli import prompts_run
 from cot.cli.ask import load_engine
+from cot.cli.loading import said_if_slow
 from cot.cli.options import Device, Model, Quantize, Seed, Strategy, named_path
 from cot.cli.words import counted
 from cot.errors import DataError, UsageError
@@ -74,7 +75,8 @@ def compare(
     _check_inputs(name, templates, settings)
     selection = select(load_task(task, data=data, loaders=loaders()), limit=limit, seed=settings.seed)
     place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    engine = load_engine(settings)
+    with said_if_slow(settings.model):
+        engine = load_engine(settings)
     before, after = asyncio.run(_both(name, templates, selection, settings, place, engine))
     _report(_paired(before, after), (old, new), place, as_json=as_json)
 

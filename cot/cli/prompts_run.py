@@ -137,8 +137,10 @@ def _print_rendered(found: "Located", folders: "tuple[Folder, ...]", given: list
 
 def _engine(settings: "Settings") -> "Engine":
     from cot.cli import ask
+    from cot.cli.loading import said_if_slow
 
-    return ask.load_engine(settings)
+    with said_if_slow(settings.model):
+        return ask.load_engine(settings)
 
 
 async def _run_all(

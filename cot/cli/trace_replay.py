@@ -69,6 +69,7 @@ def _recorded(trace: "Trace", *, as_json: bool) -> int:
 
 def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.cli import ask
+    from cot.cli.loading import said_if_slow
     from cot.config import load_settings
     from cot.planner.ask import ask as ask_again
     from cot.planner.names import check_strategy
@@ -98,7 +99,8 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
             await engine.close()
 
     with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
-        engine = ask.load_engine(settings)
+        with said_if_slow(settings.model):
+            engine = ask.load_engine(settings)
         for note in own_notes():
             typer.echo(f"note: {plain(note, one_line=True)}", err=True)
         outcome = asyncio.run(again(recorder))
