@@ -95,6 +95,10 @@ def select(reference: str, *, language: str, folders: Sequence[Folder]) -> tuple
     if colon and origin not in ("project", "user", "shipped"):
         raise UnknownTemplateError(f"got the origin {origin!r} in {reference!r}; expected project, user or shipped")
     chosen = tuple(folder for folder in folders if folder.origin == origin or not colon)
+    if not chosen:
+        raise UnknownTemplateError(
+            f"got the origin {origin!r} in {reference!r}, and no folder is called so here; see cot prompts list"
+        )
     first, slash, name = rest.partition("/")
     if slash and _NAME.fullmatch(name) and _LANGUAGE.fullmatch(first):
         return name, first, chosen
@@ -119,7 +123,10 @@ def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> 
                 paths = [folder.path / relative for folder in hits]
                 return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
     known = sorted({found.name for found in list_located(folders)})
-    raise UnknownTemplateError(f"no template {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    where = f" in {folders[0].path}" if len(folders) == 1 else ""
+    raise UnknownTemplateError(
+        f"no template {name!r}{where}{did_you_mean(name, known)}; known: {', '.join(known) or 'none'}"
+    )
 
 
 def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:

@@ -68,6 +68,14 @@ def test_show_prints_the_file(prompts):
     assert (code, out, err) == (0, ANSWER.read_text("utf-8"), f"shipped: {ANSWER}\n")
 
 
+def test_a_template_that_one_folder_lacks_is_missing_there(prompts, write, tmp_path):
+    code, _, err = prompts("show", "project:direct/answer")
+    assert (code, err) == (2, f"error: no template 'direct/answer' in {tmp_path / 'prompts'}; known: none\n")
+    write("a/b.jinja", body("x"))
+    code, _, err = prompts("diff", "shipped:a/b", "a/b")
+    assert (code, err.partition(";")[0]) == (2, f"error: no template 'a/b' in {prompts_folder()}")
+
+
 def test_new_works_at_once(prompts, tmp_path):
     code, out, _ = prompts("new", "mine/first")
     files = [tmp_path / "prompts" / "mine" / name for name in ("first.jinja", "first.cases.yaml")]
@@ -97,6 +105,8 @@ def test_new_says_where_it_writes_among_what_ships(prompts, tmp_path, monkeypatc
     code, out, err = prompts("new", "mine/first")
     assert (code, out.splitlines()[0]) == (0, f"wrote {tmp_path / 'prompts' / 'mine' / 'first.jinja'}")
     assert err.startswith(said)
+    code, _, err = prompts("show", "project:mine/first")
+    assert (code, "no folder is called so here" in err) == (2, True)
 
 
 def test_new_copies_the_pictures_that_a_template_shows(prompts, write, tmp_path):
