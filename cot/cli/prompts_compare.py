@@ -5,6 +5,7 @@ The figures go to stdout, progress to stderr. Each side is a run folder that the
 
 import asyncio
 import json
+import shlex
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +78,13 @@ def compare(
     place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with said_if_slow(settings.model):
         engine = load_engine(settings)
-    before, after = asyncio.run(_both(name, templates, selection, settings, place, engine))
+    try:
+        before, after = asyncio.run(_both(name, templates, selection, settings, place, engine))
+    except KeyboardInterrupt:
+        typer.echo(
+            prompts_run.safe(f"stopped; the same command with --out {shlex.quote(str(place))} goes on"), err=True
+        )
+        raise
     _report(_paired(before, after), (old, new), place, as_json=as_json)
 
 
