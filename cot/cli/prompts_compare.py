@@ -17,6 +17,7 @@ from cot.cli import prompts_run
 from cot.cli.ask import load_engine
 from cot.cli.loading import said_if_slow
 from cot.cli.options import Device, Model, Quantize, Seed, Strategy, named_path
+from cot.cli.set_by import set_by_told
 from cot.cli.words import counted
 from cot.errors import DataError, UsageError
 
@@ -72,8 +73,9 @@ def compare(
     settings, _ = load_settings(
         {"model": model, "strategy": named, "device": device, "quantize": quantize, "seed": seed}
     )
-    name = step or _asked_with((first.name, second.name), settings.strategy)
-    _check_inputs(name, templates, settings)
+    with set_by_told(settings, "strategy"):
+        name = step or _asked_with((first.name, second.name), settings.strategy)
+        _check_inputs(name, templates, settings)
     selection = select(load_task(task, data=data, loaders=loaders()), limit=limit, seed=settings.seed)
     place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with said_if_slow(settings.model):

@@ -99,8 +99,8 @@ def prune(
         raise UsageError("got no bound; expected --older-than 30d, --max-size 1GiB, or both")
     before = None if older_than is None else datetime.now(UTC) - age(older_than, "--older-than")
     most = None if max_size is None else bytes_of(max_size, "--max-size")
-    folder = traces_folder(trace_dir)
-    removals = what_to_prune(folder, older_than=before, max_bytes=most)
+    with traces_folder(trace_dir) as folder:
+        removals = what_to_prune(folder, older_than=before, max_bytes=most)
     out = console()
     for removal in removals:
         files = counted(len(removal.files), "file")

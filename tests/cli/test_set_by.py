@@ -57,6 +57,19 @@ def test_a_model_and_a_folder(said, tmp_path):
     assert (code, err.endswith("; trace_dir is set by COT_TRACE_DIR")) == (1, True)
 
 
+@pytest.mark.parametrize("verb", ["list", "show last", "prune --older-than 1d"])
+def test_a_folder_that_is_none_where_traces_are_looked_at(said, tmp_path, verb):
+    code, err = said(f"trace {verb}", 'trace_dir = "red.png"\n')
+    assert (code, err.endswith("; trace_dir is set by cot.toml")) == (1, True)
+
+
+def test_a_strategy_in_which_templates_are_compared(said):
+    line = "prompts compare chat/summary chat/follow_up --task shapes --step direct/answer"
+    code, err = said(line, COT_STRATEGY="guess")
+    assert err.startswith("error: unknown strategy 'guess'")
+    assert (code, err.endswith("; strategy is set by COT_STRATEGY")) == (2, True)
+
+
 def test_only_the_setting_that_is_wrong_is_named(said):
     line = " ".join(["ask red.png x --model http://127.0.0.1:9/v1", *TRACES])
     code, err = said(line, COT_KV_MEMORY="1GiB", COT_DEVICE="cpu")
