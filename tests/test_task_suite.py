@@ -25,6 +25,8 @@ def test_tasks_that_are_named_are_a_suite_of_all_their_samples():
         find_suite(["pope", "pope"])
     with pytest.raises(UsageError, match="got the suite 'smoke' beside others; expected one suite alone"):
         find_suite(["pope", "smoke"])
+    with pytest.raises(TaskError, match="got the suite 'smoke'; expected one task: a-okvqa, "):
+        load_task("smoke")
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,10 @@ def find_task(reference: str) -> Path:
     known = task_names()
     if reference not in known:
         suites = suite_names()
+        if reference in suites:
+            raise TaskError(
+                f"got the suite {reference!r}; expected one task: {', '.join(known)}; or the path of a .yaml file"
+            )
         near = _beside(reference)
         hint = f", did you mean {near[0]!r}?" if near else did_you_mean(reference, (*known, *suites))
         raise TaskError(
