@@ -88,11 +88,12 @@ def new(
 ) -> None:
     """Write a template that works, and cases for it, to start from.
 
-    A name that is shipped gives a copy of what is shipped, which then takes its place.
+    A name that is shipped gives a copy of what is shipped, in the language of your settings if it is translated, which
+    then takes its place.
     """
     from pathlib import Path
 
-    from cot.config import user_file
+    from cot.config import load_settings, user_file
     from cot.prompt.scaffold import scaffold
     from cot.prompt.source import Folder, search_path
 
@@ -105,7 +106,8 @@ def new(
             f"note: {project.path} is the folder of what ships; a template of your own lies elsewhere, or with --user"
         )
         typer.echo(prompts_run.safe(note), err=True)
-    for path in scaffold(name, folder=folder, folders=folders):
+    language = load_settings({})[0].language
+    for path in scaffold(name, folder=folder, folders=folders, language=language):
         typer.echo(prompts_run.safe(f"wrote {path}"))
     typer.echo(f"look at it with: cot prompts render {name}", err=True)
 

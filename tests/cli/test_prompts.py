@@ -95,6 +95,20 @@ def test_new_copies_what_is_shipped(prompts, tmp_path):
     assert made.with_suffix(".cases.yaml").read_bytes() == shipped.with_suffix(".cases.yaml").read_bytes()
 
 
+def test_new_copies_what_is_asked_with_in_the_language_of_the_settings(prompts, tmp_path, monkeypatch):
+    monkeypatch.setenv("COT_LANGUAGE", "zh")
+    folder = tmp_path / "prompts"
+    assert prompts("new", "direct/answer")[0] == 0
+    assert (folder / "zh/direct/answer.jinja").read_bytes() == (
+        prompts_folder() / "zh/direct/answer.jinja"
+    ).read_bytes()
+    assert prompts("show", "direct/answer")[2] == f"project: {folder / 'zh/direct/answer.jinja'}\n"
+    assert prompts("new", "en/direct/answer")[0] == 0
+    assert (folder / "direct/answer.jinja").read_bytes() == ANSWER.read_bytes()
+    # There is no translation whose place it could take.
+    assert prompts("new", "mine/first")[1].startswith(f"wrote {folder / 'mine/first.jinja'}\n")
+
+
 def test_new_says_where_it_writes_among_what_ships(prompts, tmp_path, monkeypatch):
     (tmp_path / "cot").mkdir()
     (tmp_path / "prompts").mkdir()
