@@ -356,7 +356,8 @@ def test_watch_renders_again_on_save(prompts, write, monkeypatch):
     assert err.count("error: a/b: expected YAML front matter") == 1
 
 
-def test_help_loads_no_template_engine():
-    code = "import cot.cli, sys; cot.cli.main(['prompts', '--help']); print('jinja2' in sys.modules)"
+def test_help_loads_no_template_engine_and_no_trace():
+    show = "import cot.cli, sys; cot.cli.main(['prompts', '--help'])"
+    code = f"{show}; print({{'jinja2', 'cot.trace'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "set()"
