@@ -220,6 +220,7 @@ class TestCommandLine:
         assert lines["setting"] == ["value", "from"]
         assert lines["model"] == [os.environ["COT_MODEL"], "COT_MODEL"]
         assert lines["seed"] == ["0", "default"]
+        assert lines["compile"] == ["false", "default"]
 
     def test_show_json(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COT_SEED", "7")
