@@ -88,8 +88,8 @@ def new(
 ) -> None:
     """Write a template that works, and cases for it, to start from.
 
-    A name that is shipped gives a copy of what is shipped, in the language of your settings if it is translated, which
-    then takes its place.
+    A name that is shipped gives a copy of what is shipped, which then takes its place.
+    Where another language is set, it is the translation that is copied.
     """
     from pathlib import Path
 

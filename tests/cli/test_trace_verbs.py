@@ -82,7 +82,8 @@ def test_neither_a_trace_nor_a_file_of_a_run_is_written_over(cot_trace, tmp_path
     for out, what in ((trace, "a trace"), (run / "samples.jsonl", f"a file of the run {run}")):
         code, said, err = cot_trace(verb, trace, option, out)
         assert (code, said, err.count("\n")) == (2, "", 1)
-        assert err.startswith(f"error: got {out}, which is {what}; expected")
+        named = out if verb == "html" else f"{option} {out}"
+        assert err.startswith(f"error: got {named}, which is {what}; expected")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
