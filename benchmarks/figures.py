@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cot.config import weights_folder
+from cot.shipped import weights_folder
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -1,11 +1,10 @@
-"""Settings: what the user may choose, and where each value came from.
+"""Where the value of each setting comes from.
 
 In: command line values, `COT_*` environment variables, `./cot.toml`, and the user's
-`config.toml`, the first that names a setting wins. Out: a frozen `Settings`, and the
-folders that ship with the package. Settings are read once; nothing is written.
+`config.toml`, the first that names a setting wins. Out: a frozen `Settings`, whose fields `cot.settings`
+has. Settings are read once; nothing is written.
 """
 
-import contextlib
 import difflib
 import functools
 import json
@@ -17,11 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from cot.errors import ConfigError, reason
-from cot.image import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS, ImageLimits
-from cot.source import DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT_SECONDS
+from cot.settings import NAMES, Settings
 
 PREFIX = "COT_"
 """Environment variables are the setting's name in capitals behind this."""
@@ -39,104 +37,10 @@ COMMAND_LINE = "command line"
 MAX_FILE_BYTES = 2**20
 """A settings file is at most 1 MiB."""
 
-CALIBRATION_FILE = "calibration.json"
-"""Name of the file in a checkpoint's folder that is read where the user's own says nothing of the model."""
-
 _HOMES = ("XDG_CONFIG_HOME", "HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
 """Environment variables that say where the user's settings folder is."""
 
 _log = logging.getLogger(__name__)
-
-
-class Settings(BaseModel):
-    """What the user may choose. Made by `load_settings`; each field is one name in a file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
-
-    model: str = Field(default="embedded", min_length=1)
-    """`embedded`, a checkpoint folder, a Hugging Face model id, or a server's URL: `http://host:8000/v1#model`."""
-    strategy: str = Field(
-        default="route", pattern=r"^[a-z][a-z0-9_]*$",
-        description="a name of a to z, 0 to 9 and _, a letter first, as in route or decompose",
-    )  # fmt: skip
-    """How a question is answered: `route`, `decompose`, `direct`, `cot`, `vote`, `verify`, or one of your own."""
-    language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["en", "zh"])
-    """Language of the prompt templates; steps without a translation are asked in English."""
-    system: str = Field(default="", max_length=4000, examples=["Answer in one word."])
-    """A system message before every prompt of `cot ask` and `cot chat`; empty for none."""
-    templates: str = Field(
-        default="", max_length=1000, pattern=r"^([\w-]+/[\w-]+=[\w-]+/[\w-]+(,[\w-]+/[\w-]+=[\w-]+/[\w-]+)*)?$",
-        examples=["direct/answer=terse/answer"],
-    )  # fmt: skip
-    """Templates in place of those of a step, for `cot ask` and `cot chat`; they must take and give the same."""
-    memory: str = Field(default="auto", pattern=r"^(auto|on|off)$", examples=["auto", "on", "off"])
-    """Whether a chat puts a follow-up into words that stand alone; `auto`: not with `embedded`, which cannot."""
-    device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:1"]
-    )
-    """`auto` (a GPU if there is one), `cpu`, `mps`, `cuda` or `cuda:1`."""
-    quantize: str = Field(default="none", pattern=r"^(none|nf4|fp4|int8)$", examples=["none", "nf4", "fp4", "int8"])
-    """How the decoder of a local model shrinks while it is loaded; `none` leaves the checkpoint as it is."""
-    kv_memory: str = Field(
-        default="auto", pattern=r"^(auto|[1-9][0-9]{0,6}(MiB|GiB))$",
-        description="auto, or a whole number of MiB or GiB, as in 512MiB or 2GiB",
-    )  # fmt: skip
-    """Memory for keys and values of a local model; `auto` is a quarter of what is free."""
-    compile: bool = False
-    """Whether a local model's decoding is compiled, which takes a while at first and pays over many answers."""
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    """Seed of everything that is drawn at random."""
-    max_steps: int = Field(default=32, ge=1, le=1000)
-    """Steps of one chain at most."""
-    max_tokens: int = Field(default=2048, ge=1, le=10_000_000)
-    """Tokens generated for one question at most, over all its steps."""
-    max_seconds: float = Field(default=300.0, gt=0, le=1e6, allow_inf_nan=False)
-    """Seconds spent on one question at most, loading the model not counted."""
-    trace_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path("cot") / "traces")
-    """Folder of the traces. In a settings file it is relative to that file."""
-    redact: str = Field(
-        default="none", pattern=r"^(none|(prompts|images|all)(,(prompts|images|all))*)$",
-        examples=["none", "prompts", "images", "prompts,images", "all"],
-    )  # fmt: skip
-    """What is left out of traces as they are written, with what could repeat it."""
-    calibration: Path = Field(
-        default_factory=lambda: platformdirs.user_config_path("cot") / CALIBRATION_FILE, examples=["calibration.json"]
-    )
-    """File of what strategies and confidences are tuned by for each model, as `cot calibrate` writes it; it need not
-    exist. Relative as `trace_dir` is."""
-    max_image_pixels: int = Field(default=DEFAULT_MAX_PIXELS, ge=1, le=HARD_MAX_PIXELS)
-    """Width times height of an image at most."""
-    max_image_bytes: int = Field(default=DEFAULT_MAX_BYTES, ge=1, le=2**32)
-    """Size of an image file at most, in bytes."""
-    image_timeout_seconds: float = Field(default=DEFAULT_TIMEOUT_SECONDS, gt=0, le=3600, allow_inf_nan=False)
-    """Seconds that the download of one image may take."""
-
-    _set_by: dict[str, tuple[object, str]] = PrivateAttr(default_factory=dict)
-
-    def __eq__(self, other: object) -> bool:
-        """Whether all values are the same, wherever they came from."""
-        return isinstance(other, Settings) and dict(self) == dict(other)
-
-    def set_by(self, name: str) -> str:
-        """The environment variable or file that gave a setting its value; empty if neither did."""
-        value, origin = self._set_by.get(name, (None, ""))
-        return origin if value == getattr(self, name) else ""
-
-    @property
-    def kv_bytes(self) -> int | None:
-        """`kv_memory` in bytes, None for `auto`."""
-        if self.kv_memory == "auto":
-            return None
-        return int(self.kv_memory[:-3]) * {"MiB": 2**20, "GiB": 2**30}[self.kv_memory[-3:]]
-
-    @property
-    def image_limits(self) -> ImageLimits:
-        """What an image may cost to open."""
-        return ImageLimits(self.max_image_bytes, self.max_image_pixels, self.image_timeout_seconds)
-
-
-NAMES = tuple(Settings.model_fields)
-"""The settings, in order."""
 
 
 def load_settings(
@@ -170,11 +74,8 @@ def load_settings(
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
             origins[name] = COMMAND_LINE
-    settings = Settings.model_validate(values)
-    settings._set_by.update(
-        (name, (values[name], origin)) for name, origin in origins.items() if origin not in (DEFAULT, COMMAND_LINE)
-    )
-    return settings, origins
+    told = {name: origin for name, origin in origins.items() if origin not in (DEFAULT, COMMAND_LINE)}
+    return Settings.made_of(values, told), origins
 
 
 def with_setting(settings: Settings, name: str, text: str) -> Settings:
@@ -198,57 +99,6 @@ def user_file() -> Path:
 def _user_file(homes: tuple[str | None, ...]) -> Path:
     # Remembered, since the templates of users' own lie beside it and every prompt looks for them there.
     return platformdirs.user_config_path("cot") / "config.toml"
-
-
-def prompts_folder() -> Path:
-    """Folder of the prompt templates, one folder a strategy."""
-    return _shipped("prompts")
-
-
-def tasks_folder() -> Path:
-    """Folder of the evaluation tasks."""
-    return _shipped("tasks")
-
-
-def suites_folder() -> Path:
-    """Folder of the evaluation suites."""
-    return _shipped("suites", "evals/suites")
-
-
-def weights_folder() -> Path:
-    """Folder of the embedded model: an ordinary transformers checkpoint."""
-    folder = Path(__file__).resolve().parent / "weights"
-    if not (folder / "config.json").is_file():
-        raise ConfigError(f"the embedded model is not in {folder}; expected config.json there; install cot again")
-    return folder
-
-
-def model_folder(model: str | Path) -> Path | None:
-    """The checkpoint folder that a model's name stands for, if there is one. Raises ConfigError as `weights_folder`."""
-    if model == "embedded":
-        return weights_folder()
-    # An unknown home folder, or a name that no folder can have, is no folder either.
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-        folder = Path(model).expanduser()
-        if folder.is_dir():
-            return folder
-    return None
-
-
-def is_server(model: str) -> bool:
-    """Whether a model's name is the URL of a server."""
-    return model.lower().startswith(("http://", "https://"))
-
-
-def _shipped(name: str, place: str | None = None) -> Path:
-    """A folder that a wheel has inside the package, and a checkout beside it, at `place` if not under its name."""
-    package = Path(__file__).resolve().parent
-    if (package / name).is_dir():
-        return package / name
-    beside = package.parent / (place or name)
-    if beside.is_dir() and (package.parent / "pyproject.toml").is_file():
-        return beside
-    raise ConfigError(f"the folder {name} is neither in {package} nor beside it; install cot again")
 
 
 def _read_file(path: Path) -> dict[str, object]:

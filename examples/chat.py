@@ -16,7 +16,7 @@ from cot.chat.screen import Screen
 from cot.chat.store import Store
 from cot.chat.take import take
 from cot.cli.ask import load_engine
-from cot.config import Settings
+from cot.settings import Settings
 
 MESSAGES = (
     "garden.png",

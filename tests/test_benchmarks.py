@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cot.config import weights_folder
+from cot.shipped import weights_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 

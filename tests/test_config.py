@@ -13,18 +13,9 @@ from typing import Any
 import pytest
 
 import cot.cli
-from cot.config import (
-    NAMES,
-    Settings,
-    load_settings,
-    prompts_folder,
-    suites_folder,
-    tasks_folder,
-    user_file,
-    weights_folder,
-    with_setting,
-)
+from cot.config import load_settings, user_file, with_setting
 from cot.errors import ConfigError, CotError, ImageError
+from cot.settings import NAMES, Settings
 
 LONG = "a" * 150 + "..." + "a" * 40
 SPACE = "free some space or check the path"
@@ -221,19 +212,6 @@ def test_a_current_folder_that_was_deleted_is_told(folder: Path, monkeypatch: py
     assert "got 'x', and the current folder was deleted" in refused(COT_TRACE_DIR="x")
 
 
-def test_shipped_folders() -> None:
-    assert (prompts_folder() / "__init__.py").is_file()
-    assert (tasks_folder() / "__init__.py").is_file()
-    assert (suites_folder() / "__init__.py").is_file()
-
-
-def test_weights_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cot.config.__file__", str(tmp_path / "config.py"))
-    for find in (weights_folder, prompts_folder):
-        with pytest.raises(ConfigError, match="install cot again"):
-            find()
-
-
 class TestCommandLine:
     def test_show(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COT_MODEL", "[red]some/very-long-name[/red]" + "x" * 200)
@@ -242,6 +220,7 @@ class TestCommandLine:
         assert lines["setting"] == ["value", "from"]
         assert lines["model"] == [os.environ["COT_MODEL"], "COT_MODEL"]
         assert lines["seed"] == ["0", "default"]
+        assert lines["compile"] == ["false", "default"]
 
     def test_show_json(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COT_SEED", "7")

@@ -28,13 +28,13 @@ SHIPPED = {
 """Name -> folder in the checkout, and which of its files go along."""
 
 REPORT = """
-import json, cot, cot.config, cot.train
+import json, cot, cot.shipped, cot.train
 from pathlib import Path
 package = Path(cot.__file__).parent
 folders = {
-    "prompts": cot.config.prompts_folder(),
-    "tasks": cot.config.tasks_folder(),
-    "suites": cot.config.suites_folder(),
+    "prompts": cot.shipped.prompts_folder(),
+    "tasks": cot.shipped.tasks_folder(),
+    "suites": cot.shipped.suites_folder(),
     "weights": package / "weights",
     "train": package / "train" / "art",
     "pages": package / "trace" / "pages",

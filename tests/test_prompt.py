@@ -3,11 +3,11 @@ import time
 
 import pytest
 
-from cot.config import prompts_folder
 from cot.errors import PromptError
 from cot.prompt import MAX_RENDERED_CHARACTERS, load_template, parse_template
 from cot.prompt.environment import Environment
 from cot.prompt.matter import read_yaml
+from cot.shipped import prompts_folder
 
 QUESTION = "Are there more dogs than cats?"
 GOLDEN = {

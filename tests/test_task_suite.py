@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from cot.config import suites_folder
 from cot.errors import TaskError, UsageError
 from cot.planner.run import STRATEGIES
+from cot.shipped import suites_folder
 from cot.task import find_suite, load_task, suite_names, task_names
 
 
@@ -25,6 +25,8 @@ def test_tasks_that_are_named_are_a_suite_of_all_their_samples():
         find_suite(["pope", "pope"])
     with pytest.raises(UsageError, match="got the suite 'smoke' beside others; expected one suite alone"):
         find_suite(["pope", "smoke"])
+    with pytest.raises(TaskError, match="got the suite 'smoke'; expected one task: a-okvqa, "):
+        load_task("smoke")
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cot.chat.engines import Engines
-from cot.chat.memory import EMBEDDED, remembered, remembers, summarised
+from cot.chat.memory import remembered, remembers, summarised
 from cot.chat.turn import Turn
-from cot.config import Settings, weights_folder
 from cot.engine.base import EngineInfo
 from cot.errors import CotError
 from cot.image import LoadedImage
+from cot.model import EMBEDDED
 from cot.planner import ask as planner
 from cot.planner.asked import storable
 from cot.question import Earlier, Question
+from cot.settings import Settings
+from cot.shipped import weights_folder
 from cot.step import Step
 from cot.trace.event import Measured
 from cot.trace.images import described

@@ -5,10 +5,11 @@ In: text as it was typed. Out: settings, or an error. Nothing is kept or asked h
 
 from typing import Final
 
-from cot.chat.memory import EMBEDDED
-from cot.config import Settings, is_server, model_folder, with_setting
+from cot.config import with_setting
 from cot.errors import UsageError
+from cot.model import EMBEDDED, is_server, model_folder
 from cot.planner.names import check_strategy
+from cot.settings import Settings
 
 MAX_QUESTION_CHARACTERS: Final = 10_000
 

@@ -16,8 +16,8 @@ from prompt_toolkit.document import Document
 from cot.chat.command import ALIASES, COMMANDS, is_command
 from cot.chat.event import Detail
 from cot.chat.mention import ENDINGS, with_home
-from cot.config import NAMES
 from cot.planner.names import strategy_names
+from cot.settings import NAMES
 from cot.trace.plain import plain
 
 MAX_FILES: Final = 200

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, Literal, TypeVar
 
-from cot.config import Settings
 from cot.engine.base import Engine
 from cot.errors import CotError, EngineError, reason
+from cot.settings import Settings
 
 T = TypeVar("T")
 Load = Callable[[Settings], Engine]

@@ -19,7 +19,7 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from cot.chat.checked import MAX_QUESTION_CHARACTERS
-from cot.config import NAMES
+from cot.settings import NAMES
 
 _REFRESH_SECONDS = 0.25
 

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from cot.chat.turn import Turn
-from cot.config import Settings
+from cot.model import EMBEDDED
 from cot.planner.asked import storable
 from cot.question import Earlier, Exchange
-
-EMBEDDED = "embedded"
+from cot.settings import Settings
 
 
 def remembers(settings: Settings) -> bool:

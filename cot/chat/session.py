@@ -27,10 +27,10 @@ from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
 from cot.chat.store import Store
 from cot.chat.turn import Turn
-from cot.config import Settings
 from cot.engine.base import EngineInfo
 from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
+from cot.settings import Settings
 from cot.step import Step
 from cot.trace.images import IMAGES_FOLDER, described
 

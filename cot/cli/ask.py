@@ -32,10 +32,10 @@ from cot.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from cot.cli.ask_output import Output
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.planner.run import Outcome
     from cot.question import Question
+    from cot.settings import Settings
 
 MAX_QUESTION_CHARACTERS: Final = 10_000
 _IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -142,8 +142,13 @@ def _check_quoted(images: list[str], question: str) -> None:
 
 
 def split_choices(choices: list[str]) -> tuple[str, ...]:
-    """Choices of `--choices a,b`, or of `--choices a --choices b`, where commas are part of a choice."""
+    """Choices of `--choices a,b`, or of `--choices a --choices b`, where commas are part of a choice.
+
+    Raises UsageError for a single one, which would be the answer whatever is asked.
+    """
     found = choices[0].split(",") if len(choices) == 1 else choices
+    if len(found) == 1:
+        raise UsageError(f"got --choices {quoted(found[0])} alone; expected at least two, as in --choices red,blue")
     return tuple(choice.strip() for choice in found)
 
 
@@ -179,8 +184,8 @@ def load_engine(settings: "Settings") -> "Engine":
 
 
 def _load(settings: "Settings") -> "Engine":
-    from cot.config import is_server
     from cot.engine.local import LocalEngine
+    from cot.model import is_server
     from cot.source import shown
 
     if is_server(settings.model):
@@ -232,7 +237,7 @@ def _outcome(arguments: list[str], choices: tuple[str, ...], given: dict[str, ob
 def _answer(question: "Question", settings: "Settings", output: "Output") -> "Outcome":
     from cot.cli.loading import said_if_slow
     from cot.planner.ask import ask
-    from cot.prompt import own_folders
+    from cot.prompt import own_notes
     from cot.trace.record import Recorder
     from cot.trace.redact import whats
 
@@ -253,8 +258,8 @@ def _answer(question: "Question", settings: "Settings", output: "Output") -> "Ou
         output.spent("model", time.perf_counter() - begun, engine.info.load_seconds)
         if engine.info.note:
             output.say(f"note: {engine.info.note}", "yellow")
-        for folder in own_folders():
-            output.say(f"note: templates in {folder} come before the shipped ones", "yellow")
+        for note in own_notes():
+            output.say(f"note: {note}", "yellow")
         try:
             return asyncio.run(answer(engine, recorder))
         except KeyboardInterrupt:

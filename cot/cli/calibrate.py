@@ -16,15 +16,16 @@ import typer
 from cot.cli.ask import load_engine
 from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import check_data, loaders
+from cot.cli.loading import said_if_slow
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
 from cot.cli.words import counted
 
 if TYPE_CHECKING:
-    from cot.config import Settings
     from cot.engine.base import Engine, EngineInfo
     from cot.evaluate.fitting import Calibration
     from cot.evaluate.select import Selection
     from cot.planner.calibration_file import Entry
+    from cot.settings import Settings
 
 
 def calibrate(
@@ -114,6 +115,8 @@ def _measure(
     from cot.evaluate.calibration import calibrate as measure
     from cot.planner.calibration_file import tuning_for
     from cot.planner.tuning import Tuning
+    from cot.prompt import own_notes
+    from cot.trace.plain import plain
 
     class Progress(Watch):
         def asked(self, done: int, total: int) -> None:
@@ -121,9 +124,13 @@ def _measure(
                 typer.echo(f"{done}/{counted(total, 'sample')}", err=True)
 
     asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
-    engine = load_engine(settings)
+    with said_if_slow(settings.model, quiet=quiet):
+        engine = load_engine(settings)
     before, _ = tuning_for(settings, engine.info)
     asking = replace(asking, tuning=Tuning(rounds=rounds or before.rounds))
+    for note in own_notes():
+        # Also to who wants no progress: what is fitted holds in other folders too.
+        typer.echo(f"note: {plain(note, one_line=True)}", err=True)
 
     async def run(engine: "Engine") -> "Calibration":
         try:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cot.chat.preview import Way
     from cot.chat.session import Session
     from cot.chat.store import Store
-    from cot.config import Settings
     from cot.image import LoadedImage
+    from cot.settings import Settings
 
 
 def chat(
@@ -95,7 +95,7 @@ def _at_terminal(
             fixed=fixed,
         )
     try:
-        _attach(session, sources)
+        _begin(session, sources)
         terminal.run(session, resumed=resume)
     finally:
         session.close()
@@ -114,7 +114,7 @@ def _on_pipe(arguments: list[str], given: dict[str, object], *, resume: bool, as
             settings, load_engine, store, pipe.show, conversation=conversation, images=images, fixed=fixed
         )
     try:
-        _attach(session, sources)
+        _begin(session, sources)
         return pipe.run(session, sys.stdin.buffer)
     finally:
         session.close()
@@ -141,16 +141,22 @@ def _settings(given: dict[str, object]) -> tuple["Settings", list[str]]:
     return load_settings(given)[0], [name for name, value in given.items() if value is not None]
 
 
-def _attach(session: "Session", sources: list[str]) -> None:
-    """Raises ImageError: who names a wrong image wants to know before he asks."""
+def _begin(session: "Session", sources: list[str]) -> None:
+    """Say whose templates ask, and attach images. Raises ImageError: who names a wrong one wants to know before."""
+    from cot.prompt import own_notes
+
+    for note in own_notes():
+        session.say(f"note: {note}", "warning")
     asyncio.run(session.attach(sources))
 
 
 def _known_models() -> tuple[str, ...]:
     """The embedded model, and those in the local Hugging Face cache that take images, once they are known."""
+    from cot.model import EMBEDDED
+
     outcome = _looked_up_models()
     known = outcome.result() if outcome.done() and outcome.exception() is None else ()
-    return ("embedded", *known)
+    return (EMBEDDED, *known)
 
 
 @functools.cache

@@ -42,5 +42,7 @@ def show(
 
     shown = table("setting", "value", "from")
     for name, origin in origins.items():
-        shown.add_row(name, plain(str(values[name])), plain(origin))
+        # As a settings file and a variable take it.
+        value = str(values[name]).lower() if isinstance(values[name], bool) else str(values[name])
+        shown.add_row(name, plain(value), plain(origin))
     console().print(shown)

@@ -8,11 +8,11 @@ from typing import IO, Final
 
 from cot.cli.eval_tasks import Wanted, choose, load
 from cot.cli.words import counted
-from cot.config import Settings
 from cot.errors import CotError, DataError, ImageError
 from cot.evaluate import Selection
 from cot.evaluate.images import image_opener
 from cot.image import ImageLimits
+from cot.settings import Settings
 from cot.task import ImageSource, LoadedTask, Sample, Suite
 from cot.trace.plain import plain
 

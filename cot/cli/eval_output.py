@@ -36,7 +36,7 @@ class EvalOutput(Watch):
 
     def __init__(self, *, as_json: bool, quiet: bool, process: str | None = None, concurrency: int = 1) -> None:
         self._as_json = as_json
-        self._quiet = quiet
+        self.quiet = quiet
         self._process = process
         self._concurrency = concurrency
         self._label = f"[{process}] " if process else ""
@@ -55,7 +55,7 @@ class EvalOutput(Watch):
 
     def say(self, text: str) -> None:
         """A line on stderr."""
-        if not self._quiet:
+        if not self.quiet:
             self._console.print(Text(self._label + plain(text, one_line=True), "dim"))
 
     def known(self, result: SampleResult) -> None:
@@ -71,7 +71,7 @@ class EvalOutput(Watch):
             are = "is" if skipped == 1 else "are"
             self.say(f"{self._control}skipped: {skipped} of {counted(total, 'sample')} {are} there already")
         # One line of the terminal cannot be several processes'.
-        if self._console.is_terminal and not self._quiet and not self._process:
+        if self._console.is_terminal and not self.quiet and not self._process:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 
@@ -82,7 +82,7 @@ class EvalOutput(Watch):
         now = time.monotonic()
         self._first = self._first or now
         pause = _SECONDS_BETWEEN_FRAMES if self._live else SECONDS_BETWEEN_LINES
-        if self._quiet or now - self._shown < pause:
+        if self.quiet or now - self._shown < pause:
             return
         self._shown = now
         line = self._line(result, running, now)

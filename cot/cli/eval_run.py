@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cot.cli.ask import load_engine
+from cot.cli.loading import said_if_slow
 from cot.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from cot.cli.eval_output import EvalOutput
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.evaluate import Definition, Options, RunFolder, Selection, Shard, Summary
     from cot.evaluate.ablation import Control
+    from cot.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,10 @@ def run_selections(
     """
     from cot.evaluate.define import check_asked, check_judge, untranslated
     from cot.evaluate.shots import check_strategies
+    from cot.model import EMBEDDED
     from cot.planner.ask import ONE_IMAGE
     from cot.planner.calibration_file import tuning_for
+    from cot.prompt import own_notes
 
     # Loading takes long, so what is wrong is said before.
     for run in runs:
@@ -123,10 +126,10 @@ def run_selections(
     tuned = [replace(run.options, asking=replace(run.options.asking, tuning=tuning)) for run in runs]
     runs = [replace(run, options=options) for run, options in zip(runs, tuned, strict=True)]
     strategies = list(dict.fromkeys(name for run in runs for name in run.options.strategies))
-    for said in (note, untranslated(settings.language, strategies)):
+    for said in (note, untranslated(settings.language, strategies), *own_notes()):
         if said:
             output.say(f"note: {said}")
-    if settings.model == "embedded" and selections[0].identity.shots:
+    if settings.model == EMBEDDED and selections[0].identity.shots:
         output.say(f"note: {ONE_IMAGE}")
     try:
         return asyncio.run(_ask_all(runs, selections, engine, judge, output))
@@ -159,7 +162,8 @@ async def _ask_all(
 
 
 def _load(settings: "Settings", shard: "Shard | None", output: "EvalOutput") -> "Engine":
-    engine = load_engine(_with_own_device(settings, shard) if shard else settings)
+    with said_if_slow(settings.model, quiet=output.quiet):
+        engine = load_engine(_with_own_device(settings, shard) if shard else settings)
     if engine.info.note:
         output.say(f"note: {engine.info.note}")
     return engine
@@ -167,7 +171,7 @@ def _load(settings: "Settings", shard: "Shard | None", output: "EvalOutput") -> 
 
 def _for_judge(settings: "Settings", model: str) -> "Settings":
     """The same for the model that judges; a server loads its own as it likes."""
-    from cot.config import is_server
+    from cot.model import is_server
 
     for_a_local_one = {"quantize": "none", "kv_memory": "auto", "compile": False} if is_server(model) else {}
     return settings.model_copy(update={"model": model, **for_a_local_one})
@@ -175,8 +179,8 @@ def _for_judge(settings: "Settings", model: str) -> "Settings":
 
 def _with_own_device(settings: "Settings", shard: "Shard") -> "Settings":
     """Each process of a machine takes a GPU of its own, where `device` leaves it open which."""
-    from cot.config import is_server
     from cot.engine.local.device import own_device
+    from cot.model import is_server
 
     if is_server(settings.model):
         return settings

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from cot.errors import TaskError, UsageError
 
 if TYPE_CHECKING:
-    from cot.config import Settings
     from cot.dataset import DataSpec, Loader, Row
     from cot.evaluate import Definition, Selection, Shard
+    from cot.settings import Settings
     from cot.task import LoadedTask, Suite
 
 

@@ -9,8 +9,6 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from cot.trace.plain import plain
-
 PATIENCE_SECONDS: Final = 2.0
 
 
@@ -20,6 +18,8 @@ def said_if_slow(model: str, *, quiet: bool = False) -> Iterator[None]:
     if quiet or not sys.stderr.isatty():
         yield
         return
+    from cot.trace.plain import plain
+
     timer = threading.Timer(PATIENCE_SECONDS, _say, [f"loading {plain(model, one_line=True)} …"])
     timer.daemon = True
     timer.start()

@@ -23,10 +23,11 @@ def _models() -> None:
 @app.command("list")
 def list_(as_json: Annotated[bool, _JSON] = False) -> None:
     """List the embedded model and those in the local Hugging Face cache, with their sizes."""
-    from cot.config import weights_folder
     from cot.engine.local.describe import found_in, on_this_machine
+    from cot.model import EMBEDDED
+    from cot.shipped import weights_folder
 
-    found = [found_in(weights_folder(), "embedded"), *on_this_machine()]
+    found = [found_in(weights_folder(), EMBEDDED), *on_this_machine()]
     if as_json:
         rows = [{**dataclasses.asdict(one), "folder": str(one.folder)} for one in found]
         typer.echo(json.dumps(rows, indent=2))
@@ -96,8 +97,8 @@ def size(count: int) -> str:
 
 
 def _place(model: str) -> str:
-    from cot.config import is_server
     from cot.errors import UsageError
+    from cot.model import is_server
     from cot.source import shown
 
     if is_server(model):

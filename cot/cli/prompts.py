@@ -89,16 +89,25 @@ def new(
     """Write a template that works, and cases for it, to start from.
 
     A name that is shipped gives a copy of what is shipped, which then takes its place.
+    Where another language is set, it is the translation that is copied.
     """
     from pathlib import Path
 
-    from cot.config import user_file
+    from cot.config import load_settings, user_file
     from cot.prompt.scaffold import scaffold
     from cot.prompt.source import Folder, search_path
 
     project = Folder("project", Path("prompts").absolute())
     folder = Folder("user", user_file().parent / "prompts") if for_user else project
-    for path in scaffold(name, folder=folder, folders=search_path()):
+    folders = search_path()
+    if not for_user and project not in folders:
+        # In a checkout, where who adds to what ships stands too.
+        note = (
+            f"note: {project.path} is the folder of what ships; a template of your own lies elsewhere, or with --user"
+        )
+        typer.echo(prompts_run.safe(note), err=True)
+    language = load_settings({})[0].language
+    for path in scaffold(name, folder=folder, folders=folders, language=language):
         typer.echo(prompts_run.safe(f"wrote {path}"))
     typer.echo(f"look at it with: cot prompts render {name}", err=True)
 

@@ -5,6 +5,7 @@ The figures go to stdout, progress to stderr. Each side is a run folder that the
 
 import asyncio
 import json
+import shlex
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +15,17 @@ import typer
 
 from cot.cli import prompts_run
 from cot.cli.ask import load_engine
+from cot.cli.loading import said_if_slow
 from cot.cli.options import Device, Model, Quantize, Seed, Strategy, named_path
+from cot.cli.set_by import set_by_told
 from cot.cli.words import counted
 from cot.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.evaluate import SampleResult, Selection
     from cot.prompt import Template
+    from cot.settings import Settings
     from cot.stats import Difference
 
 MOST_SHOWN: Final = 20
@@ -73,13 +76,21 @@ def compare(
     settings, _ = load_settings(
         {"model": model, "strategy": named, "device": device, "quantize": quantize, "seed": seed}
     )
-    name = step or _asked_with((first.name, second.name), settings.strategy)
-    _check_inputs(name, templates, settings)
+    with set_by_told(settings, "strategy"):
+        name = step or _asked_with((first.name, second.name), settings.strategy)
+        _check_inputs(name, templates, settings)
     check_data([task], data)
     selection = select(load_task(task, data=data, loaders=loaders()), limit=limit, seed=settings.seed)
     place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    engine = load_engine(settings)
-    before, after = asyncio.run(_both(name, templates, selection, settings, place, engine))
+    with said_if_slow(settings.model):
+        engine = load_engine(settings)
+    try:
+        before, after = asyncio.run(_both(name, templates, selection, settings, place, engine))
+    except KeyboardInterrupt:
+        typer.echo(
+            prompts_run.safe(f"stopped; the same command with --out {shlex.quote(str(place))} goes on"), err=True
+        )
+        raise
     _report(_paired(before, after), (old, new), place, as_json=as_json)
 
 

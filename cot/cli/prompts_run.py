@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.errors import CotError, PromptError
+from cot.errors import CotError, PromptError, UsageError
 
 if TYPE_CHECKING:
-    from cot.config import Settings
     from cot.engine.base import Engine
     from cot.image import LoadedImage
     from cot.prompt import Rendered, Template
     from cot.prompt.case import Case, Result
     from cot.prompt.source import Folder, Located
+    from cot.settings import Settings
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="direct/answer, zh/direct/answer or shipped:direct/answer.")]
 Inputs = Annotated[
@@ -60,6 +60,8 @@ def run_cases(
     """Check the cases that lie beside templates. Exit code 1 if one fails."""
     from cot.config import load_settings
 
+    if model is not None and not live:
+        raise UsageError("got --model without --live; recorded answers are checked, and no model is asked")
     chosen = [find(name) for name in names] if names else find_all()
     for found, _ in chosen if names else ():
         if not found.cases_path.exists():
@@ -135,8 +137,10 @@ def _print_rendered(found: "Located", folders: "tuple[Folder, ...]", given: list
 
 def _engine(settings: "Settings") -> "Engine":
     from cot.cli import ask
+    from cot.cli.loading import said_if_slow
 
-    return ask.load_engine(settings)
+    with said_if_slow(settings.model):
+        return ask.load_engine(settings)
 
 
 async def _run_all(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli.whole_file import check_free, whole_file, write
+from cot.cli.whole_file import check_outs, whole_file, write
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def report_runs(
         raise UsageError(
             "got nothing to write; expected --html FILE, --md FILE, --lm-eval FILE, --csv FILE or --parquet FILE"
         )
-    _check_outs({"--html": html, "--md": md, "--lm-eval": lm_eval, "--csv": csv, "--parquet": parquet})
+    check_outs({"--html": html, "--md": md, "--lm-eval": lm_eval, "--csv": csv, "--parquet": parquet})
     if parquet is not None:
         _check_parquet(parquet)
     chosen = [one for name in runs for one in choose_all(name)]
@@ -59,19 +59,6 @@ def report_runs(
         _write_csv(chosen, csv)
     if parquet is not None:
         _write_parquet(chosen, parquet)
-
-
-def _check_outs(outs: dict[str, Path | None]) -> None:
-    """Raise UsageError, before anything is written, for a file that would take the place of another."""
-    taken: dict[Path, str] = {}
-    for option, out in outs.items():
-        if out is None:
-            continue
-        check_free(out, option)
-        place = out.resolve()
-        if place in taken:
-            raise UsageError(f"got {out} for {taken[place]} and for {option}; expected a file of its own for each")
-        taken[place] = option
 
 
 def _data_images() -> "DataImages":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cot.errors import CotError
 
 if TYPE_CHECKING:
-    from cot.config import Settings
+    from cot.settings import Settings
 
 _ORDINARY: Final = ("auto", "none", "true", "false")
 """Values that errors also have as words of their own."""

@@ -53,8 +53,8 @@ def list_(
     now = datetime.now(UTC)
     wanted = Wanted(moment(since, "--since", now=now), moment(until, "--until", now=now), model, strategy, stop_reason,
                     text)  # fmt: skip
-    folder = traces_folder(trace_dir)
-    found = list(list_traces(folder, wanted, limit=limit + 1 if limit else None))
+    with traces_folder(trace_dir) as folder:
+        found = list(list_traces(folder, wanted, limit=limit + 1 if limit else None))
     shown = found[:limit] if limit else found
     if as_json:
         typer.echo(json.dumps([_row(listed) for listed in shown], indent=2))

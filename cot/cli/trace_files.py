@@ -9,7 +9,7 @@ import typer
 
 from cot.cli.options import TraceDir, joined
 from cot.cli.trace_options import PATH, REDACT, age, bytes_of, opened, traces_folder
-from cot.cli.whole_file import write
+from cot.cli.whole_file import check_outs, write
 from cot.cli.words import counted
 from cot.errors import TraceError, UsageError
 
@@ -66,9 +66,11 @@ def export(
         raise UsageError("got nothing to write; expected --otel FILE, --otel http://HOST:4318 or --json FILE")
     if content and otel is None:
         raise UsageError("got --content without --otel; --json has the content anyway, --redact leaves it out")
+    sent = otel is not None and is_address(otel)
+    check_outs({"--otel": None if otel is None or sent else Path(otel), "--json": as_json})
     what = whats(joined(redact) or NOTHING)
     trace = opened(path, trace_dir).redacted(what)
-    if otel is not None and is_address(otel):
+    if otel is not None and sent:
         send(otlp_json(trace, content=content), otel)
         typer.echo(f"sent spans to {plain(public_url(otel), one_line=True)}", err=True)
     elif otel is not None:
@@ -97,8 +99,8 @@ def prune(
         raise UsageError("got no bound; expected --older-than 30d, --max-size 1GiB, or both")
     before = None if older_than is None else datetime.now(UTC) - age(older_than, "--older-than")
     most = None if max_size is None else bytes_of(max_size, "--max-size")
-    folder = traces_folder(trace_dir)
-    removals = what_to_prune(folder, older_than=before, max_bytes=most)
+    with traces_folder(trace_dir) as folder:
+        removals = what_to_prune(folder, older_than=before, max_bytes=most)
     out = console()
     for removal in removals:
         files = counted(len(removal.files), "file")

@@ -3,13 +3,16 @@
 In: words of the command line. Out: opened traces, times, bytes. It prints nothing.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
 
+from cot.cli.set_by import set_by_told
 from cot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,18 +28,22 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SIZE: Final = re.compile("([0-9]{1,6})(B|KiB|MiB|GiB|TiB)")
 
 
-def traces_folder(trace_dir: Path | None) -> Path:
-    """The folder of the traces: what the command line says, else the setting."""
+@contextlib.contextmanager
+def traces_folder(trace_dir: Path | None) -> Iterator[Path]:
+    """The folder of the traces, by the command line or the setting; errors of what stands inside tell who set it."""
     from cot.config import load_settings
 
-    return load_settings({"trace_dir": trace_dir})[0].trace_dir
+    settings, _ = load_settings({"trace_dir": trace_dir})
+    with set_by_told(settings, "trace_dir"):
+        yield settings.trace_dir
 
 
 def opened(name: str, trace_dir: Path | None) -> "Trace":
     """The trace that is meant. Raises TraceError."""
     from cot.trace.read import find_trace, read_trace
 
-    return read_trace(find_trace(name, traces_folder(trace_dir)))
+    with traces_folder(trace_dir) as folder:
+        return read_trace(find_trace(name, folder))
 
 
 def age(text: str, option: str) -> timedelta:

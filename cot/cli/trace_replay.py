@@ -69,12 +69,15 @@ def _recorded(trace: "Trace", *, as_json: bool) -> int:
 
 def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.cli import ask
+    from cot.cli.loading import said_if_slow
     from cot.config import load_settings
     from cot.planner.ask import ask as ask_again
     from cot.planner.names import check_strategy
     from cot.planner.wording import checked_templates
+    from cot.prompt import own_notes
     from cot.replay import recorded_budget, recorded_language, recorded_question
     from cot.trace.diff import diff_traces
+    from cot.trace.plain import plain
     from cot.trace.read import read_trace
     from cot.trace.record import Recorder
     from cot.trace.redact import whats
@@ -96,7 +99,10 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
             await engine.close()
 
     with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
-        engine = ask.load_engine(settings)
+        with said_if_slow(settings.model):
+            engine = ask.load_engine(settings)
+        for note in own_notes():
+            typer.echo(f"note: {plain(note, one_line=True)}", err=True)
         outcome = asyncio.run(again(recorder))
     now = read_trace(recorder.path)
     if as_json:

@@ -35,6 +35,19 @@ def check_free(out: Path, option: str = "") -> None:
         raise UsageError(f"got {got}, which is a trace; expected a file of another name")
 
 
+def check_outs(outs: dict[str, Path | None]) -> None:
+    """Raise UsageError, before anything is written, for a file that would take the place of another."""
+    taken: dict[Path, str] = {}
+    for option, out in outs.items():
+        if out is None:
+            continue
+        check_free(out, option)
+        place = out.resolve()
+        if place in taken:
+            raise UsageError(f"got {out} for {taken[place]} and for {option}; expected a file of its own for each")
+        taken[place] = option
+
+
 @contextlib.contextmanager
 def whole_file(out: Path) -> Iterator[Path]:
     """A path beside `out` to write to; it takes the place of `out` when all went well, and else is removed.

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import cot
-from cot.config import tasks_folder
 from cot.errors import UsageError
 from cot.evaluate.definition import Definition, Draw, TaskIdentity, TaskPlace
 from cot.evaluate.shard import Shard, Share
 from cot.evaluate.shots import Shots
+from cot.shipped import tasks_folder
 from cot.task import LoadedTask, Sample, Survey
 
 WINDOW: Final = 256

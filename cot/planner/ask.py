@@ -6,13 +6,14 @@ In: a question, an engine and settings. Out: an `Outcome`.
 from collections.abc import Callable
 from typing import Final
 
-from cot.config import Settings
 from cot.engine.base import Engine
+from cot.model import EMBEDDED
 from cot.planner.budget import Budget
 from cot.planner.calibration_file import tuning_for
 from cot.planner.run import Outcome, run
 from cot.planner.wording import Wording, checked_templates
 from cot.question import Question
+from cot.settings import Settings
 from cot.step import Step
 from cot.trace.record import Recorder
 
@@ -38,7 +39,7 @@ async def ask(
     cannot be written.
     """
     tuning, note = tuning_for(settings, engine.info)
-    if settings.model == "embedded" and len(question.images) > 1:
+    if settings.model == EMBEDDED and len(question.images) > 1:
         note = "; ".join(filter(None, (ONE_IMAGE, note)))
     wording = Wording(
         settings.language, settings.system, checked_templates(settings.templates, language=settings.language)

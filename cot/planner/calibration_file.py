@@ -13,10 +13,11 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from cot.config import CALIBRATION_FILE, Settings, model_folder
 from cot.engine.base import EngineInfo
 from cot.errors import ConfigError, reason
+from cot.model import CALIBRATION_FILE, model_folder
 from cot.planner.tuning import Tuning
+from cot.settings import Settings
 
 MAX_FILE_BYTES: Final = 2**20
 """A calibration file is at most 1 MiB."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from cot.engine.base import Completion, Constraint, Engine, Request, Sampling, Usage
 from cot.errors import EngineError, UnfitReplyError
 from cot.image import LoadedImage
+from cot.model import EMBEDDED
 from cot.planner.asked import ALTERNATIVES, Asked, read, storable
 from cot.planner.asking import messages
 from cot.planner.budget import Allowance, Budget, ChainStopped
@@ -81,7 +82,7 @@ class Chain:
     @property
     def takes_several_images(self) -> bool:
         """Whether the model may be shown several images at a time: the embedded one has only learned to look at one."""
-        return self._engine.info.model != "embedded"
+        return self._engine.info.model != EMBEDDED
 
     def add(self, step: Step, image: LoadedImage | None = None) -> None:
         """Take a finished step: record it and report it. image: what it made, kept beside the trace."""

@@ -9,7 +9,7 @@ where they are used. None of it asks a model or knows a strategy.
 from cot.prompt.find import load_template, search_path
 from cot.prompt.matter import FrontMatter, Input
 from cot.prompt.sandbox import MAX_RENDERED_CHARACTERS
-from cot.prompt.source import MAX_TEMPLATE_BYTES, own_folders
+from cot.prompt.source import MAX_TEMPLATE_BYTES, own_notes
 from cot.prompt.template import Rendered, Shot, Template, parse_template
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "Shot",
     "Template",
     "load_template",
-    "own_folders",
+    "own_notes",
     "parse_template",
     "search_path",
 ]

@@ -38,28 +38,29 @@ _CASES: Final = """\
 """
 
 
-def scaffold(reference: str, *, folder: Folder, folders: Sequence[Folder]) -> tuple[Path, ...]:
+def scaffold(reference: str, *, folder: Folder, folders: Sequence[Folder], language: str = ENGLISH) -> tuple[Path, ...]:
     """Write a template and its cases into `folder`; give the paths of all that was written.
 
-    reference: `direct/answer` or `zh/direct/answer`.
+    reference: `direct/answer` or `zh/direct/answer`. language: where the reference names none, that of what is copied
+    if it is translated; a copy of the English one would not take its place. New templates are English.
     Raises UsageError for a name that is none, PromptError if a file is there already or a copy would not work.
     """
     origin, colon, rest = reference.rpartition(":")
     if colon:
         raise UsageError(f"got {origin + colon!r} before the name {rest!r}; expected the name alone; --user says where")
-    name, language, _ = select(reference, language=ENGLISH, folders=folders)
-    relative = f"{name}.jinja" if language == ENGLISH else f"{language}/{name}.jinja"
-    path = folder.path / relative
-    target = Located(name, language, folder, path)
+    name, spoken, _ = select(reference, language=ENGLISH, folders=folders)
     source, cases = _TEMPLATE.format(name=name), _CASES
     known = None
     if any(found.name == name for found in list_located(folders)):
-        known = locate(name, language=language, folders=folders)
+        known = locate(name, language=language if name == reference else spoken, folders=folders)
+        spoken = known.language if name == reference else spoken
         source = read_inside(known.path, known.folder.path, name=name)
         if known.cases_path.exists():
             cases = read_inside(known.cases_path, known.folder.path, name=name, max_bytes=2**20)
     elif not is_name(name):
         raise UsageError(f"got the name {reference!r}; expected strategy/step, for example direct/short_answer")
+    path = folder.path / (f"{name}.jinja" if spoken == ENGLISH else f"{spoken}/{name}.jinja")
+    target = Located(name, spoken, folder, path)
     for file in (path, target.cases_path):
         if file.exists():
             raise PromptError(f"{file} exists already; expected a new name; edit it, or take it away first")

@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from cot.config import prompts_folder, user_file
+from cot.config import user_file
 from cot.errors import PromptError, UnknownTemplateError, did_you_mean
+from cot.shipped import prompts_folder
 
 MAX_TEMPLATE_BYTES: Final = 100_000
 ENGLISH: Final = "en"
@@ -62,11 +63,11 @@ def search_path() -> tuple[Folder, ...]:
     return _search_path(here, user_file().parent)
 
 
-def own_folders() -> tuple[Path, ...]:
-    """Folders with templates that come before the shipped ones: who runs a command in a folder may not know of them."""
+def own_notes() -> tuple[str, ...]:
+    """What to say of each folder with templates that come before the shipped ones: who asks may not know of them."""
     shipped = _shipped()
     return tuple(
-        folder.path
+        f"templates in {folder.path} come before the shipped ones"
         for folder in search_path()
         if folder != shipped and any(any(folder.path.glob(f"{depth}*.jinja")) for depth in ("*/", "*/*/"))
     )
@@ -94,6 +95,10 @@ def select(reference: str, *, language: str, folders: Sequence[Folder]) -> tuple
     if colon and origin not in ("project", "user", "shipped"):
         raise UnknownTemplateError(f"got the origin {origin!r} in {reference!r}; expected project, user or shipped")
     chosen = tuple(folder for folder in folders if folder.origin == origin or not colon)
+    if not chosen:
+        raise UnknownTemplateError(
+            f"got the origin {origin!r} in {reference!r}, and no folder is called so here; see cot prompts list"
+        )
     first, slash, name = rest.partition("/")
     if slash and _NAME.fullmatch(name) and _LANGUAGE.fullmatch(first):
         return name, first, chosen
@@ -118,7 +123,10 @@ def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> 
                 paths = [folder.path / relative for folder in hits]
                 return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
     known = sorted({found.name for found in list_located(folders)})
-    raise UnknownTemplateError(f"no template {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    where = f" in {folders[0].path}" if len(folders) == 1 else ""
+    raise UnknownTemplateError(
+        f"no template {name!r}{where}{did_you_mean(name, known)}; known: {', '.join(known) or 'none'}"
+    )
 
 
 def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-from cot.config import weights_folder
+from cot.shipped import weights_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cot.config import suites_folder, tasks_folder
 from cot.dataset import DataSpec
 from cot.errors import TaskError, did_you_mean, quoted, reason
+from cot.shipped import suites_folder, tasks_folder
 from cot.task.read import read_yaml
 
 Expression = Annotated[
@@ -127,6 +127,10 @@ def find_task(reference: str) -> Path:
     known = task_names()
     if reference not in known:
         suites = suite_names()
+        if reference in suites:
+            raise TaskError(
+                f"got the suite {reference!r}; expected one task: {', '.join(known)}; or the path of a .yaml file"
+            )
         near = _beside(reference)
         hint = f", did you mean {near[0]!r}?" if near else did_you_mean(reference, (*known, *suites))
         raise TaskError(

@@ -15,11 +15,11 @@ from typing import Any, Final, TypeVar
 
 import jinja2
 
-from cot.config import tasks_folder
 from cot.dataset import Loader, Row, files_sha256, load_rows
 from cot.dataset.spec import images_folder
 from cot.errors import CotError, DataError, MissingDataError, reason
 from cot.metric import JUDGE, VERDICT_TEMPLATE, Metric, Target
+from cot.shipped import tasks_folder
 from cot.task.file import Task
 from cot.task.sample import (
     Fact,

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cot.config import suites_folder
 from cot.errors import UsageError
+from cot.shipped import suites_folder
 from cot.task.file import suite_names
 from cot.task.read import read_yaml
 

@@ -8,8 +8,8 @@ from cot.chat.event import Said, StepDone, TurnDone
 from cot.chat.session import Session
 from cot.chat.store import Store
 from cot.chat.take import take
-from cot.config import Settings
 from cot.engine import ScriptedEngine
+from cot.settings import Settings
 
 
 class Talk:

@@ -2,8 +2,8 @@ import pytest
 
 from cot.chat.command import COMMANDS
 from cot.chat.event import TraceOpened
-from cot.config import NAMES
 from cot.errors import EngineError
+from cot.settings import NAMES
 
 APPLES = "Are there more apples than cars?"
 

@@ -14,9 +14,10 @@ from PIL import Image
 import cot.cli
 from cot.cli import ask as ask_module
 from cot.cli.ask import load_engine, split_arguments, split_choices
-from cot.config import Settings, prompts_folder
 from cot.engine import Candidate, Completion, ScriptedEngine, TokenLogprob, Usage
 from cot.errors import EngineError, UsageError
+from cot.settings import Settings
+from cot.shipped import prompts_folder
 from cot.trace.read import find_trace, read_trace
 
 PLAN = "1. [count] How many apples are there?\n2. [count] How many cars are there?\nanswer: #1 > #2"
@@ -247,6 +248,7 @@ def test_an_address_with_a_blank_is_an_image_and_a_question_may_be_one_word(cot_
         (["-", "red.png"], b"x", False, "the question is missing"),
         (["red.png", "How many?", "--choices", "a,a"], b"", False, "distinct"),
         (["red.png", "How many?", "--choices", "a,"], b"", False, "not empty"),
+        (["red.png", "How many?", "--choices", "cat"], b"", False, "got --choices 'cat' alone; expected at least two"),
         (["red.png", "How many?", "--strategy", "guess"], b"", False, "unknown strategy 'guess'; known: direct"),
         (["red.png", "How many?", "--max-steps", "0"], b"", False, "--max-steps: got 0; expected an integer from 1"),
         (["red.png", "How many?", "--max-seconds", "nan"], b"", False, "--max-seconds"),

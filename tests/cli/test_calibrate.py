@@ -14,6 +14,7 @@ from cot.engine import EngineInfo, ScriptedEngine
 from cot.evaluate.calibration import _numbered
 from cot.evaluate.select import select
 from cot.planner.calibration_file import read_entries
+from cot.shipped import prompts_folder
 from cot.task import load_task
 
 TASK = """
@@ -60,7 +61,7 @@ def run(tmp_path, monkeypatch, capfd):
     return ran
 
 
-def test_it_fits_tells_what_it_is_worth_and_how_to_go_back(run):
+def test_it_fits_tells_what_it_is_worth_and_how_to_go_back(run, tmp_path):
     path = user_file().parent / "calibration.json"
     code, out, err = run("embedded", "--task", "task.yaml", "--max-cost", "9")
     assert code == 0, err
@@ -81,6 +82,11 @@ def test_it_fits_tells_what_it_is_worth_and_how_to_go_back(run):
     assert (code, err) == (0, f"wrote {path}\nto go back: mv {path}.before {path}\n")
     assert "nothing changed" in out
     assert path.with_name("calibration.json.before").read_text() == before
+    own = tmp_path / "prompts" / "direct" / "answer.jinja"
+    own.parent.mkdir(parents=True)
+    own.write_text((prompts_folder() / "direct" / "answer.jinja").read_text())
+    err = run("embedded", "--task", "task.yaml", "--max-cost", "9", "--limit", "20", "--quiet")[2]
+    assert err.startswith(f"note: templates in {tmp_path / 'prompts'} come before the shipped ones\n")
 
 
 def test_a_scale_that_does_not_hold_is_left_out_and_that_is_said(run):

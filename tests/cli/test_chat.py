@@ -53,6 +53,14 @@ def test_the_mark_that_a_text_begins_with_is_no_part_of_a_line(cot_chat):
     assert (code, json.loads(out)["question"]) == (0, "Is it red?")
 
 
+def test_templates_of_the_current_folder_are_named(cot_chat, root, tmp_path):
+    own = tmp_path / "prompts" / "direct"
+    own.mkdir(parents=True)
+    (own / "answer.jinja").write_text((root / "prompts" / "direct" / "answer.jinja").read_text())
+    err = cot_chat("red.png", lines="")[2]
+    assert err.startswith(f"note: templates in {tmp_path / 'prompts'} come before the shipped ones\n[1] red.png")
+
+
 def test_json_is_one_object_a_message(cot_chat):
     code, out, _ = cot_chat("red.png", "--json", lines=f"{APPLES}\nmissing/../\n/nowhere/x.png what?\n")
     first, second, third = map(json.loads, out.splitlines())

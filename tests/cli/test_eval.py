@@ -180,6 +180,7 @@ def test_what_is_asked_in_english_in_spite_of_a_language_is_told(run, guide, roo
     own.parent.mkdir(parents=True)
     own.write_text((root / "prompts" / "direct" / "answer.jinja").read_text())
     err = run(*command, "de", "--out", "b")[2]
+    assert f"note: templates in {tmp_path / 'prompts'} come before the shipped ones\n" in err
     assert "note: without a translation into 'de', and asked in English: cot/answer, cot/reason, decompose/" in err
     assert "direct/answer" not in err
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import cot.cli
 from cot.cli import ask as ask_module
-from cot.cli import loading
+from cot.cli import eval_run, loading, prompts_compare
 from cot.cli.loading import said_if_slow
 from cot.engine import ScriptedEngine
 
@@ -76,3 +76,30 @@ def test_cot_ask_names_it_on_a_terminal_only(impatient, tmp_path, monkeypatch, c
     assert err.count("loading embedded …\n") == lines
     # The engine gives no probabilities.
     assert "0%" not in err
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [
+        (["eval", "task.yaml", "--strategy", "direct", "--out", "run"], 1),
+        (["eval", "task.yaml", "--strategy", "direct", "--out", "run", "--quiet"], 0),
+        (["prompts", "compare", "direct/answer", "zh/direct/answer", "--task", "task.yaml", "--out", "run"], 1),
+    ],
+)
+def test_what_asks_a_whole_task_names_it_too(impatient, tmp_path, monkeypatch, capsys, command, lines):
+    def load_engine(settings):
+        time.sleep(0.5)
+        return ScriptedEngine(lambda request: "3")
+
+    monkeypatch.chdir(tmp_path)
+    for module in (eval_run, prompts_compare):
+        monkeypatch.setattr(module, "load_engine", load_engine)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    Image.new("RGB", (8, 6), "red").save("red.png")
+    (tmp_path / "rows.csv").write_text("question,answer,image\nHow many?,3,red.png\n")
+    (tmp_path / "task.yaml").write_text(
+        "{name: one, version: 1, data: {loader: csv, path: rows.csv}, question: question, answers: answer,"
+        " images: image, metric: exact}"
+    )
+    assert cot.cli.main(command) == 0
+    assert capsys.readouterr().err.count("loading embedded …\n") == lines

@@ -10,10 +10,10 @@ from PIL import Image
 
 import cot.cli
 from cot.cli.models import size
-from cot.config import weights_folder
 from cot.engine import Message, Request
 from cot.engine.local import LocalEngine
 from cot.image import LoadedImage
+from cot.shipped import weights_folder
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from PIL import Image
 import cot.cli
 import cot.prompt.watch
 from cot.cli import ask
-from cot.config import prompts_folder, user_file
+from cot.config import user_file
 from cot.engine import Choices, ScriptedEngine
+from cot.shipped import prompts_folder
 
 ANSWER = prompts_folder() / "direct" / "answer.jinja"
 
@@ -67,6 +68,14 @@ def test_show_prints_the_file(prompts):
     assert (code, out, err) == (0, ANSWER.read_text("utf-8"), f"shipped: {ANSWER}\n")
 
 
+def test_a_template_that_one_folder_lacks_is_missing_there(prompts, write, tmp_path):
+    code, _, err = prompts("show", "project:direct/answer")
+    assert (code, err) == (2, f"error: no template 'direct/answer' in {tmp_path / 'prompts'}; known: none\n")
+    write("a/b.jinja", body("x"))
+    code, _, err = prompts("diff", "shipped:a/b", "a/b")
+    assert (code, err.partition(";")[0]) == (2, f"error: no template 'a/b' in {prompts_folder()}")
+
+
 def test_new_works_at_once(prompts, tmp_path):
     code, out, _ = prompts("new", "mine/first")
     files = [tmp_path / "prompts" / "mine" / name for name in ("first.jinja", "first.cases.yaml")]
@@ -84,6 +93,34 @@ def test_new_copies_what_is_shipped(prompts, tmp_path):
     shipped = prompts_folder() / "zh" / "direct" / "answer.jinja"
     assert made.read_bytes() == shipped.read_bytes()
     assert made.with_suffix(".cases.yaml").read_bytes() == shipped.with_suffix(".cases.yaml").read_bytes()
+
+
+def test_new_copies_what_is_asked_with_in_the_language_of_the_settings(prompts, tmp_path, monkeypatch):
+    monkeypatch.setenv("COT_LANGUAGE", "zh")
+    folder = tmp_path / "prompts"
+    assert prompts("new", "direct/answer")[0] == 0
+    assert (folder / "zh/direct/answer.jinja").read_bytes() == (
+        prompts_folder() / "zh/direct/answer.jinja"
+    ).read_bytes()
+    assert prompts("show", "direct/answer")[2] == f"project: {folder / 'zh/direct/answer.jinja'}\n"
+    assert prompts("new", "en/direct/answer")[0] == 0
+    assert (folder / "direct/answer.jinja").read_bytes() == ANSWER.read_bytes()
+    # There is no translation whose place it could take.
+    assert prompts("new", "mine/first")[1].startswith(f"wrote {folder / 'mine/first.jinja'}\n")
+
+
+def test_new_says_where_it_writes_among_what_ships(prompts, tmp_path, monkeypatch):
+    (tmp_path / "cot").mkdir()
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr("cot.shipped.__file__", str(tmp_path / "cot" / "shipped.py"))
+    said = f"note: {tmp_path / 'prompts'} is the folder of what ships; a template of your own lies elsewhere, or with"
+    assert said not in prompts("new", "mine/first", "--user")[2]
+    code, out, err = prompts("new", "mine/first")
+    assert (code, out.splitlines()[0]) == (0, f"wrote {tmp_path / 'prompts' / 'mine' / 'first.jinja'}")
+    assert err.startswith(said)
+    code, _, err = prompts("show", "project:mine/first")
+    assert (code, "no folder is called so here" in err) == (2, True)
 
 
 def test_new_copies_the_pictures_that_a_template_shows(prompts, write, tmp_path):
@@ -238,6 +275,11 @@ def test_a_named_template_without_cases_is_said(prompts, write):
     assert "a/b has no cases; expected" in err
 
 
+def test_a_model_that_would_not_be_asked_is_a_wrong_command_line(prompts):
+    code, out, err = prompts("test", "direct/answer", "--model", "other")
+    assert (code, out, err.startswith("error: got --model without --live;")) == (2, "", True)
+
+
 def test_live_cases_go_to_the_model_of_ask(prompts, write, monkeypatch):
     engine = ScriptedEngine(lambda request: "red")
     models = []
@@ -314,7 +356,8 @@ def test_watch_renders_again_on_save(prompts, write, monkeypatch):
     assert err.count("error: a/b: expected YAML front matter") == 1
 
 
-def test_help_loads_no_template_engine():
-    code = "import cot.cli, sys; cot.cli.main(['prompts', '--help']); print('jinja2' in sys.modules)"
+def test_help_loads_no_template_engine_and_no_trace():
+    show = "import cot.cli, sys; cot.cli.main(['prompts', '--help'])"
+    code = f"{show}; print({{'jinja2', 'cot.trace'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "set()"

@@ -1,6 +1,7 @@
 """`cot prompts compare`: two templates over a task, with a scripted model."""
 
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -78,6 +79,24 @@ def test_the_difference_and_what_flipped(compare):
     # Both runs are kept, so the same command asks nothing again.
     code, again, _, engine = compare("shipped:direct/answer", "direct/answer", "--task", "task.yaml", "--out", "c")
     assert (code, again, engine.requests) == (0, out, [])
+
+
+def test_interrupted_it_can_go_on(compare):
+    count = []
+
+    def script(request):
+        count.append(1)
+        if len(count) == 15:
+            raise KeyboardInterrupt
+        return reply(request)
+
+    command = ("shipped:direct/answer", "direct/answer", "--task", "task.yaml")
+    code, out, err, _ = compare(*command, script=script)
+    assert (code, out) == (130, "")
+    place = re.search(r"^stopped; the same command with --out (runs/compare-\S+) goes on$", err, re.MULTILINE)[1]
+    code, out, _, engine = compare(*command, "--out", place)
+    assert (code, out.splitlines()[1]) == (0, "B  70.0%  direct/answer")
+    assert len(engine.requests) <= 10
 
 
 def test_a_template_of_another_name_takes_the_place_of_the_first(compare):

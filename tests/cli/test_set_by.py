@@ -5,8 +5,9 @@ from PIL import Image
 
 import cot.cli
 from cot.cli.set_by import set_by_told
-from cot.config import NAMES, load_settings
+from cot.config import load_settings
 from cot.errors import CotError
+from cot.settings import NAMES
 
 TRACES = ["--trace-dir", "traces"]
 
@@ -54,6 +55,19 @@ def test_a_model_and_a_folder(said, tmp_path):
     assert said(" ".join(["ask red.png x", *TRACES]), COT_MODEL="guess")[1].endswith("; model is set by COT_MODEL")
     code, err = said("ask red.png x", COT_TRACE_DIR=str(tmp_path / "red.png"))
     assert (code, err.endswith("; trace_dir is set by COT_TRACE_DIR")) == (1, True)
+
+
+@pytest.mark.parametrize("verb", ["list", "show last", "prune --older-than 1d"])
+def test_a_folder_that_is_none_where_traces_are_looked_at(said, tmp_path, verb):
+    code, err = said(f"trace {verb}", 'trace_dir = "red.png"\n')
+    assert (code, err.endswith("; trace_dir is set by cot.toml")) == (1, True)
+
+
+def test_a_strategy_in_which_templates_are_compared(said):
+    line = "prompts compare chat/summary chat/follow_up --task shapes --step direct/answer"
+    code, err = said(line, COT_STRATEGY="guess")
+    assert err.startswith("error: unknown strategy 'guess'")
+    assert (code, err.endswith("; strategy is set by COT_STRATEGY")) == (2, True)
 
 
 def test_only_the_setting_that_is_wrong_is_named(said):

@@ -82,7 +82,8 @@ def test_neither_a_trace_nor_a_file_of_a_run_is_written_over(cot_trace, tmp_path
     for out, what in ((trace, "a trace"), (run / "samples.jsonl", f"a file of the run {run}")):
         code, said, err = cot_trace(verb, trace, option, out)
         assert (code, said, err.count("\n")) == (2, "", 1)
-        assert err.startswith(f"error: got {out}, which is {what}; expected")
+        named = out if verb == "html" else f"{option} {out}"
+        assert err.startswith(f"error: got {named}, which is {what}; expected")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -147,7 +148,9 @@ def test_a_live_replay_asks_with_another_template(cot_trace, tmp_path, monkeypat
     code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answer")
     assert code == 0
     assert engines[0].requests[0].messages[-1].content[-1] == "Say: Are there more apples than cars?"
-    assert list(read(err.removeprefix("trace: ").strip()).started.templates) == ["my/answer"]
+    note, made = err.splitlines()
+    assert note == f"note: templates in {tmp_path / 'prompts'} come before the shipped ones"
+    assert list(read(made.removeprefix("trace: ")).started.templates) == ["my/answer"]
     code, _, err = cot_trace("replay", path, "--live", "--templates", "direct/answer=my/answr")
     assert (code, len(engines), "no template 'my/answr', did you mean 'my/answer'?" in err) == (2, 1, True)
 
@@ -185,6 +188,7 @@ def test_pruning_says_what_it_does(cot_trace, tmp_path):
         (("prune", "--max-size", "1GB"), "--max-size: got '1GB'; expected a whole number and B, KiB"),
         (("export", "last"), "got nothing to write; expected --otel FILE"),
         (("export", "last", "--json", "-", "--content"), "got --content without --otel"),
+        (("export", "last", "--otel", "a", "--json", "./a"), "got a for --otel and for --json; expected a file of its"),
         (("export", "last", "--json", "-", "--redact", "some"), "--redact: got 'some'; expected 'prompts', "),
         (("replay", "last", "--model", "x"), "got --model without --live"),
         (("replay", "last", "--templates", "a/b=c/d"), "got --templates without --live"),

@@ -10,7 +10,6 @@ import tiny_models
 import torch
 import transformers
 
-from cot.config import weights_folder
 from cot.engine import Request
 from cot.engine.local import LocalEngine
 from cot.engine.local.anatomy import build, dissect, read_config
@@ -18,6 +17,7 @@ from cot.engine.local.convert import save_quantized
 from cot.engine.local.load import Loaded, load
 from cot.engine.local.quantize import METHODS, compute_dtype, settings, verify
 from cot.errors import EngineError
+from cot.shipped import weights_folder
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
 

@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from cot.answer import constraint_for
-from cot.config import prompts_folder
 from cot.engine import Choices, JsonSchema, Message, Regex
 from cot.image import from_pixels
 from cot.planner.asking import messages, output_constraint, transcript
@@ -12,6 +11,7 @@ from cot.planner.plan import PLAN_PATTERN
 from cot.planner.run import run
 from cot.planner.wording import Wording
 from cot.prompt import load_template, parse_template
+from cot.shipped import prompts_folder
 
 RED = from_pixels(Image.new("RGB", (4, 3), "red"), source="red.png")
 

@@ -89,8 +89,9 @@ def test_a_folder_is_no_file(tmp_path):
 
 
 def test_the_embedded_model_comes_with_a_calibration_of_its_own_weights(settings):
-    from cot.config import CALIBRATION_FILE, weights_folder
     from cot.engine.local.source import find_source
+    from cot.model import CALIBRATION_FILE
+    from cot.shipped import weights_folder
 
     revision = find_source(weights_folder()).revision
     entry = read_entries(weights_folder() / CALIBRATION_FILE)["embedded"]

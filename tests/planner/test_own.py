@@ -7,7 +7,6 @@ import step_tools
 from PIL import Image, ImageDraw, ImageFont
 
 import cot.cli
-from cot.config import weights_folder
 from cot.engine import Regex, ScriptedEngine
 from cot.engine.local import LocalEngine
 from cot.errors import PromptError, UsageError
@@ -17,6 +16,7 @@ from cot.planner.budget import Budget
 from cot.planner.names import check_strategy, strategy_names
 from cot.planner.run import run
 from cot.question import Question
+from cot.shipped import weights_folder
 from cot.tools import find
 from cot.trace.read import read_trace
 from cot.trace.record import Recorder

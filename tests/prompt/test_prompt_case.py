@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from PIL import Image
 
-from cot.config import prompts_folder
 from cot.errors import AnswerError, EngineError, PromptError
 from cot.planner.asking import parse_output
 from cot.prompt.case import Checks, failed, read_cases, run_case
@@ -13,6 +12,7 @@ from cot.prompt.find import read_template
 from cot.prompt.inputs import example_inputs
 from cot.prompt.source import Folder, list_located
 from cot.prompt.tokens import count_tokens
+from cot.shipped import prompts_folder
 
 SHIPPED = (Folder("shipped", prompts_folder()),)
 

@@ -4,10 +4,11 @@ import os
 
 import pytest
 
-from cot.config import prompts_folder, user_file
+from cot.config import user_file
 from cot.errors import PromptError
 from cot.prompt import MAX_TEMPLATE_BYTES, load_template, search_path
 from cot.prompt.source import Folder, list_located, select
+from cot.shipped import prompts_folder
 
 
 def test_project_then_user_then_shipped(tmp_path, monkeypatch):

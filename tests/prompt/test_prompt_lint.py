@@ -2,10 +2,10 @@
 
 import pytest
 
-from cot.config import prompts_folder
 from cot.planner.asking import check_output
 from cot.prompt.lint import lint
 from cot.prompt.source import Folder, list_located
+from cot.shipped import prompts_folder
 
 SHIPPED = (Folder("shipped", prompts_folder()),)
 

@@ -8,9 +8,10 @@ from cot.chat.engines import OF_THE_MODEL
 from cot.chat.event import Detail
 from cot.chat.mention import unquoted
 from cot.chat.session import Session
-from cot.config import NAMES, check_name
+from cot.config import check_name
 from cot.errors import CotError, EngineError, UsageError
 from cot.planner.names import check_strategy, strategy_names
+from cot.settings import NAMES
 
 SOON_SECONDS: Final = 3.0
 """How long a model's loading is waited for: most names that are none are known by then, a large model is not there."""

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cot.config import CALIBRATION_FILE, model_folder
 from cot.errors import EngineError, ModelNameError, did_you_mean
+from cot.model import CALIBRATION_FILE, EMBEDDED, model_folder
 from cot.source import shown
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -30,7 +30,7 @@ HASHED_WHOLE_BYTES = 256 * 2**20
 SAMPLED_BLOCKS = 64
 SAMPLED_BLOCK_BYTES = 2**20
 
-INSTEAD = "name the model embedded to use the one that comes along, or give a local checkpoint folder"
+INSTEAD = f"name the model {EMBEDDED} to use the one that comes along, or give a local checkpoint folder"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _checked_id(model: str | Path) -> str:
         )
     if isinstance(model, Path) or not HUB_ID.fullmatch(model):
         raise ModelNameError(
-            f"no model folder at {shown(str(model))}{did_you_mean(str(model), ['embedded'])}; "
+            f"no model folder at {shown(str(model))}{did_you_mean(str(model), [EMBEDDED])}; "
             f"expected an existing checkpoint folder or a hub id owner/name; or {INSTEAD}"
         )
     return model

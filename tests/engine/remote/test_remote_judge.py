@@ -7,7 +7,7 @@ from PIL import Image
 
 import cot.cli
 from cot.cli.eval_run import _for_judge as for_judge
-from cot.config import Settings
+from cot.settings import Settings
 
 TASK = """
 name: mine

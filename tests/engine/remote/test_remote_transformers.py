@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from cot.config import weights_folder
 from cot.engine import Choices, Message, Request
 from cot.engine.remote import Limits, RemoteEngine
 from cot.image import load_image
 from cot.planner.run import STRATEGIES, run
 from cot.question import Question
+from cot.shipped import weights_folder
 
 SERVE = "import sys; from transformers.cli.transformers import main; main()"
 QUESTION = "What shape is in the image?\nAnswer briefly."
