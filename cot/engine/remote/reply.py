@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, TokenLogprob, Usage
+from cot.engine.remote.status import message_of
 from cot.errors import EngineError
 from cot.trace.plain import plain
 
@@ -109,14 +110,17 @@ class _ChunkChoice(_Choice):
 class _Reply(_Part):
     usage: _Usage | None = None
     error: Any = None
+    object: Any = None
+    message: Any = None
+    """Of an error that has no field of its own: older servers send `{"object": "error", "message": …}`."""
 
 
 class _Whole(_Reply):
-    choices: Annotated[tuple[_WholeChoice, ...], Field(fail_fast=True)] = ()
+    choices: Annotated[tuple[_WholeChoice, ...], Field(fail_fast=True)] | None = ()
 
 
 class _Chunk(_Reply):
-    choices: Annotated[tuple[_ChunkChoice, ...], Field(fail_fast=True)] = ()
+    choices: Annotated[tuple[_ChunkChoice, ...], Field(fail_fast=True)] | None = ()
 
 
 @dataclass
@@ -174,7 +178,7 @@ class Gathered:
     def add_whole(self, data: bytes) -> Self:
         """Read a reply that came at once."""
         whole = self._parsed(_Whole, data)
-        for choice in whole.choices:
+        for choice in whole.choices or ():
             if choice.index in self._drafts:
                 raise ReplyError(f"a reply has two samples with the index {choice.index}; expected one of each")
             draft = self._draft(choice.index)
@@ -190,7 +194,7 @@ class Gathered:
         """Read a chunk of a streamed reply, and give the first sample's text in it."""
         chunk = self._parsed(_Chunk, data)
         text = ""
-        for choice in chunk.choices:
+        for choice in chunk.choices or ():
             added = self._draft(choice.index).take(choice, choice.delta)
             self._pieces += bool(added)
             text += added if choice.index == 0 else ""
@@ -234,7 +238,7 @@ class Gathered:
             raise ReplyError(
                 f"a reply has the wrong shape ({what}); expected an OpenAI chat completion; is this the API's URL?"
             ) from error
-        if reply.error:
-            said = reply.error.get("message") if isinstance(reply.error, dict) else reply.error
-            raise ReplyError(f"the server failed: {self._clean(str(said))}; expected an answer; ask again")
+        if reply.error or reply.object == "error":
+            said = message_of({"error": reply.error, "message": reply.message})
+            raise ReplyError(f"the server failed: {self._clean(said)}; expected an answer; ask again")
         return reply

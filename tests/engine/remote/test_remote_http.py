@@ -94,6 +94,10 @@ def _reply(**changed: Any) -> str:
         (_reply(usage={"prompt_tokens": -1, "completion_tokens": 1}), "usage.prompt_tokens"),
         (_reply(usage=None), "usage"),
         ('{"error": {"message": "out of memory"}}', "failed: out of memory"),
+        ('{"object": "error", "message": "out of\\nmemory", "code": 500, "param": null}', "failed: out of memory; exp"),
+        ('{"object": "error"}', "the server failed"),
+        ('{"error": "out of memory", "choices": null, "usage": null}', "failed: out of memory"),
+        (_reply(choices=None), "has 0 samples; expected 1"),
     ],
 )
 async def test_wrong_replies(serve: Serve, model: Any, ask: Ask, quick: Quick, body: str, problem: str) -> None:

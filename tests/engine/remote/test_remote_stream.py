@@ -141,6 +141,7 @@ async def test_a_stop_string_never_shows(serve: Serve, model: Any, ask: Ask, qui
         ((_chunk("<think>3 or 4?</think>two c"),), "broke off its answer"),
         ((_chunk("two c"), b"data: {not json}\n\n"), "wrong shape"),
         ((_chunk("two c"), b'data: {"error": {"message": "out of\\u001b[31m memory"}}\n\n'), "failed: out of memory"),
+        ((_chunk("two c"), b'data: {"object": "error", "message": "out of memory"}\n\n'), "failed: out of memory"),
         ((_chunk("two c"), b"data: [DONE]\n\n"), "ended with the reason ''"),
         ((b'data: {"choices": [{"index": 7, "delta": {}}]}\n\n',), "index 7"),
         ((_chunk("x", "content_filter"), b"data: [DONE]\n\n"), "'content_filter'"),
