@@ -69,6 +69,13 @@ class _Logprobs(_Part):
 class _Text(_Part):
     content: str | None = None
     refusal: str | None = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    """Thoughts that are no part of the text. Only whether there are any matters."""
+
+    @property
+    def thinks(self) -> bool:
+        return bool(self.reasoning or self.reasoning_content)
 
 
 class _Details(_Part):
@@ -184,6 +191,11 @@ class Gathered:
             draft = self._draft(choice.index)
             draft.take(choice, choice.message)
             if choice.message.content is None and not draft.refusal and draft.finish != "length":
+                if choice.message.thinks:
+                    raise ReplyError(
+                        "a reply has thoughts and no answer; expected choices.0.message.content; switch thinking off, "
+                        "or the server's parser of thoughts, which may take the answer for one"
+                    )
                 raise ReplyError("a reply has no text; expected choices.0.message.content; is it a chat model?")
         if whole.usage is None:
             raise ReplyError("a reply does not say its usage; expected usage.prompt_tokens; is this the API's URL?")
@@ -196,10 +208,11 @@ class Gathered:
         text = ""
         for choice in chunk.choices or ():
             added = self._draft(choice.index).take(choice, choice.delta)
-            self._pieces += bool(added)
+            begun = bool(added) or choice.delta.thinks
+            self._pieces += begun
             text += added if choice.index == 0 else ""
-        if text and self.first_text_at is None:
-            self.first_text_at = time.perf_counter()
+            if begun and choice.index == 0 and self.first_text_at is None:
+                self.first_text_at = time.perf_counter()
         if chunk.usage:
             self._usage = chunk.usage.counted()
         return text
