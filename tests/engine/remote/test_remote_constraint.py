@@ -228,7 +228,10 @@ async def test_a_reply_cut_short_must_be_the_start_of_one_that_fits(
         await engine.close()
 
 
-@pytest.mark.parametrize("constraint", [Regex("("), JsonSchema("{"), JsonSchema('{"type": "cat"}'), Choices(())])
+@pytest.mark.parametrize(
+    "constraint",
+    [Regex("("), JsonSchema("{"), JsonSchema('{"type": "cat"}'), Choices(()), Choices(("a\udcff", "b"))],
+)
 async def test_an_invalid_constraint_is_not_sent(
     serve: Serve, model: Any, ask: Ask, quick: Quick, constraint: Constraint
 ) -> None:
