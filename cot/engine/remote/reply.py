@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, TokenLogprob, Usage
 from cot.engine.remote.status import message_of
-from cot.errors import EngineError
+from cot.errors import EngineError, RequestError
 from cot.trace.plain import plain
 
 _FINISH: Final[dict[str, FinishReason]] = {
@@ -33,6 +33,10 @@ NEVER_CHOSEN: Final = -1e9
 
 class ReplyError(EngineError):
     """A reply that cannot be used. The message does not name the server."""
+
+
+class WithheldError(ReplyError, RequestError):
+    """The answer was withheld for what was asked: the model, or a filter, refused it."""
 
 
 class _Part(BaseModel):
@@ -156,10 +160,12 @@ class Draft:
         """The sample, once it is whole. Raises ReplyError if it has no text or ended for a reason of its own."""
         text = "".join(self.pieces)
         if self.refusal and not text:
-            raise ReplyError(f"the model refused to answer: {clean(self.refusal)}; expected an answer; ask differently")
+            raise WithheldError(
+                f"the model refused to answer: {clean(self.refusal)}; expected an answer; ask differently"
+            )
         finish = _FINISH.get(self.finish or "")
         if finish is None:
-            raise ReplyError(
+            raise (WithheldError if self.finish == "content_filter" else ReplyError)(
                 f"a reply ended with the reason {clean(self.finish or '')[:60]!r}; expected 'stop' or 'length'; "
                 "the server withheld or broke off the answer, so ask again or differently"
             )

@@ -106,6 +106,25 @@ async def test_wrong_replies(serve: Serve, model: Any, ask: Ask, quick: Quick, b
     assert problem in await _fails(server, ask(), quick())
 
 
+@pytest.mark.parametrize(
+    ("choice", "withheld"),
+    [
+        ({"message": {"content": None, "refusal": "No!"}}, True),
+        ({"finish_reason": "content_filter"}, True),
+        ({"finish_reason": "tool_calls"}, False),
+    ],
+)
+async def test_what_is_withheld_for_what_was_asked_is_no_failure_of_the_server(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, choice: dict[str, Any], withheld: bool
+) -> None:
+    server = serve(_chat(model, lambda wire: wire.send(_reply(choice=choice))))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    with pytest.raises(EngineError) as caught:
+        await engine.complete(ask())
+    await engine.close()
+    assert isinstance(caught.value, RequestError) == withheld
+
+
 def _send(body: str, wire: Any) -> None:
     wire.send(body)
 
