@@ -122,13 +122,16 @@ def parse_free(text: str) -> Value:
 
 
 def match_choice(value: Value, choices: Sequence[str]) -> str | None:
-    """The one choice that says the same as a computed value, or None: 3 fits "3" and "three", True fits "Yes"."""
+    """The one choice that says the same as a computed value, or None: 3 fits "3" and "three", True fits "Yes", and
+    "True" where no choice is yes."""
     if value is None:
         return None
     if isinstance(value, str):
         return find_choice(value, choices, lettered=False)
     text = show_value(value).casefold()
     same = [choice for choice in choices if bare(choice).casefold() == text]
+    if not same and isinstance(value, bool):
+        same = [choice for choice in choices if bare(choice).casefold() == str(value).casefold()]
     if not same:
         typed = {choice: _typed(bare(choice)) for choice in choices}
         same = [c for c, t in typed.items() if t == value and isinstance(t, bool) == isinstance(value, bool)]

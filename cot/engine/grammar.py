@@ -16,13 +16,13 @@ def grammar(constraint: Constraint, lead: str = "") -> str:
     """lead: pattern of what may come before the text. Raises EngineError for what is no constraint at all."""
     from llguidance import LLMatcher
 
-    if isinstance(constraint, Regex):
-        return LLMatcher.grammar_from_regex(f"{lead}(?:{constraint.pattern})" if lead else constraint.pattern)
-    if isinstance(constraint, Choices):
-        if not any(constraint.values):
-            raise EngineError(f"got choices {list(constraint.values)}; expected at least one text that is not empty")
-        return LLMatcher.grammar_from_regex(f"{lead}(?:{escaped_choices(constraint)})")
+    if isinstance(constraint, Choices) and not any(constraint.values):
+        raise EngineError(f"got choices {list(constraint.values)}; expected at least one text that is not empty")
     try:
+        if isinstance(constraint, Regex):
+            return LLMatcher.grammar_from_regex(f"{lead}(?:{constraint.pattern})" if lead else constraint.pattern)
+        if isinstance(constraint, Choices):
+            return LLMatcher.grammar_from_regex(f"{lead}(?:{escaped_choices(constraint)})")
         return LLMatcher.grammar_from_json_schema(
             constraint.schema,
             overrides={"whitespace_pattern": JSON_WHITESPACE},

@@ -47,14 +47,15 @@ def read(
     """Parse a candidate.
 
     parse: raises AnswerError or PlanError if the text is not what was wanted. tokens: how many it has.
-    starved: whether it was granted fewer than it wanted. may_be_cut: unfinished text is parsed all the same.
+    starved: whether it was granted fewer than it wanted. may_be_cut: unfinished text is parsed all the same, if there
+    is any: thoughts, which are no text, can take all tokens.
     """
     text = storable(candidate.text)
     raw = storable(candidate.said) or text
     logprobs = candidate.logprobs
     confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
     starved = starved and candidate.finish_reason == "length"
-    if candidate.finish_reason != "stop" and not may_be_cut:
+    if candidate.finish_reason != "stop" and not (may_be_cut and text.strip()):
         before = "" if candidate.satisfied else ", before it was what the constraint wants"
         return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}", starved)
     try:

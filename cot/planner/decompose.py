@@ -15,7 +15,7 @@ from cot.step import Reasoning
 
 async def decompose(chain: Chain) -> Conclusion:
     """Answer by way of sub-questions. Raises ChainStopped if the chain ends before there is an answer."""
-    if chain.allowance.steps_left < 2:
+    if chain.allowance.steps_left == 1:
         return await short_of_steps(chain, "a plan needs 2 steps, and the budget has 1", ask_directly)
     asked = await ask_plan(chain)
     if asked.value is None:

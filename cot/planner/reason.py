@@ -19,7 +19,7 @@ MAX_REASONING_CHARACTERS: Final = 4000
 
 async def reason(chain: Chain) -> Conclusion:
     """Answer by way of free text; the confidence is that of the answer, given that text. Raises ChainStopped."""
-    if chain.allowance.steps_left < 2:
+    if chain.allowance.steps_left == 1:
         return await short_of_steps(chain, "reasoning needs 2 steps, and the budget has 1", ask_directly)
     asked: Asked[Value] = await chain.ask(
         "cot/reason",

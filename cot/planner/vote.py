@@ -113,7 +113,7 @@ def _elect(chain: Chain, votes: Sequence[Vote]) -> FinalAnswer:
     counts = Counter(texts)
     shown = [f'{counts[text]} for "{_shown(votes[texts.index(text)])}"' for text, _ in counts.most_common()]
     more = len(shown) - _MAX_SHOWN_ANSWERS
-    listed = ", ".join(shown[:_MAX_SHOWN_ANSWERS]) + (f" and {more} other answers" if more > 0 else "")
+    listed = ", ".join(shown[:_MAX_SHOWN_ANSWERS]) + (f" and {more} other answer{'s' * (more > 1)}" if more > 0 else "")
     chain.add(Reasoning(text=f"Votes: {listed}."))
     chosen = votes[texts.index(best)]
     return FinalAnswer(

@@ -89,10 +89,12 @@ async def test_without_probabilities_confidence_is_zero_and_said(question):
     assert any("no probabilities" in note for note in outcome.notes)
 
 
-async def test_of_no_text_no_probabilities_are_missed(question):
+@pytest.mark.parametrize("choices", [["a", "b"], []])
+async def test_where_thoughts_took_all_tokens_that_is_said_and_no_probabilities_are_missed(question, choices):
     cut = Completion((Candidate("", "length"),), Usage(completion_tokens=64, calls=1))
-    outcome = await run("direct", question("Which?", ["a", "b"]), ScriptedEngine([cut]))
+    outcome = await run("direct", question("Which?", choices), ScriptedEngine([cut]))
     assert outcome.notes == ("answer: the text was cut short after 64 tokens",)
+    assert outcome.stop_reason == "unparsed"
 
 
 async def test_one_model_same_steps(question, completion):

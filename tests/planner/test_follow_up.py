@@ -65,9 +65,11 @@ async def test_what_cannot_be_understood_is_asked_as_typed(bad):
     assert (outcome.answer.value, outcome.stop_reason) == (1, "answered")
 
 
-async def test_a_budget_holds_for_understanding_too():
-    outcome = await run("direct", follow_up(), engine(), Budget(max_steps=1))
+@pytest.mark.parametrize("strategy", ["direct", "decompose", "cot"])
+async def test_a_budget_holds_for_understanding_too(strategy):
+    outcome = await run(strategy, follow_up(), engine(), Budget(max_steps=1))
     assert (outcome.answer.value, outcome.stop_reason) == (None, "budget_steps")
+    assert [step.kind for step in outcome.steps] == ["reasoning", "final_answer"], "nothing was asked directly"
 
 
 async def test_what_does_not_fit_is_summarised_and_said():

@@ -57,6 +57,12 @@ async def test_other_ties_go_to_the_first_of_the_leaders(question):
     assert outcome.answer.confidence == 0.4
 
 
+@pytest.mark.parametrize(("samples", "more"), [(4, ""), (5, " and 1 other answer"), (6, " and 2 other answers")])
+async def test_of_many_answers_the_rest_is_counted(question, samples, more):
+    outcome = await run("vote", question(), voters("a", "bcdefg"), tuning=Tuning(samples=samples))
+    assert outcome.steps[0].text.endswith(f'1 for "e"{more}.')
+
+
 async def test_samples_are_random_and_each_round_draws_others(question):
     engine = voters("no", ["yes"] * 4 + ["no"] * 4)
     await run("vote", question(), engine, seed=5)

@@ -33,7 +33,7 @@ from cot.engine.remote.text import (
     without_thoughts,
 )
 from cot.engine.streaming import OnText
-from cot.errors import EngineError, UnfitReplyError
+from cot.errors import EngineError, RequestError, UnfitReplyError
 
 SECOND_SEED: Final = 2**31
 """Added to the seed of a random sample that is drawn again."""
@@ -80,7 +80,8 @@ class Chat:
             try:
                 completion = await self._ask_once(http, asked, on_text)
             except ReplyError as error:
-                raise EngineError(f"server {http.address.base}: {http.key.redact(str(error))}") from error
+                kind = RequestError if isinstance(error, RequestError) else EngineError
+                raise kind(f"server {http.address.base}: {http.key.redact(str(error))}") from error
             used += completion.usage
             # What only such a smaller limit cut short says nothing.
             less = asked.max_tokens < request.max_tokens

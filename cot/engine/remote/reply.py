@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, TokenLogprob, Usage
-from cot.errors import EngineError
+from cot.engine.remote.status import message_of
+from cot.errors import EngineError, RequestError
 from cot.trace.plain import plain
 
 _FINISH: Final[dict[str, FinishReason]] = {
@@ -32,6 +33,10 @@ NEVER_CHOSEN: Final = -1e9
 
 class ReplyError(EngineError):
     """A reply that cannot be used. The message does not name the server."""
+
+
+class WithheldError(ReplyError, RequestError):
+    """The answer was withheld for what was asked: the model, or a filter, refused it."""
 
 
 class _Part(BaseModel):
@@ -68,6 +73,13 @@ class _Logprobs(_Part):
 class _Text(_Part):
     content: str | None = None
     refusal: str | None = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    """Thoughts that are no part of the text. Only whether there are any matters."""
+
+    @property
+    def thinks(self) -> bool:
+        return bool(self.reasoning or self.reasoning_content)
 
 
 class _Details(_Part):
@@ -109,14 +121,17 @@ class _ChunkChoice(_Choice):
 class _Reply(_Part):
     usage: _Usage | None = None
     error: Any = None
+    object: Any = None
+    message: Any = None
+    """Of an error that has no field of its own: older servers send `{"object": "error", "message": …}`."""
 
 
 class _Whole(_Reply):
-    choices: Annotated[tuple[_WholeChoice, ...], Field(fail_fast=True)] = ()
+    choices: Annotated[tuple[_WholeChoice, ...], Field(fail_fast=True)] | None = ()
 
 
 class _Chunk(_Reply):
-    choices: Annotated[tuple[_ChunkChoice, ...], Field(fail_fast=True)] = ()
+    choices: Annotated[tuple[_ChunkChoice, ...], Field(fail_fast=True)] | None = ()
 
 
 @dataclass
@@ -145,10 +160,12 @@ class Draft:
         """The sample, once it is whole. Raises ReplyError if it has no text or ended for a reason of its own."""
         text = "".join(self.pieces)
         if self.refusal and not text:
-            raise ReplyError(f"the model refused to answer: {clean(self.refusal)}; expected an answer; ask differently")
+            raise WithheldError(
+                f"the model refused to answer: {clean(self.refusal)}; expected an answer; ask differently"
+            )
         finish = _FINISH.get(self.finish or "")
         if finish is None:
-            raise ReplyError(
+            raise (WithheldError if self.finish == "content_filter" else ReplyError)(
                 f"a reply ended with the reason {clean(self.finish or '')[:60]!r}; expected 'stop' or 'length'; "
                 "the server withheld or broke off the answer, so ask again or differently"
             )
@@ -174,12 +191,17 @@ class Gathered:
     def add_whole(self, data: bytes) -> Self:
         """Read a reply that came at once."""
         whole = self._parsed(_Whole, data)
-        for choice in whole.choices:
+        for choice in whole.choices or ():
             if choice.index in self._drafts:
                 raise ReplyError(f"a reply has two samples with the index {choice.index}; expected one of each")
             draft = self._draft(choice.index)
             draft.take(choice, choice.message)
             if choice.message.content is None and not draft.refusal and draft.finish != "length":
+                if choice.message.thinks:
+                    raise ReplyError(
+                        "a reply has thoughts and no answer; expected choices.0.message.content; switch thinking off, "
+                        "or the server's parser of thoughts, which may take the answer for one"
+                    )
                 raise ReplyError("a reply has no text; expected choices.0.message.content; is it a chat model?")
         if whole.usage is None:
             raise ReplyError("a reply does not say its usage; expected usage.prompt_tokens; is this the API's URL?")
@@ -190,12 +212,13 @@ class Gathered:
         """Read a chunk of a streamed reply, and give the first sample's text in it."""
         chunk = self._parsed(_Chunk, data)
         text = ""
-        for choice in chunk.choices:
+        for choice in chunk.choices or ():
             added = self._draft(choice.index).take(choice, choice.delta)
-            self._pieces += bool(added)
+            begun = bool(added) or choice.delta.thinks
+            self._pieces += begun
             text += added if choice.index == 0 else ""
-        if text and self.first_text_at is None:
-            self.first_text_at = time.perf_counter()
+            if begun and choice.index == 0 and self.first_text_at is None:
+                self.first_text_at = time.perf_counter()
         if chunk.usage:
             self._usage = chunk.usage.counted()
         return text
@@ -234,7 +257,7 @@ class Gathered:
             raise ReplyError(
                 f"a reply has the wrong shape ({what}); expected an OpenAI chat completion; is this the API's URL?"
             ) from error
-        if reply.error:
-            said = reply.error.get("message") if isinstance(reply.error, dict) else reply.error
-            raise ReplyError(f"the server failed: {self._clean(str(said))}; expected an answer; ask again")
+        if reply.error or reply.object == "error":
+            said = message_of({"error": reply.error, "message": reply.message})
+            raise ReplyError(f"the server failed: {self._clean(said)}; expected an answer; ask again")
         return reply

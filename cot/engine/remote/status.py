@@ -64,7 +64,7 @@ def server_message(body: bytes, key: ApiKey) -> str:
     """The server's words: the message of a JSON error, the title of a page, or else the text; on one line."""
     text = body.decode("utf-8", "replace")
     try:
-        found = _message(json.loads(text))
+        found = message_of(json.loads(text))
     except (ValueError, RecursionError):
         title = _TITLE.search(text)
         found = title[1] if title else "an HTML page" if text.lstrip()[:1] == "<" else text
@@ -110,9 +110,9 @@ def retry_after(value: str | None) -> float | None:
     return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
 
 
-def _message(value: Any) -> str:
-    """OpenAI and vLLM say error.message, SGLang message, Ollama error, FastAPI detail."""
+def message_of(value: Any) -> str:
+    """What an error in JSON says: OpenAI and vLLM say error.message, SGLang message, Ollama error, FastAPI detail."""
     for name in ("error", "message", "detail"):
         if isinstance(value, dict) and value.get(name):
-            return _message(value[name])
+            return message_of(value[name])
     return value if isinstance(value, str) else json.dumps(value)

@@ -4,6 +4,7 @@ In: text or a candidate. Out: the part of it that is the answer, with the tokens
 take thoughts and stop strings out themselves; those that do not are corrected here.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,10 +79,11 @@ def unwrapped(candidate: Candidate) -> Candidate:
     text = unwrap(candidate.text)
     if text == candidate.text:
         return candidate
-    # Where the choice holds characters that JSON escapes, its place is not known.
-    start = candidate.text.rfind(text)
-    tokens = _covering(candidate, start, start + len(text)) if start >= 0 else ()
-    return replace(candidate, text=text, logprobs=tokens)
+    for written in (json.dumps(text, ensure_ascii=False), json.dumps(text)):
+        if (start := candidate.text.rfind(written) + 1) > 0:
+            return replace(candidate, text=text, logprobs=_covering(candidate, start, start + len(written) - 2))
+    # JSON may escape what it need not: then the choice's place is not known.
+    return replace(candidate, text=text, logprobs=())
 
 
 class StopGate:

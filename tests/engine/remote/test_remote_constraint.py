@@ -10,11 +10,12 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance.gbnf_to_lark import any_to_lark
 
 from cot.answer import COUNT_PATTERN, NUMBER_PATTERN, PHRASE_PATTERN
-from cot.engine import Choices, Constraint, JsonSchema, Regex, Request, Sampling
+from cot.engine import Candidate, Choices, Constraint, JsonSchema, Regex, Request, Sampling, TokenLogprob
 from cot.engine.remote import Limits, RemoteEngine
 from cot.engine.remote.check import fitting
 from cot.engine.remote.dialect import unwrap
 from cot.engine.remote.gbnf import choices_grammar, regex_grammar
+from cot.engine.remote.text import unwrapped
 from cot.errors import EngineError, UnfitReplyError
 from cot.planner.plan import PLAN_PATTERN
 
@@ -228,7 +229,10 @@ async def test_a_reply_cut_short_must_be_the_start_of_one_that_fits(
         await engine.close()
 
 
-@pytest.mark.parametrize("constraint", [Regex("("), JsonSchema("{"), JsonSchema('{"type": "cat"}'), Choices(())])
+@pytest.mark.parametrize(
+    "constraint",
+    [Regex("("), JsonSchema("{"), JsonSchema('{"type": "cat"}'), Choices(()), Choices(("a\udcff", "b"))],
+)
 async def test_an_invalid_constraint_is_not_sent(
     serve: Serve, model: Any, ask: Ask, quick: Quick, constraint: Constraint
 ) -> None:
@@ -313,6 +317,15 @@ def test_json_may_stand_in_a_fence(fence: str) -> None:
     assert fitting(schema, fence.replace("{}", text)) == text
     assert fitting(schema, f"Here: {fence.replace('{}', text)}") is None
     assert unwrap(fence.replace("{}", '{"answer": "cat"}')) == "cat"
+
+
+@pytest.mark.parametrize(
+    ("choice", "written"), [("cat", "cat"), ('12" pizza', '12\\" pizza'), ("é", "é"), ("é", "\\u00e9"), ("}", "}")]
+)
+def test_the_tokens_of_a_choice_are_those_that_write_it_in_its_object(choice: str, written: str) -> None:
+    text = f'{{"answer": "{written}"}}'
+    found = unwrapped(Candidate(text, "stop", tuple(TokenLogprob(char, -0.5) for char in text)))
+    assert (found.text, "".join(token.token for token in found.logprobs)) == (choice, written)
 
 
 def test_checking_takes_time_in_proportion_to_the_text() -> None:

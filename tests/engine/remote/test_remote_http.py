@@ -85,6 +85,7 @@ def _reply(**changed: Any) -> str:
         (_reply(choice={"index": 1}), "index 1"),
         (_reply(choice={"message": None}), "choices.0.message"),
         (_reply(choice={"message": {"content": None}}), "has no text"),
+        (_reply(choice={"message": {"content": None, "reasoning": "3?"}}), "has thoughts and no answer"),
         (_reply(choice={"message": {"content": 5}}), "choices.0.message.content"),
         (_reply(choice={"message": {"content": None, "refusal": "No\x1b[0m!"}}), "refused to answer: No!"),
         (_reply(choice={"finish_reason": None}), "the reason ''"),
@@ -94,11 +95,34 @@ def _reply(**changed: Any) -> str:
         (_reply(usage={"prompt_tokens": -1, "completion_tokens": 1}), "usage.prompt_tokens"),
         (_reply(usage=None), "usage"),
         ('{"error": {"message": "out of memory"}}', "failed: out of memory"),
+        ('{"object": "error", "message": "out of\\nmemory", "code": 500, "param": null}', "failed: out of memory; exp"),
+        ('{"object": "error"}', "the server failed"),
+        ('{"error": "out of memory", "choices": null, "usage": null}', "failed: out of memory"),
+        (_reply(choices=None), "has 0 samples; expected 1"),
     ],
 )
 async def test_wrong_replies(serve: Serve, model: Any, ask: Ask, quick: Quick, body: str, problem: str) -> None:
     server = serve(_chat(model, lambda wire: wire.send(body)))
     assert problem in await _fails(server, ask(), quick())
+
+
+@pytest.mark.parametrize(
+    ("choice", "withheld"),
+    [
+        ({"message": {"content": None, "refusal": "No!"}}, True),
+        ({"finish_reason": "content_filter"}, True),
+        ({"finish_reason": "tool_calls"}, False),
+    ],
+)
+async def test_what_is_withheld_for_what_was_asked_is_no_failure_of_the_server(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, choice: dict[str, Any], withheld: bool
+) -> None:
+    server = serve(_chat(model, lambda wire: wire.send(_reply(choice=choice))))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    with pytest.raises(EngineError) as caught:
+        await engine.complete(ask())
+    await engine.close()
+    assert isinstance(caught.value, RequestError) == withheld
 
 
 def _send(body: str, wire: Any) -> None:

@@ -91,6 +91,30 @@ async def test_thoughts_are_no_part_of_a_streamed_answer_either(
         assert "".join(texts) == completion.text
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_thoughts_in_a_field_of_their_own_count_as_decoding(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, field: str
+) -> None:
+    answering = threading.Event()
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body is None:
+            model()(asked, wire)
+            return
+        wire.head(Content_Type="text/event-stream")
+        for thought in ("3", " or 4?"):
+            wire.raw(f"data: {json.dumps({'choices': [{'index': 0, 'delta': {field: thought}}]})}\n\n".encode())
+        answering.wait(0.2)
+        wire.raw(_chunk("3 cats", "stop"))
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    texts, completion = await _texts(engine, ask())
+    await engine.close()
+    assert (texts, completion.text) == (["3 cats"], "3 cats")
+    assert completion.usage.completion_tokens == 3, "thoughts are generated, too"
+    assert completion.timings.decode_seconds >= 0.2, "what a model thinks is no part of reading the prompt"
+
+
 async def test_a_constrained_answer_comes_whole_and_checked(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     engine = await RemoteEngine.connect(serve(model(text='{"answer": "yes"}')).url, limits=quick())
     texts, completion = await _texts(engine, ask(constraint=Choices(("yes", "no"))))
@@ -141,6 +165,7 @@ async def test_a_stop_string_never_shows(serve: Serve, model: Any, ask: Ask, qui
         ((_chunk("<think>3 or 4?</think>two c"),), "broke off its answer"),
         ((_chunk("two c"), b"data: {not json}\n\n"), "wrong shape"),
         ((_chunk("two c"), b'data: {"error": {"message": "out of\\u001b[31m memory"}}\n\n'), "failed: out of memory"),
+        ((_chunk("two c"), b'data: {"object": "error", "message": "out of memory"}\n\n'), "failed: out of memory"),
         ((_chunk("two c"), b"data: [DONE]\n\n"), "ended with the reason ''"),
         ((b'data: {"choices": [{"index": 7, "delta": {}}]}\n\n',), "index 7"),
         ((_chunk("x", "content_filter"), b"data: [DONE]\n\n"), "'content_filter'"),
