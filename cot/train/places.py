@@ -20,14 +20,6 @@ DIRECTIONS = {
     "under": (0, 1),
 }
 """Words -> direction (x, y); y grows downwards."""
-OPPOSITES = {
-    "to the left of": "to the right of",
-    "left of": "right of",
-    "above": "below",
-    "over": "under",
-}
-OPPOSITES |= {other: words for words, other in OPPOSITES.items()}
-"""Words -> how the second thing lies from the first."""
 PLACES = {
     "leftmost": (-1, 0), "rightmost": (1, 0), "topmost": (0, -1), "lowest": (0, 1),
     "highest": (0, -1), "bottommost": (0, 1),
@@ -59,7 +51,7 @@ def look_at(boxes: Sequence[Box], fits: Sequence[bool]) -> Seen:
 
 
 def relation(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> QA | None:
-    """Is the dog to the left of the cat? The fact mentions them in the order of the question."""
+    """Is the dog to the left of the cat?"""
     unique = [thing for thing in things if thing.noun]
     if len(unique) < 2:
         return None
@@ -68,12 +60,10 @@ def relation(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -
     gap = first.along(direction) - second.along(direction)
     if abs(gap) < MARGIN or first.noun is None or second.noun is None:
         return None
+    named = slots(first.noun, second.noun)
     answer = yes_no(gap > 0)
-    text, order = worded("relation", rng, wording=wording, d=words, **slots(first.noun, second.noun))
-    if order == (0, 1):
-        asked = canonical("relation", d=words, **slots(first.noun, second.noun))
-    else:
-        asked = canonical("relation", d=OPPOSITES[words], **slots(second.noun, first.noun))
+    asked = canonical("relation", d=words, **named)
+    text = word("relation", rng, wording=wording, d=words, **named)
     return QA("relation", text, answer, (Fact("yes_no", asked, answer),), wording=wording)
 
 
