@@ -46,7 +46,7 @@ def test_attach_ask_follow_up_undo_and_switch(terminal, columns, rows):
     chat.type("and the red ones? blue\\ one.png")
     chat.wait("[2] blue one.png 8 x 6", "scripted, decompose, 2 images", ready=True)
     chat.type("/undo")
-    chat.wait("took back: and the red ones?", "[2] blue one.png, which came with it, is dropped", ready=True)
+    chat.wait("took back: and the red ones?", "[2] blue one.png, which came with it,", ready=True)
     chat.type("/strategy direct")
     chat.wait("strategy: direct", "| direct |", ready=True)
     chat.type("/retry")
