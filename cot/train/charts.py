@@ -147,8 +147,8 @@ def _pair(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     family = rng.choice(("value_sum", "value_difference", "value_more", "which_value_more"))
     if family == "value_difference" and bars[pair[0]] < bars[pair[1]]:
         pair.reverse()
-    text, order = worded(family, rng, wording=wording, s=pair[0], s2=pair[1])
-    a, b = mentioned = [pair[index] for index in order]
+    asked = worded(family, rng, wording=wording, s=pair[0], s2=pair[1])
+    a, b = mentioned = asked.mentioned(pair)
     exchanged = mentioned != pair
     answer, expression = {
         "value_sum": (str(bars[a] + bars[b]), "#1 + #2"),
@@ -158,7 +158,7 @@ def _pair(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     }[family]
     name = {"value_sum": "sum", "value_difference": "difference"}.get(family, "comparison")
     facts = tuple(_value(label, bars) for label in mentioned)
-    return QA(name, text, answer, facts, expression, wording)
+    return QA(name, asked.text, answer, facts, expression, wording)
 
 
 def _bars(bars: Bars, rng: random.Random, wording: Wording) -> QA:

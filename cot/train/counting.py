@@ -81,12 +81,12 @@ class Counting:
         kind: of wording, in which `drawn` are the nouns. expression: with {0} for the noun mentioned first.
         mirrored: the expression where a wording mentions the second of two nouns first, if that is another.
         """
-        text, order = worded(kind, self.rng, wording=self.wording, **slots(*(noun for noun, _ in drawn)), **more)
-        mentioned = [drawn[index] for index in order]
+        asked = worded(kind, self.rng, wording=self.wording, **slots(*(noun for noun, _ in drawn)), **more)
+        mentioned = asked.mentioned(drawn)
         expression = mirrored if mirrored and mentioned[0] != drawn[0] else expression
         facts = tuple(fact(noun, count) for noun, count in mentioned)
         named = expression.format(*(noun.plural for noun, _ in mentioned))
-        return QA(family, text, answer, facts, named, self.wording)
+        return QA(family, asked.text, answer, facts, named, self.wording)
 
     def _distinct(self, number: int, *, present: bool = False) -> list[Counted] | None:
         found: dict[Noun, int] = {}

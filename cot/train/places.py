@@ -112,6 +112,6 @@ def bigger(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -> 
         return None
     nouns = (first.noun, second.noun)
     answer = first.name if first.box.side > second.box.side else second.name
-    text, order = worded("bigger", rng, wording=wording, **slots(*nouns))
-    fact = Fact("phrase", canonical("bigger", **slots(*(nouns[index] for index in order))), answer)
-    return QA("size_comparison", text, answer, (fact,), wording=wording)
+    asked = worded("bigger", rng, wording=wording, **slots(*nouns))
+    fact = Fact("phrase", canonical("bigger", **slots(*asked.mentioned(nouns))), answer)
+    return QA("size_comparison", asked.text, answer, (fact,), wording=wording)

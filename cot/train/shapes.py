@@ -252,7 +252,7 @@ def _same_colour(shapes: list[Shape], rng: random.Random, *, wording: Wording) -
     first, second = rng.sample(single, 2)
     if first.colour != second.colour and rng.random() < 0.4:
         return None
-    text, order = worded("same_colour", rng, wording=wording, s=first.form, s2=second.form)
-    mentioned = [(first, second)[index] for index in order]
+    asked = worded("same_colour", rng, wording=wording, s=first.form, s2=second.form)
+    mentioned = asked.mentioned((first, second))
     facts = tuple(Fact("phrase", canonical("colour", s=s.form), s.colour) for s in mentioned)
-    return QA("same_colour", text, "yes" if first.colour == second.colour else "no", facts, "#1 = #2", wording)
+    return QA("same_colour", asked.text, "yes" if first.colour == second.colour else "no", facts, "#1 = #2", wording)

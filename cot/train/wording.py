@@ -4,9 +4,11 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import yaml
+
+T = TypeVar("T")
 
 Wording = Literal["trained", "held_out", "far_fetched"]
 """What training uses, and what it never does: as people say it, and as few would."""
@@ -44,6 +46,10 @@ class Worded(NamedTuple):
 
     text: str
     order: tuple[int, ...]
+
+    def mentioned(self, things: Sequence[T]) -> list[T]:
+        """What the names stand for, in that order."""
+        return [things[index] for index in self.order]
 
 
 def word(family: str, rng: random.Random, *, wording: Wording, **slots: object) -> str:
