@@ -152,7 +152,7 @@ def _pair(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     exchanged = mentioned != pair
     answer, expression = {
         "value_sum": (str(bars[a] + bars[b]), "#1 + #2"),
-        "value_difference": (str(abs(bars[a] - bars[b])), "#2 - #1" if exchanged else "#1 - #2"),
+        "value_difference": (str(abs(bars[a] - bars[b])), "abs(#1 - #2)"),
         "value_more": (yes_no(bars[pair[0]] > bars[pair[1]]), "#1 < #2" if exchanged else "#1 > #2"),
         "which_value_more": (max(a, b, key=lambda label: bars[label]), f"most({a}: #1, {b}: #2)"),
     }[family]

@@ -156,12 +156,11 @@ class Counting:
         drawn = self._distinct(2)
         if drawn is None:
             return None
+        kind = "abs_difference" if self.rng.random() < 0.4 else "difference"
         (_, n1), (_, n2) = drawn
-        if self.rng.random() < 0.4:
-            return self._qa("difference", "abs_difference", drawn, str(abs(n1 - n2)), "abs(#1 - #2)")
-        if n1 < n2:
+        if kind == "difference" and n1 < n2:
             drawn.reverse()
-        return self._qa("difference", "difference", drawn, str(abs(n1 - n2)), "#1 - #2", mirrored="#2 - #1")
+        return self._qa("difference", kind, drawn, str(abs(n1 - n2)), "abs(#1 - #2)")
 
     def threshold(self) -> QA:
         """Are there at least 3 apples?"""

@@ -210,7 +210,9 @@ class BatchMaker:
         )
 
     def _plans(self, samples: list[Sample], opening: list[int], rng: random.Random) -> list[Packed]:
-        asked = evenly([qa for sample in samples for qa in sample.qas], rng)
+        """Plans of these samples, and of more if there are fewer than rows, so that rare programs are among them."""
+        drawn = [*samples, *(draw(rng) for _ in range(self.plan_rows - len(samples)))]
+        asked = evenly([qa for sample in drawn for qa in sample.qas], rng)
         return pack_rows(
             self.tokenizer,
             map(plan_turn, asked),

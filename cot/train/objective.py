@@ -3,7 +3,7 @@
 In: tensors of images, their labels and their turns. Out: one loss to go down, and figures to watch.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,10 @@ from cot.train.looking import LAYER, looked_at, looking_loss
 from cot.train.model import PREFIX_TOKENS
 from cot.train.packing import IGNORE, packed_mask
 from cot.train.sample import GRID, Seen
+
+
+PLAN_WEIGHT: Final = 4.0
+"""Of the loss of plans about no image, which is a three-hundredth of that about images where both are nearly learned."""
 
 
 def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
@@ -113,7 +117,7 @@ class Objective:
             "early_loss": early.item(),
             **told,
         }
-        return loss + planning + early + found + aligned, figures
+        return loss + PLAN_WEIGHT * planning + early + found + aligned, figures
 
     def _mask(self, segments: torch.Tensor, above: torch.Tensor, prefix: int) -> torch.Tensor:
         mask = packed_mask(segments, above, prefix)

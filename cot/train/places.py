@@ -1,7 +1,7 @@
 """Questions about where things are, the same for scenes and for shapes."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cot.train.canvas import Box
@@ -9,6 +9,7 @@ from cot.train.counting import Noun, slots, yes_no
 from cot.train.sample import QA, Fact, Seen
 from cot.train.wording import Wording, canonical, word, worded
 
+Direction = tuple[int, int]
 DIRECTIONS = {
     "to the left of": (-1, 0),
     "left of": (-1, 0),
@@ -19,13 +20,17 @@ DIRECTIONS = {
     "below": (0, 1),
     "under": (0, 1),
 }
-"""Words -> direction (x, y); y grows downwards."""
+"""Words -> direction (x, y); y grows downwards. Plans say the first words of a direction, however a question says it."""
 PLACES = {
     "leftmost": (-1, 0), "rightmost": (1, 0), "topmost": (0, -1), "lowest": (0, 1),
     "highest": (0, -1), "bottommost": (0, 1),
 }  # fmt: skip
 MARGIN = 12
 """Pixels by which things must differ before a question asks about it."""
+
+
+def _as_planned(said: Mapping[str, Direction], direction: Direction) -> str:
+    return next(words for words, meant in said.items() if meant == direction)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Thing:
     name: str
     box: Box
 
-    def along(self, direction: tuple[int, int]) -> float:
+    def along(self, direction: Direction) -> float:
         """Position along a direction, pixels."""
         return self.box.x * direction[0] + self.box.y * direction[1]
 
@@ -62,7 +67,7 @@ def relation(things: Sequence[Thing], rng: random.Random, *, wording: Wording) -
         return None
     named = slots(first.noun, second.noun)
     answer = yes_no(gap > 0)
-    asked = canonical("relation", d=words, **named)
+    asked = canonical("relation", d=_as_planned(DIRECTIONS, direction), **named)
     text = word("relation", rng, wording=wording, d=words, **named)
     return QA("relation", text, answer, (Fact("yes_no", asked, answer),), wording=wording)
 
@@ -81,7 +86,7 @@ def relation_open(things: Sequence[Thing], rng: random.Random, *, wording: Wordi
         return None
     named = slots(anchor.noun)
     answer = names.pop()
-    fact = Fact("phrase", canonical("relation_open", d=words, **named), answer)
+    fact = Fact("phrase", canonical("relation_open", d=_as_planned(DIRECTIONS, direction), **named), answer)
     text = word("relation_open", rng, wording=wording, d=words, **named)
     return QA("relation_open", text, answer, (fact,), wording=wording)
 
@@ -96,7 +101,7 @@ def extreme_place(things: Sequence[Thing], rng: random.Random, *, wording: Wordi
     if not rivals or ranked[0].along(direction) - rivals[0].along(direction) < MARGIN:
         return None
     answer = ranked[0].name
-    fact = Fact("phrase", canonical("extreme_place", e=place), answer)
+    fact = Fact("phrase", canonical("extreme_place", e=_as_planned(PLACES, direction)), answer)
     return QA("extreme_place", word("extreme_place", rng, wording=wording, e=place), answer, (fact,), wording=wording)
 
 
