@@ -59,9 +59,10 @@ def _head(columns: str) -> list[str]:
 def table(figures: dict[str, Any]) -> str:
     """Accuracy by part and family, both strategies, what is known of the steps, and accuracy by wording.
 
-    The columns of wordings give both strategies: directly / by steps.
+    "lost to": how many answers by steps are wrong through the plan / a sub-answer / how they are put together. The
+    columns of wordings give both strategies: directly / by steps.
     """
-    columns = "part | questions | n | direct | decompose | plans right | steps right | faithful"
+    columns = "part | questions | n | direct | decompose | plans right | steps right | faithful | lost to"
     lines = _head(f"| {columns} | known wordings | new ones | far-fetched new ones |")
     for part, row in figures.items():
         direct, steps = row["direct"], row.get("decompose")
@@ -73,6 +74,7 @@ def table(figures: dict[str, Any]) -> str:
         for family, (one, other) in groups.items():
             cells = [part, family, str(one["n"]), _share(one), _share(other)]
             cells += [_percent(other, name) for name in ("plan_accuracy", "step_accuracy", "faithfulness")]
+            cells.append(" / ".join(str(lost) for lost in (other or {}).get("lost_to", {}).values()))
             cells += [_worded(row, wording, family) for wording in WORDINGS]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

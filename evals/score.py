@@ -6,7 +6,7 @@ In: a case and its outcome. Out: a `Result`; and tables of results.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from cot.answer import show_value
 from cot.evaluate.steps import normalise, score_steps
@@ -20,6 +20,10 @@ from evals.heldout import Case
 
 STATUSES: Final = ("correct", "wrong", "unknown", "unparsed", "errored")
 """What a question can come to; `unknown`: the model abstained, or a budget ran out before an answer."""
+
+Fault = Literal["plan", "sub-answer", "operation"]
+"""The first thing that goes wrong: other sub-questions than are needed, a wrong answer to one, or right answers that
+are put together wrong."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,15 @@ class Result:
     steps: int = 0
     faithful: bool | None = None
     fell_back: bool = False
+
+    @property
+    def lost_to(self) -> Fault | None:
+        """What made an answer by steps wrong; None where it is right, or nothing was planned."""
+        if self.status == "correct" or self.planned is None:
+            return None
+        if not self.planned:
+            return "plan"
+        return "sub-answer" if self.steps_right < self.steps else "operation"
 
 
 def score(case: Case, outcome: Outcome, strategy: str) -> Result:
@@ -88,6 +101,7 @@ def _summary(group: list[Result]) -> dict[str, Any]:
     if planned := [r.planned for r in group if r.planned is not None]:
         row["plan_accuracy"] = round(sum(planned) / len(planned), 4)
         row["fell_back"] = sum(r.fell_back for r in group)
+        row["lost_to"] = {fault: sum(r.lost_to == fault for r in group) for fault in get_args(Fault)}
     if steps := sum(r.steps for r in group):
         row["step_accuracy"] = round(sum(r.steps_right for r in group) / steps, 4)
     if faithful := [r.faithful for r in group if r.faithful is not None]:

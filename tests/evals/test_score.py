@@ -10,7 +10,7 @@ from cot.question import Question
 from cot.train.sample import QA, Fact
 from evals.embedded import calibration_error
 from evals.heldout import Case
-from evals.score import Result, gain, score, table
+from evals.score import Fault, Result, gain, score, table
 
 APPLES = Fact("count", "How many apples are there?", "3")
 CARS = Fact("count", "How many cars are there?", "2")
@@ -45,6 +45,26 @@ async def test_a_fallback_is_told_apart() -> None:
     result = await scored(["no plan at all", "no plan at all", "5"])
     assert (result.status, result.planned, result.faithful) == ("correct", False, None)
     assert result.fell_back
+
+
+@pytest.mark.parametrize(
+    ("replies", "fault"),
+    [
+        ([TOTAL.plan, "3", "2"], None),
+        (["1. [count] How many dogs are there?\nanswer: #1", "6"], "plan"),
+        (["no plan at all", "no plan at all", "6"], "plan"),
+        ([TOTAL.plan, "3", "4"], "sub-answer"),
+        ([TOTAL.plan, "3", "unknown"], "sub-answer"),
+        ([TOTAL.plan.replace("+", "-"), "3", "2"], "operation"),
+        ([TOTAL.plan.replace("+", "-"), "3", "4"], "sub-answer"),
+    ],
+)
+async def test_what_a_wrong_answer_is_lost_to(replies: list[str], fault: Fault | None) -> None:
+    result = await scored(replies)
+    assert result.lost_to == fault
+    lost = table([result], by=lambda r: r.family)["sum"]["lost_to"]
+    assert [name for name, number in lost.items() if number] == ([fault] if fault else [])
+    assert (await scored(["6"], strategy="direct")).lost_to is None
 
 
 async def test_abstaining_is_not_wrong() -> None:
