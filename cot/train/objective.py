@@ -18,9 +18,8 @@ from cot.train.model import PREFIX_TOKENS
 from cot.train.packing import IGNORE, packed_mask
 from cot.train.sample import GRID, Seen
 
-
 PLAN_WEIGHT: Final = 4.0
-"""Of the loss of plans about no image, which is a three-hundredth of that about images where both are nearly learned."""
+"""Of the loss of plans about no image. Where both are nearly learned it is a three-hundredth of that about images."""
 
 
 def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ DIRECTIONS = {
     "below": (0, 1),
     "under": (0, 1),
 }
-"""Words -> direction (x, y); y grows downwards. Plans say the first words of a direction, however a question says it."""
+"""Words -> direction (x, y); y grows downwards. Plans say the first words of each, whatever the question says."""
 PLACES = {
     "leftmost": (-1, 0), "rightmost": (1, 0), "topmost": (0, -1), "lowest": (0, 1),
     "highest": (0, -1), "bottommost": (0, 1),
@@ -30,6 +30,7 @@ MARGIN = 12
 
 
 def _as_planned(said: Mapping[str, Direction], direction: Direction) -> str:
+    """The words of a direction or place that plans use."""
     return next(words for words, meant in said.items() if meant == direction)
 
 

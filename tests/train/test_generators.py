@@ -19,7 +19,7 @@ from cot.train.charts import make_chart
 from cot.train.counting import Counting, Noun
 from cot.train.kinds import HELD_OUT_STYLE, KINDS, STYLES, TRAIN_STYLES
 from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, FORMS, SHAPE_COLOURS, WORDS
-from cot.train.places import Thing, bigger
+from cot.train.places import DIRECTIONS, PLACES, Thing, bigger
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes, noun
@@ -72,7 +72,22 @@ def test_programs_ask_for_facts_in_the_order_in_which_the_question_names_them(wo
         assert list(dict.fromkeys(name.findall(qa.plan))) == list(dict.fromkeys(name.findall(qa.question))), qa
         assert computed(qa) == qa.answer, qa
         expressions.add(qa.expression)
-    assert {"abs(#1 - #2)", "#1 > #2", "#1 < #2"} <= expressions and "#2 - #1" not in expressions
+    assert {"abs(#1 - #2)", "#1 > #2", "#1 < #2"} <= expressions
+    assert not {"#1 - #2", "#2 - #1"} & expressions
+
+
+def test_plans_say_each_direction_in_one_way() -> None:
+    said = re.compile("|".join(sorted((*DIRECTIONS, *PLACES), key=len, reverse=True)))
+    asked, planned = set(), set()
+    for seed in range(300):
+        for qa in make_shapes(random.Random(f"directions/{seed}"), questions=18).qas:
+            if qa.family in ("relation", "relation_open", "extreme_place"):
+                asked.update(said.findall(qa.question))
+                planned.update(said.findall(qa.facts[0].text))
+    assert asked == {*DIRECTIONS, *PLACES}
+    assert planned == {
+        "to the left of", "to the right of", "above", "below", "leftmost", "rightmost", "topmost", "lowest",
+    }  # fmt: skip
 
 
 def test_every_program_of_easy_vqa_gives_its_answer() -> None:
