@@ -210,11 +210,23 @@ def parse(name: str) -> tuple[StoredRun, str | None]:
 
 def choose(name: str) -> Chosen:
     """The one run and strategy that a name means. Raises DataError, and UsageError if it could be several."""
-    run, strategy = parse(name)
+    return _only(*parse(name))
+
+
+def choose_two(a: str, b: str) -> tuple[Chosen, Chosen]:
+    """As `choose` each of two; that one of them is no run is told before the other is found to have several strategies.
+
+    Each is opened once.
+    """
+    first, second = parse(a), parse(b)
+    return _only(*first), _only(*second)
+
+
+def _only(run: StoredRun, strategy: str | None) -> Chosen:
     if strategy is None and len(run.definition.strategies) > 1:
         several = ", ".join(run.definition.strategies)
         raise UsageError(
-            f"{shown(name)} has the strategies {several}; expected one of them, as in"
+            f"{shown(str(run.path))} has the strategies {several}; expected one of them, as in"
             f" {shown(f'{run.path}:{run.definition.strategies[0]}')}"
         )
     return Chosen(run, strategy or run.definition.strategies[0])
