@@ -16,7 +16,7 @@ import typer
 from cot.cli.ask import load_engine
 from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import check_data, loaders
-from cot.cli.loading import said_if_slow
+from cot.cli.loading import said_if_slow, say_notes
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
 from cot.cli.words import counted
 
@@ -115,8 +115,6 @@ def _measure(
     from cot.evaluate.calibration import calibrate as measure
     from cot.planner.calibration_file import tuning_for
     from cot.planner.tuning import Tuning
-    from cot.prompt import own_notes
-    from cot.trace.plain import plain
 
     class Progress(Watch):
         def asked(self, done: int, total: int) -> None:
@@ -128,9 +126,8 @@ def _measure(
         engine = load_engine(settings)
     before, _ = tuning_for(settings, engine.info)
     asking = replace(asking, tuning=Tuning(rounds=rounds or before.rounds))
-    for note in own_notes():
-        # Also to who wants no progress: what is fitted holds in other folders too.
-        typer.echo(f"note: {plain(note, one_line=True)}", err=True)
+    # Also to who wants no progress: what is fitted holds in other folders too.
+    say_notes(engine)
 
     async def run(engine: "Engine") -> "Calibration":
         try:
