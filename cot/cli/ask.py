@@ -174,6 +174,22 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
     return Question(text, loaded, choices)
 
 
+def check_model(settings: "Settings") -> None:
+    """Find out before what takes long that there is no such model as the settings name; a server is not asked.
+
+    Raises EngineError.
+    """
+    from cot.engine.local.source import find_settings
+    from cot.engine.remote.address import parse_address
+    from cot.model import is_server
+
+    with set_by_told(settings, "model"):
+        if is_server(settings.model):
+            parse_address(settings.model)
+        else:
+            find_settings(settings.model)
+
+
 def load_engine(settings: "Settings") -> "Engine":
     """Load the model that the settings name, or connect to its server.
 

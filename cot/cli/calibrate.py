@@ -7,17 +7,19 @@ import asyncio
 import json
 import shlex
 import shutil
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli.ask import load_engine
+from cot.cli.ask import check_model, load_engine
 from cot.cli.eval_run import make_options
 from cot.cli.eval_tasks import check_data, loaders
 from cot.cli.loading import said_if_slow, say_notes
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
+from cot.cli.time_left import SECONDS_BETWEEN_LINES, TimeLeft
 from cot.cli.words import counted
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ def calibrate(
     from cot.evaluate.select import select
     from cot.planner.calibration_file import check_writable, read_entries
     from cot.task import load_task
+    from cot.trace.plain import plain
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
@@ -89,7 +92,13 @@ def calibrate(
     check_writable(path)
     if judged := [task.task.name for task in loaded if task.judge_template]:
         raise UsageError(f"got {judged[0]}, which a judge scores; expected a task with a metric that asks no model")
+    check_model(settings)
     selections = [select(task, limit=limit) for task in loaded]
+    if not quiet:
+        samples = counted(sum(selection.n for selection in selections), "sample")
+        ways = "directly, by steps and by votes" if votes else "directly and by steps"
+        what = f"calibrating {settings.model} into {path}: {samples}, each asked {ways}"
+        typer.echo(plain(what, one_line=True), err=True)
     found, info = _measure(
         selections, settings, votes=votes, max_cost=max_cost, rounds=rounds, concurrency=concurrency, quiet=quiet
     )
@@ -117,9 +126,16 @@ def _measure(
     from cot.planner.tuning import Tuning
 
     class Progress(Watch):
+        def __init__(self) -> None:
+            self._shown = time.monotonic()
+            self._time_left = TimeLeft(concurrency)
+
         def asked(self, done: int, total: int) -> None:
-            if not quiet and (done % 100 == 0 or done == total):
-                typer.echo(f"{done}/{counted(total, 'sample')}", err=True)
+            now = time.monotonic()
+            self._time_left.finished(now)
+            if not quiet and (done == total or now - self._shown >= SECONDS_BETWEEN_LINES):
+                self._shown = now
+                typer.echo(f"{done}/{counted(total, 'sample')}{self._time_left.text(total - done, now)}", err=True)
 
     asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
     with said_if_slow(settings.model, quiet=quiet):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 from PIL import Image
@@ -52,6 +53,8 @@ def run(tmp_path, monkeypatch, capfd):
     (tmp_path / "rows.csv").write_text("\n".join(["question,answer,image", *rows]))
     for number in range(N):
         Image.new("RGB", (8, 6), "red").save(tmp_path / f"{number}.png")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
 
     def ran(*arguments, script=reply):
         monkeypatch.setattr(calibrate_module, "load_engine", lambda settings: ScriptedEngine(script, info=INFO))
@@ -87,6 +90,30 @@ def test_it_fits_tells_what_it_is_worth_and_how_to_go_back(run, tmp_path):
     own.write_text((prompts_folder() / "direct" / "answer.jinja").read_text())
     err = run("embedded", "--task", "task.yaml", "--max-cost", "9", "--limit", "20", "--quiet")[2]
     assert err.startswith(f"note: templates in {tmp_path / 'prompts'} come before the shipped ones\n")
+
+
+def test_what_is_to_be_done_is_told_first_and_then_how_long_it_takes(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate_module, "SECONDS_BETWEEN_LINES", 0.0)
+    _, _, err = run("m", "--task", "task.yaml", "--no-votes", "--concurrency", "1", "--out", "mine.json")
+    first, *lines = err.splitlines()
+    assert first == "calibrating m into mine.json: 160 samples, each asked directly and by steps"
+    assert re.fullmatch(r"159/160 samples  [\d.]+/s  0:0\d left", lines[158])
+    _, _, err = run("--task", "task.yaml", "--limit", "1")
+    told = f"calibrating embedded into {user_file().parent / 'calibration.json'}: 1 sample, each asked directly, by"
+    assert err.startswith(f"{told} steps and by votes\n")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("nothing", "no model folder at 'nothing'"), ("http://u:secret@host/v1", "was given with a user")],
+)
+def test_a_model_that_is_not_there_is_told_before_its_samples_are_drawn(run, monkeypatch, model, said):
+    monkeypatch.setattr("cot.train.held_out.calibration_samples", lambda: pytest.fail("samples are drawn"))
+    code, out, err = run(model)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert said in err
+    assert "secret" not in err
 
 
 def test_a_scale_that_does_not_hold_is_left_out_and_that_is_said(run):
