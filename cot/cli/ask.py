@@ -41,6 +41,7 @@ MAX_QUESTION_CHARACTERS: Final = 10_000
 _IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _SCHEMES: Final = ("http://", "https://", "file://")
 _EXAMPLE: Final = 'cot ask photo.jpg "How many dogs are there?"'
+_PIPED_EXAMPLE: Final = 'echo "How many dogs are there?" | cot ask photo.jpg'
 
 
 def ask(
@@ -164,7 +165,7 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
         text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     text = text.strip()
     if not text and not is_long:
-        raise UsageError(f"the question is empty; expected for example: {_EXAMPLE}")
+        raise UsageError(f"the question is empty; expected for example: {_EXAMPLE}; or on stdin: {_PIPED_EXAMPLE}")
     if is_long or len(text) > MAX_QUESTION_CHARACTERS:
         raise UsageError(f"the question has more than {MAX_QUESTION_CHARACTERS:,} characters; shorten it")
     for words in (text, *choices):
