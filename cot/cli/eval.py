@@ -14,7 +14,7 @@ import typer
 
 from cot.cli.options import Compile, Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined, named_path
 from cot.cli.set_by import set_by_told
-from cot.errors import UsageError
+from cot.errors import UsageError, quoted
 
 
 def evaluate_tasks(
@@ -100,6 +100,8 @@ def evaluate_tasks(
     )  # fmt: skip
     if redact and not trace:
         raise UsageError("got --redact without --trace; no trace is kept, and results always hold question and answer")
+    if judge_model is not None and not judge_model.strip():
+        raise UsageError(f"got --judge-model {quoted(judge_model)}; expected the name of a model, as for --model")
     suite = find_suite(tasks)
     wanted = Wanted(data, limit, shuffle, shots, run_python)
     check_data(suite.tasks, data)
