@@ -16,7 +16,7 @@ import typer
 
 from cot.cli.ask import check_model, load_engine
 from cot.cli.eval_run import make_options
-from cot.cli.eval_tasks import check_data, loaders
+from cot.cli.eval_tasks import check_data, check_unjudged, loaders
 from cot.cli.loading import said_if_slow, say_notes
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
 from cot.cli.time_left import SECONDS_BETWEEN_LINES, TimeLeft
@@ -73,7 +73,6 @@ def calibrate(
     For another one name a task of your own pictures.
     """
     from cot.config import load_settings
-    from cot.errors import UsageError
     from cot.evaluate.select import select
     from cot.planner.calibration_file import check_writable, read_entries
     from cot.task import load_task
@@ -90,8 +89,7 @@ def calibrate(
     check_data(names, data)
     loaded = [load_task(task, data=data, loaders=loaders()) for task in names]
     check_writable(path)
-    if judged := [task.task.name for task in loaded if task.judge_template]:
-        raise UsageError(f"got {judged[0]}, which a judge scores; expected a task with a metric that asks no model")
+    check_unjudged(loaded)
     check_model(settings)
     selections = [select(task, limit=limit) for task in loaded]
     if not quiet:
