@@ -111,6 +111,9 @@ def split_arguments(arguments: list[str], *, stdin_is_terminal: bool) -> tuple[l
         raise UsageError(f"the question comes after the images, but {last!r} is last; expected for example: {_EXAMPLE}")
     if not images:
         raise UsageError(f"no image was given, only {last!r}; expected for example: {_EXAMPLE}")
+    if "" in images:
+        # As a path it would be the folder stood in.
+        raise UsageError(f"got '' for an image; expected a path or a URL, for example: {_EXAMPLE}")
     if images.count("-") + (text is None) > 1:
         raise UsageError("stdin (-) was named twice; it can be one image or the question")
     if text is not None:

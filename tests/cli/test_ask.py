@@ -226,6 +226,7 @@ def test_an_address_with_a_blank_is_an_image_and_a_question_may_be_one_word(cot_
         ([], b"", False, "no image and no question"),
         (["How many?"], b"", False, "no image was given"),
         (["-"], b"", False, "no image was given"),
+        (["", "How many?"], b"", False, "got '' for an image; expected a path or a URL"),
         (["red.png"], b"", True, "the question is missing: 'red.png' looks like an image"),
         (["How many dogs?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
         (
