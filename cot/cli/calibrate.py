@@ -25,6 +25,7 @@ from cot.cli.words import counted
 if TYPE_CHECKING:
     from cot.engine.base import Engine, EngineInfo
     from cot.evaluate.fitting import Calibration
+    from cot.evaluate.options import Options
     from cot.evaluate.select import Selection
     from cot.planner.calibration_file import Entry
     from cot.settings import Settings
@@ -82,6 +83,7 @@ def calibrate(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
          "compile": compile, "seed": seed}
     )  # fmt: skip
+    options = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False)
     path = out or settings.calibration
     # What cannot be added to, or written, is told before anything is asked.
     before = read_entries(path).get(settings.model)
@@ -97,9 +99,7 @@ def calibrate(
         ways = "directly, by steps and by votes" if votes else "directly and by steps"
         what = f"calibrating {settings.model} into {path}: {samples}, each asked {ways}"
         typer.echo(plain(what, one_line=True), err=True)
-    found, info = _measure(
-        selections, settings, votes=votes, max_cost=max_cost, rounds=rounds, concurrency=concurrency, quiet=quiet
-    )
+    found, info = _measure(selections, settings, options, votes=votes, max_cost=max_cost, rounds=rounds, quiet=quiet)
     if as_json:
         typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
     else:
@@ -111,11 +111,11 @@ def calibrate(
 def _measure(
     selections: "list[Selection]",
     settings: "Settings",
+    options: "Options",
     *,
     votes: bool,
     max_cost: float,
     rounds: int | None,
-    concurrency: int,
     quiet: bool,
 ) -> "tuple[Calibration, EngineInfo]":
     from cot.evaluate.calibration import Watch
@@ -126,7 +126,7 @@ def _measure(
     class Progress(Watch):
         def __init__(self) -> None:
             self._shown = time.monotonic()
-            self._time_left = TimeLeft(concurrency)
+            self._time_left = TimeLeft(options.concurrency)
 
         def asked(self, done: int, total: int) -> None:
             now = time.monotonic()
@@ -135,19 +135,19 @@ def _measure(
                 self._shown = now
                 typer.echo(f"{done}/{counted(total, 'sample')}{self._time_left.text(total - done, now)}", err=True)
 
-    asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
     with said_if_slow(settings.model, quiet=quiet):
         engine = load_engine(settings)
     before, _ = tuning_for(settings, engine.info)
-    asking = replace(asking, tuning=Tuning(rounds=rounds or before.rounds))
+    asking = replace(options.asking, tuning=Tuning(rounds=rounds or before.rounds))
     # Also to who wants no progress: what is fitted holds in other folders too.
     say_notes(engine)
 
     async def run(engine: "Engine") -> "Calibration":
         try:
             return await measure(
-                selections, engine, asking, votes=votes, max_cost=max_cost, concurrency=concurrency, watch=Progress()
-            )
+                selections, engine, asking, votes=votes, max_cost=max_cost, concurrency=options.concurrency,
+                watch=Progress(),
+            )  # fmt: skip
         finally:
             await engine.close()
 

@@ -12,6 +12,7 @@ import cot.cli
 from cot.cli import calibrate as calibrate_module
 from cot.config import user_file
 from cot.engine import EngineInfo, ScriptedEngine
+from cot.errors import EngineError
 from cot.evaluate.calibration import _numbered
 from cot.evaluate.select import select
 from cot.planner.calibration_file import read_entries
@@ -143,6 +144,11 @@ def test_a_model_that_cannot_ask_in_other_words_is_given_one_round(run, tmp_path
     assert run("m", "--task", "task.yaml", "--rounds", "9")[0] == 2
 
 
+def test_how_many_are_in_flight_is_checked_first(run):
+    code, _, err = run("m", "--task", "task.yaml", "--concurrency", "0")
+    assert (code, err) == (2, "error: got --concurrency 0; expected at least 1\n")
+
+
 @pytest.mark.parametrize("cost", ["0.5", "nan"])
 def test_a_cost_that_direct_alone_exceeds_is_refused_before_anything_is_asked(run, cost):
     def never(request):
@@ -182,6 +188,27 @@ def test_without_probabilities_there_is_nothing_to_fit(run):
     code, out, err = run("--task", "task.yaml", "--no-votes", script=lambda request: "2")
     assert (code, out) == (1, "")
     assert "error: the engine gives no probabilities" in err
+
+
+def test_a_fault_of_the_program_costs_one_sample(run):
+    def faulty(request):
+        if request.messages[-1].content[-1].startswith("Is it 7 now?"):
+            raise ValueError("a fault")
+        return reply(request)
+
+    code, out, err = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", "--out", "mine.json", script=faulty)
+    assert (code, "route, on what was not fitted to" in out) == (0, True)
+    assert "note: 1 sample failed, and is in no figure" in err
+
+
+def test_that_too_many_samples_failed_is_told_with_why(run):
+    def failing(request):
+        raise EngineError("no memory is left")
+
+    code, out, err = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", script=failing)
+    assert (code, out) == (1, "")
+    assert "error: 80 of 80 samples failed, the first with: " in err
+    assert "no memory is left; too few are left to fit to" in err
 
 
 def test_too_few_samples_are_too_few(run):
