@@ -100,12 +100,15 @@ def calibrate(
         what = f"calibrating {settings.model} into {path}: {samples}, each asked {ways}"
         typer.echo(plain(what, one_line=True), err=True)
     found, info = _measure(selections, settings, options, votes=votes, max_cost=max_cost, rounds=rounds, quiet=quiet)
-    if as_json:
-        typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
-    else:
-        _print(found, before)
-    back = _write(path, settings.model, _entry(found, info))
-    typer.echo(f"wrote {path}\nto go back: {back}", err=True)
+    try:
+        if as_json:
+            typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
+        else:
+            _print(found, before)
+    finally:
+        # Also where nobody reads the figures any more: it took long to find them.
+        back = _write(path, settings.model, _entry(found, info))
+        typer.echo(f"wrote {path}\nto go back: {back}", err=True)
 
 
 def _measure(

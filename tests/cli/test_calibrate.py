@@ -1,6 +1,8 @@
 """`cot calibrate`, over a scripted model whose confidence means something, though not what it says."""
 
+import contextlib
 import json
+import os
 import random
 import re
 
@@ -130,6 +132,19 @@ def test_a_scale_that_does_not_hold_is_left_out_and_that_is_said(run):
     why = "direct: confidences stay as they are: a scale does not lower the error on images that it was not fitted to"
     assert why in out
     assert "direct_slope" not in out
+
+
+@pytest.mark.parametrize("form", ["--json", "--quiet"])
+def test_what_was_found_is_kept_though_nobody_reads_the_figures(run, tmp_path, monkeypatch, form):
+    reader, writer = os.pipe()
+    os.close(reader)
+    stdout = os.fdopen(writer, "w")
+    monkeypatch.setattr("sys.stdout", stdout)
+    code = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", "--out", "mine.json", form)[0]
+    with contextlib.suppress(BrokenPipeError):
+        stdout.close()
+    assert code == 1
+    assert read_entries(tmp_path / "mine.json").keys() == {"m"}
 
 
 def test_a_model_that_cannot_ask_in_other_words_is_given_one_round(run, tmp_path):
