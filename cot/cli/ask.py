@@ -183,14 +183,16 @@ def check_model(settings: "Settings") -> None:
 
     Raises EngineError.
     """
-    from cot.engine.local.source import find_settings
-    from cot.engine.remote.address import parse_address
     from cot.model import is_server
 
     with set_by_told(settings, "model"):
         if is_server(settings.model):
+            from cot.engine.remote.address import parse_address
+
             parse_address(settings.model)
         else:
+            from cot.engine.local.source import find_settings
+
             find_settings(settings.model)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cot.cli.ask import check_model
 from cot.cli.options import Compile, Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined, named_path
 from cot.cli.set_by import set_by_told
 from cot.errors import UsageError, quoted
@@ -120,6 +121,8 @@ def evaluate_tasks(
     with set_by_told(settings, *(() if strategy else ("strategy",))):
         options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
     baseline = read_baseline(gate) if gate else None
+    # Samples may take long to draw, or to look at.
+    check_model(settings)
     shard = find_shard(os.environ)
     process = shard.label if shard else None
     output = EvalOutput(as_json=as_json, quiet=quiet, process=process, concurrency=concurrency)

@@ -298,3 +298,10 @@ def test_a_judge_that_is_not_there_is_told_before_anything_is_loaded(run, guide,
     task.write_text(re.sub(r"^metric:\n(?:  .*\n)*", "metric: judge\n", task.read_text(), flags=re.MULTILINE))
     code = cot.cli.main(["eval", "photos/task.yaml", "--judge-model", name, "--out", "a"])
     assert (code, capfd.readouterr().err.startswith(f"error: {said}")) == (2, True)
+
+
+def test_a_model_that_is_not_there_is_told_before_any_sample_is_looked_at(run, guide, tmp_path):
+    (tmp_path / "photos" / "porch.png").unlink()
+    code, out, err = run("photos/task.yaml", "--model", "nothing", "--out", "a")
+    assert (code, out, err.startswith("error: no model folder at 'nothing'")) == (2, "", True)
+    assert not Path("a").exists()
