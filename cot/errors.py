@@ -4,7 +4,11 @@ The command line prints the message as one line and exits with `exit_code`.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
+from typing import Final
+
+_ERROR_NUMBER: Final = re.compile(r"^\[Errno -?[0-9]+\] ")
 
 
 class CotError(Exception):
@@ -96,8 +100,11 @@ class MissingDataError(DataError):
 
 
 def reason(error: BaseException, *, most: int = 300) -> str:
-    """What a library's exception says, on one line of at most `most` characters; its type if it says nothing."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    """What a library's exception says, on one line of at most `most` characters; its type if it says nothing.
+
+    The number that the system gives its errors is left out.
+    """
+    return _ERROR_NUMBER.sub("", " ".join(str(error).split()))[:most] or type(error).__name__
 
 
 def quoted(text: str, *, most: int = 60) -> str:

@@ -117,6 +117,13 @@ def test_two_strategies_of_one_run(tmp_path):
         choose(f"{run}:vote")
 
 
+def test_of_a_folder_of_runs_they_are_named(tmp_path):
+    for name in ("none", "blank"):
+        write_run(tmp_path / "controls" / name, results("c"))
+    with pytest.raises(DataError, match=r"no run at .*controls'; .* run.json, as '.*controls/blank' or '.*/none'$"):
+        choose(str(tmp_path / "controls"))
+
+
 def test_a_folder_may_have_a_colon_in_its_name(tmp_path):
     assert choose(str(write_run(tmp_path / "a:b", results("c")))).strategy == "direct"
 

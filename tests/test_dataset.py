@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,13 @@ def test_data_that_is_not_there(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\xff\n")
     with pytest.raises(DataError, match="line 1: .*expected text in UTF-8"):
         rows(tmp_path, loader="jsonl", path="a.jsonl")
+
+
+def test_names_of_a_folder_have_accents_as_models_write_them(tmp_path):
+    apart = unicodedata.normalize("NFD", "forêt/été.png")
+    picture(tmp_path / apart)
+    (row,) = rows(tmp_path, loader="folder", path=".")
+    assert row == {"image": tmp_path / apart, "image_id": "forêt/été.png", "name": "été", "folder": "forêt"}
 
 
 def test_a_folder_of_images(tmp_path):

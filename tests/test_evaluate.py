@@ -253,6 +253,9 @@ async def test_a_folder_with_other_files_is_refused(make, tmp_path):
 async def test_two_writers_are_refused(make, tmp_path):
     with RunFolder(tmp_path / "out"), pytest.raises(DataError, match="another process writes the run"):
         RunFolder(tmp_path / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"^cannot write to \S+/file: File exists: "):
+        RunFolder(tmp_path / "file")
     assert not (tmp_path / "out").exists()
 
 

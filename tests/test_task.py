@@ -2,6 +2,7 @@ import base64
 import io
 import os
 import tracemalloc
+import unicodedata
 
 import jinja2
 import pytest
@@ -156,6 +157,17 @@ def test_an_image_whose_name_is_no_text_has_a_group_that_is(write, tmp_path):
         "question: question", "question: \"'What is this?'\"").replace('"[answer]"', "\"'red'\""))  # fmt: skip
     groups = [sample.group for sample in load_task(str(tmp_path / "task.yaml")).samples()]
     assert groups == ["caf\\xe9.png", "red.png"]
+
+
+@pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_image_is_found_in_whatever_form_its_name_has_accents(write, tmp_path, written, on_disk):
+    folder, name = unicodedata.normalize(on_disk, "été"), unicodedata.normalize(on_disk, "à la plage é.png")
+    (tmp_path / folder).mkdir()
+    (tmp_path / "red.png").rename(tmp_path / folder / name)
+    path = unicodedata.normalize(written, "été/à la plage é.png")
+    (sample,) = write(rows=ROW.replace("red.png", path)).samples()
+    assert sample.images == (tmp_path / folder / name,)
+    assert sample.group == unicodedata.normalize("NFC", path)
 
 
 def test_places_of_decimals_may_be_text(write):

@@ -41,6 +41,7 @@ MAX_QUESTION_CHARACTERS: Final = 10_000
 _IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _SCHEMES: Final = ("http://", "https://", "file://")
 _EXAMPLE: Final = 'cot ask photo.jpg "How many dogs are there?"'
+_PIPED_EXAMPLE: Final = 'echo "How many dogs are there?" | cot ask photo.jpg'
 
 
 def ask(
@@ -110,6 +111,9 @@ def split_arguments(arguments: list[str], *, stdin_is_terminal: bool) -> tuple[l
         raise UsageError(f"the question comes after the images, but {last!r} is last; expected for example: {_EXAMPLE}")
     if not images:
         raise UsageError(f"no image was given, only {last!r}; expected for example: {_EXAMPLE}")
+    if "" in images:
+        # As a path it would be the folder stood in.
+        raise UsageError(f"got '' for an image; expected a path or a URL, for example: {_EXAMPLE}")
     if images.count("-") + (text is None) > 1:
         raise UsageError("stdin (-) was named twice; it can be one image or the question")
     if text is not None:
@@ -164,7 +168,7 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
         text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     text = text.strip()
     if not text and not is_long:
-        raise UsageError(f"the question is empty; expected for example: {_EXAMPLE}")
+        raise UsageError(f"the question is empty; expected for example: {_EXAMPLE}; or on stdin: {_PIPED_EXAMPLE}")
     if is_long or len(text) > MAX_QUESTION_CHARACTERS:
         raise UsageError(f"the question has more than {MAX_QUESTION_CHARACTERS:,} characters; shorten it")
     for words in (text, *choices):
@@ -172,6 +176,24 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
             raise UsageError(f"got text that is not UTF-8: {words[:60]!r}; write it in UTF-8")
     loaded = tuple(load_image(image, settings.image_limits) for image in images)
     return Question(text, loaded, choices)
+
+
+def check_model(settings: "Settings") -> None:
+    """Find out before what takes long that there is no such model as the settings name; a server is not asked.
+
+    Raises EngineError.
+    """
+    from cot.model import is_server
+
+    with set_by_told(settings, "model"):
+        if is_server(settings.model):
+            from cot.engine.remote.address import parse_address
+
+            parse_address(settings.model)
+        else:
+            from cot.engine.local.source import find_settings
+
+            find_settings(settings.model)
 
 
 def load_engine(settings: "Settings") -> "Engine":

@@ -7,22 +7,25 @@ import asyncio
 import json
 import shlex
 import shutil
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cot.cli.ask import load_engine
+from cot.cli.ask import check_model, load_engine
 from cot.cli.eval_run import make_options
-from cot.cli.eval_tasks import check_data, loaders
-from cot.cli.loading import said_if_slow
+from cot.cli.eval_tasks import check_data, check_unjudged, loaders
+from cot.cli.loading import said_if_slow, say_notes
 from cot.cli.options import Compile, Device, KvMemory, Language, Quantize, Seed, named_path
+from cot.cli.time_left import SECONDS_BETWEEN_LINES, TimeLeft
 from cot.cli.words import counted
 
 if TYPE_CHECKING:
     from cot.engine.base import Engine, EngineInfo
     from cot.evaluate.fitting import Calibration
+    from cot.evaluate.options import Options
     from cot.evaluate.select import Selection
     from cot.planner.calibration_file import Entry
     from cot.settings import Settings
@@ -71,15 +74,16 @@ def calibrate(
     For another one name a task of your own pictures.
     """
     from cot.config import load_settings
-    from cot.errors import UsageError
     from cot.evaluate.select import select
     from cot.planner.calibration_file import check_writable, read_entries
     from cot.task import load_task
+    from cot.trace.plain import plain
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
          "compile": compile, "seed": seed}
     )  # fmt: skip
+    options = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False)
     path = out or settings.calibration
     # What cannot be added to, or written, is told before anything is asked.
     before = read_entries(path).get(settings.model)
@@ -87,56 +91,66 @@ def calibrate(
     check_data(names, data)
     loaded = [load_task(task, data=data, loaders=loaders()) for task in names]
     check_writable(path)
-    if judged := [task.task.name for task in loaded if task.judge_template]:
-        raise UsageError(f"got {judged[0]}, which a judge scores; expected a task with a metric that asks no model")
+    check_unjudged(loaded)
+    check_model(settings)
     selections = [select(task, limit=limit) for task in loaded]
-    found, info = _measure(
-        selections, settings, votes=votes, max_cost=max_cost, rounds=rounds, concurrency=concurrency, quiet=quiet
-    )
-    if as_json:
-        typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
-    else:
-        _print(found, before)
-    back = _write(path, settings.model, _entry(found, info))
-    typer.echo(f"wrote {path}\nto go back: {back}", err=True)
+    if not quiet:
+        samples = counted(sum(selection.n for selection in selections), "sample")
+        ways = "directly, by steps and by votes" if votes else "directly and by steps"
+        what = f"calibrating {settings.model} into {path}: {samples}, each asked {ways}"
+        typer.echo(plain(what, one_line=True), err=True)
+    found, info = _measure(selections, settings, options, votes=votes, max_cost=max_cost, rounds=rounds, quiet=quiet)
+    try:
+        if as_json:
+            typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
+        else:
+            _print(found, before)
+    finally:
+        # Also where nobody reads the figures any more: it took long to find them.
+        back = _write(path, settings.model, _entry(found, info))
+        typer.echo(f"wrote {path}\nto go back: {back}", err=True)
 
 
 def _measure(
     selections: "list[Selection]",
     settings: "Settings",
+    options: "Options",
     *,
     votes: bool,
     max_cost: float,
     rounds: int | None,
-    concurrency: int,
     quiet: bool,
 ) -> "tuple[Calibration, EngineInfo]":
     from cot.evaluate.calibration import Watch
     from cot.evaluate.calibration import calibrate as measure
     from cot.planner.calibration_file import tuning_for
     from cot.planner.tuning import Tuning
-    from cot.prompt import own_notes
-    from cot.trace.plain import plain
 
     class Progress(Watch):
-        def asked(self, done: int, total: int) -> None:
-            if not quiet and (done % 100 == 0 or done == total):
-                typer.echo(f"{done}/{counted(total, 'sample')}", err=True)
+        def __init__(self) -> None:
+            self._shown = time.monotonic()
+            self._time_left = TimeLeft(options.concurrency)
 
-    asking = make_options(settings, ("direct",), concurrency=concurrency, retry_errors=False, trace=False).asking
+        def asked(self, done: int, total: int) -> None:
+            now = time.monotonic()
+            self._time_left.finished(now)
+            if not quiet and (done == total or now - self._shown >= SECONDS_BETWEEN_LINES):
+                self._shown = now
+                typer.echo(f"{done}/{counted(total, 'sample')}{self._time_left.text(total - done, now)}", err=True)
+
     with said_if_slow(settings.model, quiet=quiet):
         engine = load_engine(settings)
     before, _ = tuning_for(settings, engine.info)
-    asking = replace(asking, tuning=Tuning(rounds=rounds or before.rounds))
-    for note in own_notes():
-        # Also to who wants no progress: what is fitted holds in other folders too.
-        typer.echo(f"note: {plain(note, one_line=True)}", err=True)
+    asking = replace(options.asking, tuning=Tuning(rounds=rounds or before.rounds))
+    # Also to who wants no progress: what is fitted holds in other folders too.
+    say_notes(engine)
 
     async def run(engine: "Engine") -> "Calibration":
         try:
             return await measure(
-                selections, engine, asking, votes=votes, max_cost=max_cost, concurrency=concurrency, watch=Progress()
-            )
+                selections, engine, asking, votes=votes, max_cost=max_cost, concurrency=options.concurrency,
+                watch=Progress(),
+            )  # fmt: skip
         finally:
             await engine.close()
 

@@ -27,13 +27,10 @@ def compare_runs(
     B - A is positive where RUN_B is better. An interval that excludes 0 is a difference beyond chance.
     Samples of one image alone have none.
     """
-    from cot.compare import choose, compare
-    from cot.compare.stored import parse
+    from cot.compare import compare
+    from cot.compare.stored import choose_two
 
-    for name in (a, b):
-        # That one of them is no run is told first, and not which strategies the other one has.
-        parse(name)
-    found = compare(choose(a), choose(b), max_flips=flips)
+    found = compare(*choose_two(a, b), max_flips=flips)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
     else:

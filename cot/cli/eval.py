@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
+from cot.cli.ask import check_model
 from cot.cli.options import Compile, Device, KvMemory, Language, Model, Quantize, Redact, Seed, joined, named_path
 from cot.cli.set_by import set_by_told
-from cot.errors import UsageError
+from cot.errors import UsageError, quoted
 
 
 def evaluate_tasks(
@@ -100,6 +101,8 @@ def evaluate_tasks(
     )  # fmt: skip
     if redact and not trace:
         raise UsageError("got --redact without --trace; no trace is kept, and results always hold question and answer")
+    if judge_model is not None and not judge_model.strip():
+        raise UsageError(f"got --judge-model {quoted(judge_model)}; expected the name of a model, as for --model")
     suite = find_suite(tasks)
     wanted = Wanted(data, limit, shuffle, shots, run_python)
     check_data(suite.tasks, data)
@@ -118,6 +121,8 @@ def evaluate_tasks(
     with set_by_told(settings, *(() if strategy else ("strategy",))):
         options = make_options(settings, names, concurrency=concurrency, retry_errors=retry_errors, trace=trace)
     baseline = read_baseline(gate) if gate else None
+    # Samples may take long to draw, or to look at.
+    check_model(settings)
     shard = find_shard(os.environ)
     process = shard.label if shard else None
     output = EvalOutput(as_json=as_json, quiet=quiet, process=process, concurrency=concurrency)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from cot.cli.eval_table import category_table, interval_text, percent, score_table
+from cot.cli.time_left import SECONDS_BETWEEN_LINES, TimeLeft
 from cot.cli.words import counted, pace
 from cot.evaluate.ablation import NO_ABLATION
 from cot.evaluate.options import Options, Watch
@@ -23,8 +24,6 @@ from cot.planner.budget import Budget
 from cot.trace.plain import plain
 from cot.trace.stderr import Stderr
 
-SECONDS_BETWEEN_LINES: Final = 10.0
-"""Where stderr is no terminal."""
 _SECONDS_BETWEEN_FRAMES: Final = 0.2
 
 
@@ -51,7 +50,8 @@ class EvalOutput(Watch):
         self._control = f"{control}: " if control else ""
         self._running: dict[tuple[str, str], Running] = {}
         self._total = self._skipped = self._done = 0
-        self._first = self._shown = 0.0
+        self._shown = 0.0
+        self._time_left = TimeLeft(self._concurrency)
 
     def say(self, text: str) -> None:
         """A line on stderr."""
@@ -80,7 +80,7 @@ class EvalOutput(Watch):
         self._done += 1
         running = self._add(result)
         now = time.monotonic()
-        self._first = self._first or now
+        self._time_left.finished(now)
         pause = _SECONDS_BETWEEN_FRAMES if self._live else SECONDS_BETWEEN_LINES
         if self.quiet or now - self._shown < pause:
             return
@@ -161,23 +161,11 @@ class EvalOutput(Watch):
     def _line(self, result: SampleResult, running: Running, now: float) -> str:
         score, interval = running.score, running.rough_interval()
         shown = f"{percent(score)} {interval_text(interval)}" if score is not None else "no score yet"
+        left = self._total - self._skipped - self._done
         return (
-            f"{self._control}{self._skipped + self._done}/{self._total}{self._pace(now)}"
+            f"{self._control}{self._skipped + self._done}/{self._total}{self._time_left.text(left, now)}"
             f"  {result.task} {result.strategy} {shown}"
         )
-
-    def _pace(self, now: float) -> str:
-        """Samples a second, and the time left; empty while there is nothing to go by.
-
-        Those that were in flight when the first one finished began with the run: they waited for what is loaded and
-        warmed up once, and may be done in one moment. So nothing is told until one is done that began later; from the
-        first one to that, all of a batch but one, and one of the next batch, were done.
-        """
-        if self._done <= self._concurrency or now <= self._first:
-            return ""
-        rate = (self._done - 1) / (now - self._first)
-        minutes, seconds = divmod(round((self._total - self._skipped - self._done) / rate), 60)
-        return f"  {rate:.1f}/s  {minutes}:{seconds:02d} left"
 
 
 def _again(summary: Summary, errored: int) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cot.cli.ask import load_engine
+from cot.cli.ask import check_model, load_engine
 from cot.cli.loading import said_if_slow
 from cot.errors import DataError, UsageError
 
@@ -117,6 +117,8 @@ def run_selections(
         if before := run.folder.definition():
             check_asked(before, selections, run.options, str(run.folder.path))
     check_judge(selections, judge_model is not None, settings.language)
+    if judge_model:
+        check_model(_for_judge(settings, judge_model))
     shard = runs[0].folder.shard
     engine = _load(settings, shard, output)
     judge = engine if judge_model == settings.model else None

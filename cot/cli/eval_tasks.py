@@ -1,6 +1,6 @@
 """Tasks by their names on the command line -> the samples that are asked, and what data is read by."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +59,15 @@ def check_data(names: Collection[str], data: Path | None) -> None:
         f"got --data {data}; expected a task whose data has a relative path, and that of {', '.join(names)} has none;"
         " leave --data out"
     )
+
+
+def check_unjudged(tasks: "Iterable[LoadedTask]") -> None:
+    """Raise UsageError for a task that a judge scores, where none can be named."""
+    for loaded in tasks:
+        if loaded.judge_template:
+            raise UsageError(
+                f"got {loaded.task.name}, which a judge scores; expected a task with a metric that asks no model"
+            )
 
 
 def choose(

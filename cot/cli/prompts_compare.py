@@ -60,7 +60,7 @@ def compare(
     Each stands in turn where the strategy asks with one of them.
     The strategy is the one that A's name begins with, unless --strategy says otherwise.
     """
-    from cot.cli.eval_tasks import check_data, loaders
+    from cot.cli.eval_tasks import check_data, check_unjudged, loaders
     from cot.config import load_settings
     from cot.evaluate import select
     from cot.planner.names import strategy_names
@@ -80,7 +80,9 @@ def compare(
         name = step or _asked_with((first.name, second.name), settings.strategy)
         _check_inputs(name, templates, settings)
     check_data([task], data)
-    selection = select(load_task(task, data=data, loaders=loaders()), limit=limit, seed=settings.seed)
+    loaded = load_task(task, data=data, loaders=loaders())
+    check_unjudged([loaded])
+    selection = select(loaded, limit=limit, seed=settings.seed)
     place = out or Path("runs") / f"compare-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with said_if_slow(settings.model):
         engine = load_engine(settings)

@@ -69,15 +69,13 @@ def _recorded(trace: "Trace", *, as_json: bool) -> int:
 
 def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.cli import ask
-    from cot.cli.loading import said_if_slow
+    from cot.cli.loading import said_if_slow, say_notes
     from cot.config import load_settings
     from cot.planner.ask import ask as ask_again
     from cot.planner.names import check_strategy
     from cot.planner.wording import checked_templates
-    from cot.prompt import own_notes
     from cot.replay import recorded_budget, recorded_language, recorded_question
     from cot.trace.diff import diff_traces
-    from cot.trace.plain import plain
     from cot.trace.read import read_trace
     from cot.trace.record import Recorder
     from cot.trace.redact import whats
@@ -101,8 +99,7 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
         with said_if_slow(settings.model):
             engine = ask.load_engine(settings)
-        for note in own_notes():
-            typer.echo(f"note: {plain(note, one_line=True)}", err=True)
+        say_notes(engine)
         outcome = asyncio.run(again(recorder))
     now = read_trace(recorder.path)
     if as_json:

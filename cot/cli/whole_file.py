@@ -1,6 +1,7 @@
 """A file that a command writes whole, or leaves as it was."""
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -36,7 +37,8 @@ def check_free(out: Path, option: str = "") -> None:
 
 
 def check_outs(outs: dict[str, Path | None]) -> None:
-    """Raise UsageError, before anything is written, for a file that would take the place of another."""
+    """Raise UsageError, before anything is read or written, for a file that would take the place of another, and
+    DataError for one in a folder that is not there."""
     taken: dict[Path, str] = {}
     for option, out in outs.items():
         if out is None:
@@ -46,6 +48,8 @@ def check_outs(outs: dict[str, Path | None]) -> None:
         if place in taken:
             raise UsageError(f"got {out} for {taken[place]} and for {option}; expected a file of its own for each")
         taken[place] = option
+        if not place.parent.is_dir():
+            raise _unwritable(out, os.strerror(errno.ENOENT))
 
 
 @contextlib.contextmanager
@@ -71,8 +75,11 @@ def whole_file(out: Path) -> Iterator[Path]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        said = error.strerror or reason(error)
-        raise DataError(f"cannot write {out}: {said}; expected a file in a folder that can be written to") from error
+        raise _unwritable(out, error.strerror or reason(error)) from error
     finally:
         if ordinary:
             path.unlink(missing_ok=True)
+
+
+def _unwritable(out: Path, why: str) -> DataError:
+    return DataError(f"cannot write {out}: {why}; expected a file in a folder that can be written to")

@@ -3,6 +3,7 @@
 In: a folder that `cot eval` wrote, or writes at this moment. Nothing in it is changed or locked.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,7 @@ State = Literal["finished", "running", "interrupted"]
 MAX_FILE_BYTES: Final = 10_000_000
 """Of `run.json` and `summary.json` each."""
 
+_SHOWN_RUNS: Final = 4
 _BLOCK: Final = 1 << 20
 _FILE_BYTES: Final = 1 << 48
 """Of one file at most; a place is a number of the file times this, and where the line begins in it."""
@@ -176,16 +178,22 @@ def open_run(path: Path) -> StoredRun:
     try:
         content = _content(file)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise DataError(
-            f"no run at {shown(str(path))}; expected a folder with {RUN_FILE}, as cot eval --out makes it;"
-            " see which there are with: cot runs list"
-        ) from error
+        raise DataError(f"no run at {shown(str(path))}; expected a folder with {RUN_FILE}, {_example(path)}") from error
     except OSError as error:
         raise DataError(f"cannot read {file}: {reason(error)}; expected what cot eval wrote") from error
     try:
         return StoredRun(path, Definition.model_validate_json(content))
     except ValidationError as error:
         raise DataError(f"{file} is not what this version of cot reads: {first_problem(error)}") from error
+
+
+def _example(path: Path) -> str:
+    """Runs just below a folder, as several controls and compared templates are, or what makes one."""
+    with contextlib.suppress(OSError, ValueError):
+        below = sorted(shown(str(file.parent)) for file in path.glob(f"*/{RUN_FILE}"))
+        if below:
+            return f"as {' or '.join(below[:_SHOWN_RUNS])}"
+    return "as cot eval --out makes it; see which there are with: cot runs list"
 
 
 def parse(name: str) -> tuple[StoredRun, str | None]:
@@ -210,11 +218,23 @@ def parse(name: str) -> tuple[StoredRun, str | None]:
 
 def choose(name: str) -> Chosen:
     """The one run and strategy that a name means. Raises DataError, and UsageError if it could be several."""
-    run, strategy = parse(name)
+    return _only(*parse(name))
+
+
+def choose_two(a: str, b: str) -> tuple[Chosen, Chosen]:
+    """As `choose` each of two; that one of them is no run is told before the other is found to have several strategies.
+
+    Each is opened once.
+    """
+    first, second = parse(a), parse(b)
+    return _only(*first), _only(*second)
+
+
+def _only(run: StoredRun, strategy: str | None) -> Chosen:
     if strategy is None and len(run.definition.strategies) > 1:
         several = ", ".join(run.definition.strategies)
         raise UsageError(
-            f"{shown(name)} has the strategies {several}; expected one of them, as in"
+            f"{shown(str(run.path))} has the strategies {several}; expected one of them, as in"
             f" {shown(f'{run.path}:{run.definition.strategies[0]}')}"
         )
     return Chosen(run, strategy or run.definition.strategies[0])

@@ -3,6 +3,7 @@
 Those that are plain JSONL, JSON or TSV need none.
 """
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,15 +18,20 @@ _MOST_INDEX_CHARACTERS: Final = 64  # As in VLMEvalKit.
 
 
 def folder_of_images(spec: DataSpec, folder: Path) -> Iterator[Row]:
-    """Every image below a folder, by name: `image`, `name` without ending, and `folder`, that of the image."""
+    """Every image below a folder, by name: `image`, `name` without ending, and `folder`, that of the image.
+
+    Names are ground truths too, so accents are one character with their letter (NFC), as models write them; file
+    systems may have them apart.
+    """
     root = data_path(spec, folder)
     if not root.is_dir():
         raise DataError(f"{root} is no folder; expected one with images; check the path in the task")
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in IMAGE_ENDINGS and path.is_file():
             image_id = path.relative_to(root).as_posix()
-            values = {"image": path, "image_id": image_id, "name": path.stem, "folder": path.parent.name}
-            yield Row(values, str(path))
+            names = {"image_id": image_id, "name": path.stem, "folder": path.parent.name}
+            composed = {field: unicodedata.normalize("NFC", name) for field, name in names.items()}
+            yield Row({"image": path, **composed}, str(path))
 
 
 def vqav2(spec: DataSpec, folder: Path) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cot.engine.base import Engine
-from cot.errors import CotError, EngineError
+from cot.errors import CotError, DataError, EngineError, reason
 from cot.evaluate.asking import Asking, score_outcome
 from cot.evaluate.fitting import Answer, Asked, Calibration, check_enough, fit
 from cot.evaluate.images import Images, image_opener
@@ -55,7 +55,7 @@ async def calibrate(
     asking: its tuning has what is not fitted, no scales and no share of plans. votes: whether to fit `vote` too, which
     takes the longest.
     max_cost: tokens of `route` over those of `direct` at most, >= 1.
-    Raises DataError for too few samples or too low a cost, and EngineError if all of them failed.
+    Raises DataError for too few samples or too low a cost, and EngineError if so many failed that too few are left.
     """
     asking = replace(asking, tuning=asking.tuning or Tuning())
     failures: list[str] = []
@@ -76,14 +76,21 @@ async def calibrate(
                 found = await asker.every_way(sample, metric, image=image)
             except CotError as error:
                 failures.append(str(error))
+            except Exception as error:
+                # A fault of the program itself. It is told, and costs one sample instead of all that was asked.
+                failures.append(f"{type(error).__name__}: {reason(error)}")
         done += 1
         if watch:
             watch.asked(done, len(work))
         return found
 
     asked = [found for found in await asyncio.gather(*(ask(*one) for one in work)) if found]
-    if failures and not asked:
-        raise EngineError(f"all {len(failures)} samples failed, the first with: {failures[0]}")
+    try:
+        check_enough([one.fitted for one in asked])
+    except DataError as error:
+        raise EngineError(
+            f"{len(failures)} of {len(work)} samples failed, the first with: {failures[0]}; too few are left to fit to"
+        ) from error
     return fit(asked, asking.tuning or Tuning(), max_cost=max_cost, left_out=len(failures))
 
 

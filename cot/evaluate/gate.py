@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from cot.errors import DataError, UsageError, reason
+from cot.errors import UsageError, reason
 from cot.evaluate.ablation import Ablation
 from cot.evaluate.definition import TaskIdentity
 from cot.evaluate.part import Part
@@ -22,20 +22,26 @@ ROUNDING: Final = 1e-9
 
 
 def read_baseline(path: Path) -> Summary:
-    """A kept `summary.json`. Raises DataError for a file that is none, or has no score to hold a run to."""
+    """A kept `summary.json`. Raises UsageError for a file that is none, or has no score to hold a run to."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}; expected the summary.json of a run") from error
+        why = error.strerror or reason(error)
+        raise UsageError(
+            f"got --gate {path}, which cannot be read: {why}; expected the summary.json of a run"
+        ) from error
     try:
         baseline = Summary.model_validate_json(data)
     except ValidationError as error:
-        raise DataError(f"{path} is no summary.json of `cot eval`; expected one, kept from an earlier run") from error
+        raise UsageError(
+            f"got --gate {path}, which is no summary.json of `cot eval`; expected one, kept from an earlier run"
+        ) from error
     unscored = [_name(part) for part in baseline.parts if part.interval is None or part.score is None]
     if unscored or not baseline.parts or not baseline.complete:
-        raise DataError(
-            f"{path} has no score with an interval for {', '.join(unscored) or 'anything'}; expected a complete run"
+        raise UsageError(
+            f"got --gate {path}, which has no score with an interval for {', '.join(unscored) or 'anything'}; expected"
+            " that of a complete run"
         )
     return baseline
 

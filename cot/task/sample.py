@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -190,7 +191,9 @@ def _image_name(image: ImageSource, folder: Path) -> str:
     if isinstance(image, Path):
         shown = image.relative_to(folder) if image.is_relative_to(folder) else image
         # A name may hold bytes that are no text, and what stands in results must be.
-        return os.fsencode(shown.as_posix()).decode("utf-8", "backslashreplace")
+        named = os.fsencode(shown.as_posix()).decode("utf-8", "backslashreplace")
+        # Of one form, since copying data to another file system may change it.
+        return unicodedata.normalize("NFC", named)
     return image
 
 
@@ -213,17 +216,32 @@ def _image(value: Any, rules: ImageRules) -> ImageSource:
     if path.is_absolute() or ".." in path.parts:
         # A data file comes from outside: it must not choose what else of this machine a model is shown.
         raise DataError(f"images: {value[:100]!r} leads out of the folder {rules.folder}; expected a path inside it")
-    return _present(rules.folder / path)
+    if path.as_posix().isascii() or _is_file(rules.folder / path):
+        return _present(rules.folder / path)
+    return _present(_in_other_form(rules.folder, path))
+
+
+def _in_other_form(folder: Path, path: PurePosixPath) -> Path:
+    """Where it is if the file system writes accents otherwise than the data: as one character with the letter (NFC, as
+    Linux and Windows do), or as one behind it (NFD, as macOS may)."""
+    found = folder
+    for part in path.parts:
+        forms = (found / unicodedata.normalize(form, part) for form in ("NFC", "NFD"))
+        found = next((form for form in forms if os.path.exists(form)), found / part)
+    return found
 
 
 def _present(path: Path) -> Path:
-    try:
-        found = path.is_file()
-    except (OSError, ValueError):
-        found = False
-    if not found:
+    if not _is_file(path):
         raise DataError(f"the image {str(path)[:300]!r} does not exist; expected it there; check `images` and --data")
     return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _decoded(text: str) -> bytes:

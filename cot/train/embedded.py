@@ -18,7 +18,7 @@ from typing import Any, Final
 import torch
 
 from cot.engine.local.load import pick_device
-from cot.errors import DataError, reason
+from cot.errors import DataError, UsageError, reason
 from cot.train.data import BatchMaker, Part, feed
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
@@ -47,6 +47,11 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         make_folder(folder, "--work")
         saved = read_checkpoint(folder, device, size=recipe.size, init=init)
+        if again and not saved:
+            raise UsageError(
+                f"got --again, and {folder} holds no run to train on; expected one that has ended; name its folder with"
+                " --work, or leave --again out to start anew"
+            )
         if saved and init:
             print(f"{folder} has a checkpoint, which is resumed; --init {init} is not read again", flush=True)
         size = SIZES[recipe.size]
@@ -280,9 +285,9 @@ def train_embedded(
 
     device: auto, cpu, cuda, cuda:N. init: a finished checkpoint to start from; where `work` has a checkpoint, that is
     resumed instead. again: where the run in `work` has ended, train on questions for the recipe's minutes once more,
-    from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, EngineError
-    for a device that is not there or an `init` that does not load, DataError if `init` or what `work` holds is damaged
-    or does not fit the recipe.
+    from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, or `work` holds
+    no run to train on `again`, EngineError for a device that is not there or an `init` that does not load, DataError if
+    `init` or what `work` holds is damaged or does not fit the recipe.
     """
     device = pick_device(device)
     make_folder(out, "--out")

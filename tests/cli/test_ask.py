@@ -226,6 +226,7 @@ def test_an_address_with_a_blank_is_an_image_and_a_question_may_be_one_word(cot_
         ([], b"", False, "no image and no question"),
         (["How many?"], b"", False, "no image was given"),
         (["-"], b"", False, "no image was given"),
+        (["", "How many?"], b"", False, "got '' for an image; expected a path or a URL"),
         (["red.png"], b"", True, "the question is missing: 'red.png' looks like an image"),
         (["How many dogs?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
         (
@@ -239,7 +240,7 @@ def test_an_address_with_a_blank_is_an_image_and_a_question_may_be_one_word(cot_
         (["How", "many", "cars?", "red.png"], b"", False, "the question comes after the images, but 'red.png' is last"),
         (["red.png", "other.jpg"], b"", True, "the question is missing: 'other.jpg' looks like an image"),
         (["red.png", "-"], b"", True, "stdin is a terminal"),
-        (["red.png"], b" \n", False, "the question is empty"),
+        (["red.png"], b" \n", False, 'or on stdin: echo "How many dogs are there?" | cot ask photo.jpg'),
         (["red.png", "  "], b"", False, "the question is empty"),
         (["red.png"], b"\xff\xfe", False, "not UTF-8"),
         (["red.png"], b"a" * 20_000, False, "more than 10,000 characters"),

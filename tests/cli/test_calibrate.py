@@ -1,7 +1,10 @@
 """`cot calibrate`, over a scripted model whose confidence means something, though not what it says."""
 
+import contextlib
 import json
+import os
 import random
+import re
 
 import pytest
 from PIL import Image
@@ -11,6 +14,7 @@ import cot.cli
 from cot.cli import calibrate as calibrate_module
 from cot.config import user_file
 from cot.engine import EngineInfo, ScriptedEngine
+from cot.errors import EngineError
 from cot.evaluate.calibration import _numbered
 from cot.evaluate.select import select
 from cot.planner.calibration_file import read_entries
@@ -52,6 +56,8 @@ def run(tmp_path, monkeypatch, capfd):
     (tmp_path / "rows.csv").write_text("\n".join(["question,answer,image", *rows]))
     for number in range(N):
         Image.new("RGB", (8, 6), "red").save(tmp_path / f"{number}.png")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
 
     def ran(*arguments, script=reply):
         monkeypatch.setattr(calibrate_module, "load_engine", lambda settings: ScriptedEngine(script, info=INFO))
@@ -89,6 +95,30 @@ def test_it_fits_tells_what_it_is_worth_and_how_to_go_back(run, tmp_path):
     assert err.startswith(f"note: templates in {tmp_path / 'prompts'} come before the shipped ones\n")
 
 
+def test_what_is_to_be_done_is_told_first_and_then_how_long_it_takes(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate_module, "SECONDS_BETWEEN_LINES", 0.0)
+    _, _, err = run("m", "--task", "task.yaml", "--no-votes", "--concurrency", "1", "--out", "mine.json")
+    first, *lines = err.splitlines()
+    assert first == "calibrating m into mine.json: 160 samples, each asked directly and by steps"
+    assert re.fullmatch(r"159/160 samples  [\d.]+/s  0:0\d left", lines[158])
+    _, _, err = run("--task", "task.yaml", "--limit", "1")
+    told = f"calibrating embedded into {user_file().parent / 'calibration.json'}: 1 sample, each asked directly, by"
+    assert err.startswith(f"{told} steps and by votes\n")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("nothing", "no model folder at 'nothing'"), ("http://u:secret@host/v1", "was given with a user")],
+)
+def test_a_model_that_is_not_there_is_told_before_its_samples_are_drawn(run, monkeypatch, model, said):
+    monkeypatch.setattr("cot.train.held_out.calibration_samples", lambda: pytest.fail("samples are drawn"))
+    code, out, err = run(model)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert said in err
+    assert "secret" not in err
+
+
 def test_a_scale_that_does_not_hold_is_left_out_and_that_is_said(run):
     def misleading(request):
         """Right about every other image of those that are fitted to, and as sure of all."""
@@ -104,6 +134,19 @@ def test_a_scale_that_does_not_hold_is_left_out_and_that_is_said(run):
     assert "direct_slope" not in out
 
 
+@pytest.mark.parametrize("form", ["--json", "--quiet"])
+def test_what_was_found_is_kept_though_nobody_reads_the_figures(run, tmp_path, monkeypatch, form):
+    reader, writer = os.pipe()
+    os.close(reader)
+    stdout = os.fdopen(writer, "w")
+    monkeypatch.setattr("sys.stdout", stdout)
+    code = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", "--out", "mine.json", form)[0]
+    with contextlib.suppress(BrokenPipeError):
+        stdout.close()
+    assert code == 1
+    assert read_entries(tmp_path / "mine.json").keys() == {"m"}
+
+
 def test_a_model_that_cannot_ask_in_other_words_is_given_one_round(run, tmp_path):
     def abstains(request):
         text = request.messages[-1].content[-1]
@@ -114,6 +157,11 @@ def test_a_model_that_cannot_ask_in_other_words_is_given_one_round(run, tmp_path
     assert code == 0, err
     assert read_entries(tmp_path / "mine.json")["m"].rounds == 1
     assert run("m", "--task", "task.yaml", "--rounds", "9")[0] == 2
+
+
+def test_how_many_are_in_flight_is_checked_first(run):
+    code, _, err = run("m", "--task", "task.yaml", "--concurrency", "0")
+    assert (code, err) == (2, "error: got --concurrency 0; expected at least 1\n")
 
 
 @pytest.mark.parametrize("cost", ["0.5", "nan"])
@@ -155,6 +203,27 @@ def test_without_probabilities_there_is_nothing_to_fit(run):
     code, out, err = run("--task", "task.yaml", "--no-votes", script=lambda request: "2")
     assert (code, out) == (1, "")
     assert "error: the engine gives no probabilities" in err
+
+
+def test_a_fault_of_the_program_costs_one_sample(run):
+    def faulty(request):
+        if request.messages[-1].content[-1].startswith("Is it 7 now?"):
+            raise ValueError("a fault")
+        return reply(request)
+
+    code, out, err = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", "--out", "mine.json", script=faulty)
+    assert (code, "route, on what was not fitted to" in out) == (0, True)
+    assert "note: 1 sample failed, and is in no figure" in err
+
+
+def test_that_too_many_samples_failed_is_told_with_why(run):
+    def failing(request):
+        raise EngineError("no memory is left")
+
+    code, out, err = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", script=failing)
+    assert (code, out) == (1, "")
+    assert "error: 80 of 80 samples failed, the first with: " in err
+    assert "no memory is left; too few are left to fit to" in err
 
 
 def test_too_few_samples_are_too_few(run):

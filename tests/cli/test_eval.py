@@ -268,7 +268,7 @@ def test_a_run_is_told_of_only_once_it_begins(run, guide, monkeypatch, capfd):
 
     command = ["photos/task.yaml", "--strategy", "direct", "--out", "a"]
     assert run(*command)[2].startswith("run: a\n")
-    assert run(*command, "--judge-model", "embedded")[2].startswith("error: got --judge-model")
+    assert run(*command, "--judge-model", "embedded")[2].startswith("error: got --judge-model, and none")
     assert run(*command, "--seed", "1")[2].startswith("error: a holds another run")
     monkeypatch.setattr(eval_run, "load_engine", refuse)
     assert cot.cli.main(["eval", *command]) == 1
@@ -282,3 +282,26 @@ def test_nothing_is_said_of_a_run_that_cannot_begin(run, guide, tmp_path):
     (tmp_path / "photos" / "porch.png").unlink()
     code, out, err = run("photos/task.yaml", "--out", "a")
     assert (code, out, err.count("\n"), Path("a").exists()) == (1, "", 1, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "got --judge-model ''; expected the name of a model, as for --model"),
+        (" ", "got --judge-model ' '; expected the name of a model"),
+        ("nothing", "no model folder at 'nothing'"),
+    ],
+)
+def test_a_judge_that_is_not_there_is_told_before_anything_is_loaded(run, guide, monkeypatch, capfd, name, said):
+    monkeypatch.setattr(eval_run, "load_engine", lambda settings: pytest.fail("a model is loaded"))
+    task = Path("photos/task.yaml")
+    task.write_text(re.sub(r"^metric:\n(?:  .*\n)*", "metric: judge\n", task.read_text(), flags=re.MULTILINE))
+    code = cot.cli.main(["eval", "photos/task.yaml", "--judge-model", name, "--out", "a"])
+    assert (code, capfd.readouterr().err.startswith(f"error: {said}")) == (2, True)
+
+
+def test_a_model_that_is_not_there_is_told_before_any_sample_is_looked_at(run, guide, tmp_path):
+    (tmp_path / "photos" / "porch.png").unlink()
+    code, out, err = run("photos/task.yaml", "--model", "nothing", "--out", "a")
+    assert (code, out, err.startswith("error: no model folder at 'nothing'")) == (2, "", True)
+    assert not Path("a").exists()

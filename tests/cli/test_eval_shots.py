@@ -87,7 +87,9 @@ def test_check_looks_at_the_examples_too(run):
 )
 def test_what_cannot_be_is_one_line_before_a_model_is_loaded(run, tmp_path, task, shots, message):
     (tmp_path / "task.yaml").write_text(task)
-    code, out, err = run("--shots", shots, "--model", "nowhere", "--out", "a")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").touch()
+    code, out, err = run("--shots", shots, "--model", "broken", "--out", "a")
     assert (code, out) in {(1, ""), (2, "")}
     assert err.splitlines()[-1].startswith("error: ")
     assert message in err

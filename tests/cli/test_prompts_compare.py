@@ -147,3 +147,11 @@ def test_what_cannot_be_compared_is_said_before_anything_is_asked(compare, names
     assert code != 0
     assert (out, engine.requests) == ("", [])
     assert message in err
+
+
+def test_what_a_judge_scores_is_refused_before_anything_is_asked(compare, tmp_path):
+    (tmp_path / "task.yaml").write_text(TASK.replace("metric: exact", "metric: judge"))
+    code, out, err, engine = compare("shipped:direct/answer", "direct/answer", "--task", "task.yaml", "--out", "c")
+    assert (code, out, engine.requests) == (2, "", [])
+    assert "got photos, which a judge scores; expected a task with a metric that asks no model" in err
+    assert not (tmp_path / "c").exists()

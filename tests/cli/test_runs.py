@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from eval_runs import DIGEST, result, results, write_run
@@ -77,6 +78,18 @@ def test_two_runs_are_compared(run):
     found = json.loads(run("compare", "runs/a", "runs/b", "--json", "--flips", "1")[1])
     assert found["tasks"][0]["overall"]["difference"] == pytest.approx(0.2)
     assert len(found["tasks"][0]["better"]) == 1
+
+
+def test_each_of_two_runs_is_opened_once(run, monkeypatch):
+    opened, read = [], Path.open
+
+    def noted(path, *arguments, **options):
+        opened.append(str(path))
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", noted)
+    assert run("compare", "runs/a:direct", "runs/b")[0] == 0
+    assert [opened.count(f"runs/{name}/run.json") for name in "ab"] == [1, 1]
 
 
 def test_lines_end_with_their_last_word_and_numbers_after_three_places(run, tmp_path):

@@ -144,6 +144,7 @@ def test_each_file_can_be_had_alone(tmp_path, monkeypatch, capfd, option, words)
         ([], 2, "got nothing to write; expected --html FILE"),
         (["--html", "none/r.html"], 1, "cannot write none/r.html"),
         (["--csv", "none/r.csv"], 1, "cannot write none/r.csv"),
+        (["--md", "-", "--csv", "none/r.csv"], 1, "cannot write none/r.csv"),
         (["--html", "x", "--md", "./x"], 2, "got x for --html and for --md; expected a file of its own for each"),
         (["--md", "-", "--csv", "-"], 2, "got - for --md and for --csv"),
     ],

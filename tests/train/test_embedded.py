@@ -289,6 +289,13 @@ def test_a_run_that_has_ended_is_trained_on_again(tmp_path: Path, capsys: pytest
     assert resumed.state["seconds"] == 150.0
 
 
+def test_training_on_again_needs_a_run(tmp_path: Path) -> None:
+    recipe = Recipe(size="tiny", minutes=0, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+    with pytest.raises(UsageError, match="got --again, and .*work holds no run to train on"):
+        train_embedded(recipe, work=tmp_path / "work", out=tmp_path / "out", again=True)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
 def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     recipe = Recipe(size="tiny", minutes=0, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
