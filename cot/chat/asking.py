@@ -65,7 +65,7 @@ async def ask(
         turn = turn.model_copy(update={"model": _named(engine.info, settings)})
         with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
             turn = turn.model_copy(update={"trace": storable(str(recorder.path))})
-            earlier = remembered(before) if remembers(settings) else Earlier()
+            earlier = remembered(before, turn.images) if remembers(settings) else Earlier()
             question = Question(turn.question, tuple(images), earlier=earlier)
             outcome = await planner.ask(question, engine, settings, recorder=recorder, on_step=keep)
     except asyncio.CancelledError:

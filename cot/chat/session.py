@@ -5,7 +5,6 @@ images of the conversation, so that an engine knows their prefix from the questi
 """
 
 import importlib
-import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
@@ -25,6 +24,7 @@ from cot.chat.conversation import (
 )
 from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
+from cot.chat.memory import IMAGE_NUMBER
 from cot.chat.store import Store
 from cot.chat.turn import Turn
 from cot.engine.base import EngineInfo
@@ -236,8 +236,8 @@ class Session:
             raise UsageError("there is no image to ask about; attach one with /image PATH, or drop it here")
 
     def _tell_numbers_of_no_image(self, text: str) -> None:
-        named = dict.fromkeys(re.findall(r"\[[0-9]{1,9}\]", text))
-        missing = [name for name in named if not 1 <= int(name[1:-1]) <= len(self.conversation.images)]
+        named = dict.fromkeys(IMAGE_NUMBER.findall(text))
+        missing = [f"[{number}]" for number in named if not 1 <= int(number) <= len(self.conversation.images)]
         if missing:
             self.say(f"there is no image {', '.join(missing)}; /images lists those that are attached", "warning")
 
