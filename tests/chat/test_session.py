@@ -340,6 +340,23 @@ def test_an_attempt_that_fails_leaves_the_answer_before(talk):
     assert (len(chat.turns), chat.words.count("the answer before stays")) == (1, 2), "a new message replaces none"
 
 
+def test_an_edit_that_fails_leaves_no_image_of_its_own(talk, chats):
+    replies = iter(["red", EngineError("broken"), "blue"])
+    chat = talk(replies=lambda request: next(replies), edit=lambda text: "is [1] like blue.png?", strategy="direct")
+    chat.say("red.png", "what?", "/save one", "/edit")
+    dropped = "[2] blue.png, which came with it, is dropped; name it again to attach it"
+    assert chat.words[-2:] == ["the answer before stays", dropped]
+    assert [image.source for image in chat.session.images] == ["red.png"]
+    assert read(chats / "one" / SESSION_FILE).images == chat.session.conversation.images
+    assert [len(turn.images) for turn in chat.say("/edit").turns] == [2]
+
+
+def test_a_message_that_is_refused_leaves_no_image(talk):
+    chat = talk().say("red.png", "is blue.png a caf\udce9?")
+    assert "not UTF-8" in chat.errors[0]
+    assert [image.source for image in chat.session.images] == ["red.png"]
+
+
 def test_export(talk, tmp_path):
     chat = talk(replies=["[x](y) \x1b[31m<b>"], strategy="direct").say("red.png", "what # is it?")
     chat.say("/export chat.json", "/export chat.md", "/export chat.md", "/export chat.txt")
