@@ -279,6 +279,13 @@ def test_a_model_that_cannot_be_loaded_ends_the_turn_and_not_the_chat(talk):
     assert (len(chat.turns), chat.answers) == (1, ["red"])
 
 
+def test_a_message_that_ends_before_anything_is_recorded_names_no_trace(talk, tmp_path):
+    (tmp_path / "mine.json").write_text("no calibration")
+    chat = talk(strategy="direct").say("red.png", "/set calibration mine.json", "what colour?", "/trace")
+    assert (chat.turns[0].stop_reason, chat.turns[0].trace) == ("error", None)
+    assert chat.errors == ["the last message has no trace: it ended before the model was asked; see /retry"]
+
+
 def interrupted(chat, line):
     async def talk_and_stop():
         task = asyncio.create_task(take(chat.session, line))
