@@ -65,16 +65,16 @@ async def ask(
         turn = turn.model_copy(update={"model": _named(engine.info, settings)})
         with Recorder(settings.trace_dir, redact=whats(settings.redact)) as recorder:
             turn = turn.model_copy(update={"trace": storable(str(recorder.path))})
-            earlier = remembered(before) if remembers(settings) else Earlier()
+            earlier = remembered(before, turn.images) if remembers(settings) else Earlier()
             question = Question(turn.question, tuple(images), earlier=earlier)
             outcome = await planner.ask(question, engine, settings, recorder=recorder, on_step=keep)
     except asyncio.CancelledError:
         # The task is this turn and nothing else, so it ends here, with what was said kept.
-        return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "cancelled", **_paid(recorder)})
+        return turn.model_copy(update={"steps": tuple(steps), "stop_reason": "cancelled", **_left_by(recorder)})
     except CotError as error:
         notes = (storable(str(error)),)
         return turn.model_copy(
-            update={"steps": tuple(steps), "stop_reason": "error", "notes": notes, **_paid(recorder)}
+            update={"steps": tuple(steps), "stop_reason": "error", "notes": notes, **_left_by(recorder)}
         )
     found = {
         "steps": outcome.steps,
@@ -91,12 +91,15 @@ async def ask(
     return turn.model_copy(update=found)
 
 
-def _paid(recorder: Recorder | None) -> dict[str, Any]:
-    """Fields of a turn whose run gave no outcome: what it cost, as its trace tells it, if the model was asked."""
+def _left_by(recorder: Recorder | None) -> dict[str, Any]:
+    """Fields of a turn whose run gave no outcome: that there is no trace, if nothing came into it, and what it cost, as
+    its trace tells it, if the model was asked."""
+    # A recorder takes a trace without events away again.
+    left: dict[str, Any] = {} if recorder and recorder.path.exists() else {"trace": None}
     measured = recorder.finished.measured if recorder and recorder.finished else Measured()
-    if not measured.usage.get("calls"):
-        return {}
-    return {"usage": measured.usage, "seconds": measured.seconds["total"]}
+    if measured.usage.get("calls"):
+        left |= {"usage": measured.usage, "seconds": measured.seconds["total"]}
+    return left
 
 
 def _named(info: EngineInfo, settings: Settings) -> dict[str, str | None]:

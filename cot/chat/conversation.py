@@ -4,7 +4,7 @@ In: events, as they happen or as they were saved. Out: images, turns and chosen 
 what the running session has, since both go through `Conversation.apply`. Nothing here reads, writes or asks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
@@ -119,6 +119,16 @@ class Conversation:
         asked_about = (image for turn in self.turns for image in turn.images)
         return {image.sha256: image for image in (*asked_about, *self.images)}
 
+    def numbered(self, wanted: Collection[str]) -> list[tuple[int, TracedImage]]:
+        """Those attached images whose SHA-256 is wanted, with their numbers, the last one first: who drops them in this
+        order lets the others keep their numbers meanwhile."""
+        numbered = reversed(list(enumerate(self.images, 1)))
+        return [(number, image) for number, image in numbered if image.sha256 in wanted]
+
+    def came_with_attempt(self, old: Turn) -> list[tuple[int, TracedImage]]:
+        """The images, as `numbered` has them, that came with the last turn, an attempt at an old one."""
+        return self.numbered(set(self.turns[-1].attached) - set(old.attached))
+
     def in_order(self) -> Iterator[Turn | tuple[TracedImage, ...]]:
         """The turns, and all images where they change: before the turn that was asked about them, and at the end."""
         images: tuple[TracedImage, ...] = ()
@@ -158,6 +168,9 @@ class Conversation:
                 pass
 
 
-def put_back(turn: Turn) -> tuple[SavedEvent, ...]:
-    """What puts a turn in place of the last one, an attempt at it that came to nothing."""
-    return Undone(), Asked(turn=turn), Ended(turn=turn)
+def put_back(turn: Turn, came: Iterable[tuple[int, TracedImage]]) -> tuple[SavedEvent, ...]:
+    """What puts a turn in place of the last one, an attempt at it that came to nothing.
+
+    came: the images that came with the attempt, which are dropped.
+    """
+    return Undone(), Asked(turn=turn), Ended(turn=turn), *(Dropped(number=number) for number, _ in came)

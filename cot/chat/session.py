@@ -5,7 +5,6 @@ images of the conversation, so that an engine knows their prefix from the questi
 """
 
 import importlib
-import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
@@ -25,6 +24,7 @@ from cot.chat.conversation import (
 )
 from cot.chat.engines import Engines, Load, finished, in_background
 from cot.chat.event import ChatEvent, Detail, ImageAttached, Said, StepDone, TurnDone, WentOn
+from cot.chat.memory import IMAGE_NUMBER
 from cot.chat.store import Store
 from cot.chat.turn import Turn
 from cot.engine.base import EngineInfo
@@ -32,6 +32,7 @@ from cot.errors import CotError, TraceError, UsageError
 from cot.image import LoadedImage, load_image
 from cot.settings import Settings
 from cot.step import Step
+from cot.trace.event import TracedImage
 from cot.trace.images import IMAGES_FOLDER, described
 
 Edit = Callable[[str], str | None]
@@ -125,11 +126,13 @@ class Session:
         turn = await ask(turn, before, images, self.settings, self.engines, self._tell_note, on_step)
         # A good answer is not lost to an attempt that came to no end; that the model does not know is an end.
         stays = [old for old in replaced if old.answered and turn.stop_reason != "answered"]
-        back = [event for old in stays for event in put_back(old)]
+        came = [image for old in stays for image in self.conversation.came_with_attempt(old)]
+        back = [event for old in stays for event in put_back(old, came)]
         self._keep_if_there_is_room(Ended(turn=turn), *back)
         self.emit(TurnDone(turn))
         if stays:
             self.say("the answer before stays")
+        self.tell_dropped(came)
 
     def change(self, name: str, text: str) -> None:
         """Change a setting.
@@ -157,15 +160,25 @@ class Session:
         self._mended.clear()
         if old := self.conversation.staying:
             self.say("a new attempt at the last message was cut short; the answer before stays", "warning")
-            self._mended += put_back(old)
-        # From the last one, so that the numbers of those before it stay.
-        for number, image in reversed(list(enumerate(self.conversation.images, 1))):
-            if image.sha256 not in self._loaded:
-                lost = f"its copy in {self.store.folder / IMAGES_FOLDER} is missing or damaged"
-                self.say(f"[{number}] {image.source} is dropped: {lost}; name it again to attach it", "warning")
-                self._mended.append(Dropped(number=number))
-        for event in self._mended:
+            came = self.conversation.came_with_attempt(old)
+            self.tell_dropped(came)
+            self._keep_later(*put_back(old, came))
+        lost = {image.sha256 for image in self.conversation.images} - self._loaded.keys()
+        for number, image in self.conversation.numbered(lost):
+            why = f"its copy in {self.store.folder / IMAGES_FOLDER} is missing or damaged"
+            self.say(f"[{number}] {image.source} is dropped: {why}; name it again to attach it", "warning")
+            self._keep_later(Dropped(number=number))
+
+    def _keep_later(self, *events: SavedEvent) -> None:
+        """Let happen what is saved with the next thing that happens."""
+        self._mended += events
+        for event in events:
             self.conversation.apply(event)
+
+    def tell_dropped(self, came: Sequence[tuple[int, TracedImage]]) -> None:
+        """Say which images went with the message that they came with. came: as `Conversation.numbered` has them."""
+        for number, image in reversed(came):
+            self.say(f"[{number}] {image.source}, which came with it, is dropped; name it again to attach it")
 
     def _renewed(self) -> None:
         """Settings changed: begin to load what they name, if that was begun before."""
@@ -236,8 +249,8 @@ class Session:
             raise UsageError("there is no image to ask about; attach one with /image PATH, or drop it here")
 
     def _tell_numbers_of_no_image(self, text: str) -> None:
-        named = dict.fromkeys(re.findall(r"\[[0-9]{1,9}\]", text))
-        missing = [name for name in named if not 1 <= int(name[1:-1]) <= len(self.conversation.images)]
+        named = dict.fromkeys(IMAGE_NUMBER.findall(text))
+        missing = [f"[{number}]" for number in named if not 1 <= int(number) <= len(self.conversation.images)]
         if missing:
             self.say(f"there is no image {', '.join(missing)}; /images lists those that are attached", "warning")
 

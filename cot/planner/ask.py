@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cot.engine.base import Engine
+from cot.errors import quoted
 from cot.model import EMBEDDED
 from cot.planner.budget import Budget
 from cot.planner.calibration_file import tuning_for
@@ -20,6 +21,9 @@ from cot.trace.record import Recorder
 ONE_IMAGE: Final = (
     "the embedded model has only learned to look at one image at a time; of several its answer is a guess"
 )
+ENGLISH: Final = "the embedded model has only learned English, and has never seen {letters}: its answer is a guess"
+
+_SHOWN_LETTERS: Final = 20
 
 
 async def ask(
@@ -39,8 +43,9 @@ async def ask(
     cannot be written.
     """
     tuning, note = tuning_for(settings, engine.info)
-    if settings.model == EMBEDDED and len(question.images) > 1:
-        note = "; ".join(filter(None, (ONE_IMAGE, note)))
+    if settings.model == EMBEDDED:
+        several = ONE_IMAGE if len(question.images) > 1 else ""
+        note = "; ".join(filter(None, (several, _not_english(question), note)))
     wording = Wording(
         settings.language, settings.system, checked_templates(settings.templates, language=settings.language)
     )
@@ -57,3 +62,10 @@ async def ask(
         settings=settings.model_dump(mode="json"),
         note=note,
     )
+
+
+def _not_english(question: Question) -> str:
+    """What to say of letters that no English word has, and so none that the embedded model was trained on."""
+    asked = "".join((question.text, *question.choices))
+    letters = "".join(dict.fromkeys(letter for letter in asked if letter.isalpha() and not letter.isascii()))
+    return ENGLISH.format(letters=quoted(letters, most=_SHOWN_LETTERS)) if letters else ""

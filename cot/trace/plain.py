@@ -19,7 +19,9 @@ MAX_SHOWN_CHARACTERS: Final = 4000
 
 _ESCAPES: Final = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # control sequences: colours, cursor
-    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?"  # strings: title, clipboard, links
+    "|\x1b[\\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?"  # strings: title, clipboard, links
+    # By one character they begin in wrongly decoded text too, where `”` became `â€` and U+009D; there they do not end.
+    "|[\x90\x98\x9d-\x9f][^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\\\|\x9c)"
     "|\x1b[ -/]*[0-~]?"  # the rest
 )
 _UNSEEN: Final = ("Cc", "Cf", "Cs", "Cn", "Co")

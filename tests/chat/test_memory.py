@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from PIL import Image
 from runs import completion
 
 from cot.chat.memory import remembered
@@ -30,7 +31,7 @@ def test_a_follow_up_is_understood_from_what_was_said(talk):
     assert prompts(made) == ["How many cars are there?", "Said so far:", "How many red cars are there?"]
     assert (chat.turns[1].question, chat.turns[1].understood) == ("And the red ones?", "How many red cars are there?")
     assert chat.steps[-2].text == "Understood as: How many red cars are there?"
-    assert [one.question for one in remembered(chat.turns).exchanges] == [
+    assert [one.question for one in remembered(chat.turns, ()).exchanges] == [
         "How many cars are there?",
         "How many red cars are there?",
     ]
@@ -48,7 +49,7 @@ def test_the_embedded_model_is_asked_as_it_was_typed(talk):
 def test_unanswered_and_undone_turns_are_not_told(talk):
     chat = talk(load=lambda settings: engine(), strategy="direct", memory="on")
     chat.say("red.png", "one?", "/set max_steps 1", "two?", "/set max_steps 9", "/undo", "three?", "/undo")
-    assert [one.question for one in remembered(chat.turns).exchanges] == ["one?"]
+    assert [one.question for one in remembered(chat.turns, ()).exchanges] == ["one?"]
 
 
 def test_a_long_conversation_is_summarised_aloud_and_once(talk):
@@ -59,7 +60,7 @@ def test_a_long_conversation_is_summarised_aloud_and_once(talk):
     first = next(turn for turn in chat.turns if turn.summary)
     assert (first.summary, first.summarised) == ("many cars", chat.turns.index(first) - 1)
     assert "earlier answers in short: many cars" in first.steps[0].text
-    assert remembered(chat.turns).summary == "many cars"
+    assert remembered(chat.turns, ()).summary == "many cars"
     summaries = [line for request in made.requests if "Summarise" in (line := str(request.messages[-1].content[-1]))]
     assert len(summaries) == len({turn.summarised for turn in chat.turns if turn.summary})
 
@@ -69,5 +70,28 @@ def test_undoing_a_turn_undoes_its_summary(talk):
     while not any(turn.summary for turn in chat.turns):
         chat.say("a long question?")
     chat.say("/undo")
-    assert remembered(chat.turns).summary == ""
-    assert len(remembered(chat.turns).exchanges) == len(chat.turns)
+    assert remembered(chat.turns, ()).summary == ""
+    assert len(remembered(chat.turns, ()).exchanges) == len(chat.turns)
+
+
+def test_images_are_called_by_the_numbers_that_they_have_now(talk, tmp_path):
+    Image.new("RGB", (8, 6), "green").save(tmp_path / "green.png")
+    made = engine()
+    chat = talk(load=lambda settings: made, strategy="direct", memory="on")
+    chat.say("red.png", "blue.png", "green.png", "is [1] like [2] or [3], not [4]?", "/drop 2", "and the other one?")
+    told = str(made.requests[-2].messages[-1].content[-1])
+    assert "Question: is [1] like [an image that was taken away] or [2], not [4]?" in told
+    chat.say("blue.png", "and now?")
+    assert "Question: is [1] like [3] or [2], not [4]?" in str(made.requests[-2].messages[-1].content[-1])
+
+
+def test_a_summary_calls_images_by_the_numbers_that_they_have_now(talk):
+    def reply(request):
+        return completion("[2] is blue" if "Summarise" in str(request.messages[-1].content[-1]) else "3" * 100)
+
+    made = ScriptedEngine(reply, info=dataclasses.replace(SCRIPTED_INFO, context_tokens=1600))
+    chat = talk(load=lambda settings: made, strategy="direct", memory="on").say("red.png", "blue.png")
+    while not any(turn.summary for turn in chat.turns):
+        chat.say("a long question?")
+    chat.say("/drop 1", "and that one?")
+    assert chat.turns[-1].summary == "[1] is blue"

@@ -279,6 +279,13 @@ def test_a_model_that_cannot_be_loaded_ends_the_turn_and_not_the_chat(talk):
     assert (len(chat.turns), chat.answers) == (1, ["red"])
 
 
+def test_a_message_that_ends_before_anything_is_recorded_names_no_trace(talk, tmp_path):
+    (tmp_path / "mine.json").write_text("no calibration")
+    chat = talk(strategy="direct").say("red.png", "/set calibration mine.json", "what colour?", "/trace")
+    assert (chat.turns[0].stop_reason, chat.turns[0].trace) == ("error", None)
+    assert chat.errors == ["the last message has no trace: it ended before the model was asked; see /retry"]
+
+
 def interrupted(chat, line):
     async def talk_and_stop():
         task = asyncio.create_task(take(chat.session, line))
@@ -338,6 +345,23 @@ def test_an_attempt_that_fails_leaves_the_answer_before(talk):
     assert [(turn.question, turn.answer.text) for turn in chat.turns] == [("and?", "blue")]
     chat.say("what?", "/undo")
     assert (len(chat.turns), chat.words.count("the answer before stays")) == (1, 2), "a new message replaces none"
+
+
+def test_an_edit_that_fails_leaves_no_image_of_its_own(talk, chats):
+    replies = iter(["red", EngineError("broken"), "blue"])
+    chat = talk(replies=lambda request: next(replies), edit=lambda text: "is [1] like blue.png?", strategy="direct")
+    chat.say("red.png", "what?", "/save one", "/edit")
+    dropped = "[2] blue.png, which came with it, is dropped; name it again to attach it"
+    assert chat.words[-2:] == ["the answer before stays", dropped]
+    assert [image.source for image in chat.session.images] == ["red.png"]
+    assert read(chats / "one" / SESSION_FILE).images == chat.session.conversation.images
+    assert [len(turn.images) for turn in chat.say("/edit").turns] == [2]
+
+
+def test_a_message_that_is_refused_leaves_no_image(talk):
+    chat = talk().say("red.png", "is blue.png a caf\udce9?")
+    assert "not UTF-8" in chat.errors[0]
+    assert [image.source for image in chat.session.images] == ["red.png"]
 
 
 def test_export(talk, tmp_path):

@@ -153,14 +153,16 @@ def test_a_retry_replaces_the_turn_in_one_write(talk, chats):
 
 @pytest.mark.parametrize("line", ["/retry", "/edit"])
 def test_a_process_that_is_killed_in_a_retry_leaves_the_answer_before(talk, chats, line):
-    chat = talk(strategy="direct", edit=lambda text: "and?").say("red.png", "what?", "/save one")
+    chat = talk(strategy="direct", edit=lambda text: "and blue.png?").say("red.png", "what?", "/save one")
     before = list(chat.turns)
     chat.say(line).session.close()
     path = chats / "one" / SESSION_FILE
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     chat = talk(open_saved(chats, "one"), strategy="direct")
     assert (chat.turns, "the answer before stays" in chat.words[0]) == (before, True)
+    assert [image.source for image in chat.session.images] == ["red.png"]
     chat.say("and then?").session.close()
+    assert [image.source for image in read(path).images] == ["red.png"]
     assert [turn.question for turn in read(path).turns] == ["what?", "and then?"]
     assert [turn.stop_reason for turn in read(path).undone] == ["cancelled"]
 

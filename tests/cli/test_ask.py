@@ -195,6 +195,14 @@ def test_the_embedded_model_says_that_it_takes_one_image(cot_ask, image):
     assert "one image at a time" not in cot_ask(image, image, QUESTION, "--model", "other/model")[2]
 
 
+def test_the_embedded_model_says_of_letters_that_it_never_saw(cot_ask, image):
+    note = "note: the embedded model has only learned English, and has never seen '{}': its answer is a guess"
+    assert note.format("有几只狗") in cot_ask(image, "有几只狗？几只？")[2]
+    assert note.format("éè") in cot_ask(image, "Is it tea?", "--choices", "café,crème")[2]
+    assert "only learned English" not in cot_ask(image, "What’s “left” of 3×2 cups… — a cat?")[2]
+    assert "only learned English" not in cot_ask(image, "有几只狗？", "--model", "other/model")[2]
+
+
 def test_choices(cot_ask, image):
     code, out, _ = cot_ask(image, "What is more?", "--choices", "Yes, no", "-q")
     assert (code, out) == (0, "Yes\n")

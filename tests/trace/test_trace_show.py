@@ -33,6 +33,7 @@ def printed(renderable, width=200):
         ("a\x9b31mb", "ab"),
         ("a\x90q\x9cb", "ab"),
         ("a\x1bPq", "a"),
+        ("â€œa cupâ€\x9d and Ð\x90\x90b", "â€œa cupâ€ and Ðb"),
         ("a\x1bcb", "ab"),
         ("a\x1b", "a"),
         ("user\u202etxt.exe", "usertxt.exe"),

@@ -2,6 +2,7 @@
 
 import re
 
+from cot.chat.checked import check_text
 from cot.chat.conversation import Dropped
 from cot.chat.engines import finished, in_background
 from cot.chat.mention import mentioned, named
@@ -46,6 +47,8 @@ async def ask_mentioned(session: Session, line: str, *, again: bool = False) -> 
     """Attach the images that a message names, and ask its text if it has any. again: as for `Session.ask`, which says
     what is raised, and ImageError."""
     found = await finished(in_background(lambda: mentioned(line)))
+    # Before anything is attached: what is refused leaves nothing behind.
+    check_text(found.numbered(lambda _: 1))
     before = len(session.conversation.images)
     numbers = await session.attach(found.sources)
     if text := found.numbered(lambda index: numbers[index]):

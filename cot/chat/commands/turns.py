@@ -22,13 +22,10 @@ async def retry(session: Session, _: str) -> None:
 async def undo(session: Session, _: str) -> None:
     """Obey `/undo`."""
     turn = session.last
-    # From the last one, so that the numbers of those before it stay.
-    numbered = reversed(list(enumerate(session.conversation.images, 1)))
-    attached = [(number, image) for number, image in numbered if image.sha256 in turn.attached]
+    attached = session.conversation.numbered(turn.attached)
     session.keep(Undone(), *(Dropped(number=number) for number, _ in attached))
     session.say(f"took back: {turn.question}")
-    for number, image in reversed(attached):
-        session.say(f"[{number}] {image.source}, which came with it, is dropped; name it again to attach it")
+    session.tell_dropped(attached)
 
 
 async def edit(session: Session, _: str) -> None:
