@@ -27,6 +27,7 @@ from cot.engine.remote.text import (
     StopGate,
     ThoughtGate,
     cut_at_stop,
+    ended_in_thoughts,
     spelling,
     unwrapped,
     without_key,
@@ -110,6 +111,12 @@ class Chat:
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
         begun = time.perf_counter()
         gathered = await self._negotiate(http, request, on_text)
+        used = gathered.usage
+        if request.stop and "stop" not in self._without and any(map(ended_in_thoughts, gathered.candidates())):
+            # A stop string was among the thoughts. Those behind them are found here.
+            self._without.add("stop")
+            gathered = await self._negotiate(http, request, on_text)
+            used += gathered.usage
         prefill = gathered.first_text_at - begun if gathered.first_text_at else 0.0
         told = [without_key(candidate, http.key) for candidate in gathered.candidates()]
         candidates = tuple(spelling(without_thoughts(candidate)) for candidate in told)
@@ -121,7 +128,7 @@ class Chat:
             candidates = tuple(cut_at_stop(candidate, request.stop) for candidate in candidates)
         return Completion(
             candidates,
-            gathered.usage,
+            used,
             Timings(prefill_seconds=prefill, decode_seconds=time.perf_counter() - begun - prefill),
         )
 

@@ -42,6 +42,12 @@ def without_thoughts(candidate: Candidate) -> Candidate:
     return replace(candidate, text=answer, logprobs=candidate.logprobs if answer else ())
 
 
+def ended_in_thoughts(candidate: Candidate) -> bool:
+    """Whether a model stopped in the midst of its thoughts, though it had tokens left."""
+    text = candidate.text
+    return candidate.finish_reason == "stop" and behind_thoughts(text) == "" and THOUGHTS_END not in text
+
+
 def spelling(candidate: Candidate) -> Candidate:
     """The candidate with those tokens alone that spell its text, where others stand before them: a model's thoughts are
     no text, and their tokens may be told all the same."""

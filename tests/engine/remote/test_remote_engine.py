@@ -289,6 +289,21 @@ def test_thoughts_without_an_end_leave_no_answer() -> None:
     assert without_thoughts(plain) is plain
 
 
+async def test_stop_strings_among_thoughts_end_no_answer(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    thought = "<think>\n3 or 4?</think>\n\nThree\nor so"
+
+    def stopped(body: Any) -> str:
+        ends = [thought.find(stop) for stop in body.get("stop", ())]
+        return thought[: min(ends)] if ends else thought
+
+    server = serve(model(text=stopped))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    first, second = [await engine.complete(ask(stop=("\n",))) for _ in range(2)]
+    await engine.close()
+    assert (first.text, second.text) == ("Three", "Three")
+    assert (first.usage.calls, second.usage.calls) == (2, 1), "both calls count, and the server is known from then on"
+
+
 def test_blanks_before_an_answer_take_no_token_away() -> None:
     tokens = tuple(TokenLogprob(text, -1.0) for text in ("\n\n", "4", " STOP", " foo"))
     told = spelling(Candidate("\n\n4 STOP foo", "stop", tokens))
