@@ -304,6 +304,17 @@ async def test_stop_strings_among_thoughts_end_no_answer(serve: Serve, model: An
     assert (first.usage.calls, second.usage.calls) == (2, 1), "both calls count, and the server is known from then on"
 
 
+@pytest.mark.parametrize("texts", [("3", " cats"), ()])
+async def test_thoughts_that_come_as_parts_are_no_answer(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, texts: tuple[str, ...]
+) -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "3 or 4?"}]}
+    parts = [thought, *({"type": "text", "text": text} for text in texts)]
+    engine = await RemoteEngine.connect(serve(model(text=lambda _: parts, logprobs=False)).url, limits=quick())
+    assert (await engine.complete(ask())).text == "".join(texts)
+    await engine.close()
+
+
 def test_blanks_before_an_answer_take_no_token_away() -> None:
     tokens = tuple(TokenLogprob(text, -1.0) for text in ("\n\n", "4", " STOP", " foo"))
     told = spelling(Candidate("\n\n4 STOP foo", "stop", tokens))

@@ -87,6 +87,7 @@ def _reply(**changed: Any) -> str:
         (_reply(choice={"message": {"content": None}}), "has no text"),
         (_reply(choice={"message": {"content": None, "reasoning": "3?"}}), "has thoughts and no answer"),
         (_reply(choice={"message": {"content": 5}}), "choices.0.message.content"),
+        (_reply(choice={"message": {"content": [{"type": "text", "text": 5}]}}), "choices.0.message.content"),
         (_reply(choice={"message": {"content": None, "refusal": "No\x1b[0m!"}}), "refused to answer: No!"),
         (_reply(choice={"finish_reason": None}), "the reason ''"),
         (_reply(choice={"finish_reason": "tool_calls"}), "'tool_calls'"),
