@@ -190,7 +190,7 @@ class Http:
                 if len(body) >= MAX_ERROR_BYTES:
                     break
         status, message = response.status_code, server_message(body[:MAX_ERROR_BYTES], self.key)
-        if passes(status):
+        if passes(status, message):
             said = f"HTTP {status}{message and f': {message}'}"
             return PassingError(
                 f"server {self.address.base} is busy or broken ({said}); expected an answer; try again later",
