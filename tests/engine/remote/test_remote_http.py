@@ -224,6 +224,7 @@ async def test_a_server_says_how_long_to_wait(serve: Serve, model: Any, ask: Ask
     for value, limits, least, most in (
         (0.2, {"longest_wait_seconds": 10.0}, 0.2, 3.0),
         (3600, {"longest_wait_seconds": 0.05}, 0.05, 3.0),
+        (0, {"first_wait_seconds": 0.4, "longest_wait_seconds": 10.0}, 0.2, 3.0),
         (format_datetime(datetime.now(UTC) + timedelta(hours=1)), {"longest_wait_seconds": 0.05}, 0.05, 3.0),
     ):
         server, bounds = times(value, **limits)
