@@ -56,8 +56,10 @@ def read(
     confidence = min(1.0, math.exp(math.fsum(token.logprob for token in logprobs))) if logprobs else 0.0
     starved = starved and candidate.finish_reason == "length"
     if candidate.finish_reason != "stop" and not (may_be_cut and text.strip()):
-        before = "" if candidate.satisfied else ", before it was what the constraint wants"
-        return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{before}", starved)
+        more = "" if candidate.satisfied else ", before it was what the constraint wants"
+        if not text:
+            more = ", all of which went into thoughts; give the template a larger max_tokens, or switch thinking off"
+        return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{more}", starved)
     try:
         return Asked(parse(text), raw, confidence, starved=starved)
     except (AnswerError, PlanError) as error:

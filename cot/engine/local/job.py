@@ -112,6 +112,7 @@ class Preparer:
                 tokenizer=self._loaded.tokenizer,
                 eos_ids=self._loaded.eos_ids,
                 constraint=self._constraints.start(request.constraint) if request.constraint else None,
+                thinking=prompt.thinking,
                 on_text=on_text if index == 0 else None,
             )
             for index in range(count)

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from transformers import BatchFeature
 
@@ -15,8 +15,12 @@ from cot.engine.base import Message
 from cot.engine.local.expansion import TOKEN_INPUTS, Expansions
 from cot.engine.local.load import Loaded
 from cot.engine.local.remembering import RememberingImages
+from cot.engine.thoughts import opens_thoughts
 from cot.errors import RequestError, reason
 from cot.image import LoadedImage
+
+_TOKENS_AT_END: Final = 16
+"""More than the beginning of thoughts is spelled with, even byte by byte."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Prompt:
     key: what each token stands for: its id, or its place in an image of this hash.
     spans: first and last + 1 token of each image; one for all of them where they cannot be told apart.
     pixel_shapes: what must be equal for the images of two prompts to go into one pass.
+    thinking: whether it ends in the midst of the model's thoughts, as templates of some reasoning models do.
     """
 
     inputs: dict[str, Any]
@@ -35,6 +40,7 @@ class Prompt:
     key: tuple[Hashable, ...]
     spans: tuple[tuple[int, int], ...]
     pixel_shapes: Hashable
+    thinking: bool = False
 
     @property
     def tokens(self) -> int:
@@ -91,7 +97,8 @@ class Prompter:
             (name, tuple(value.shape[1:])) for name, value in sorted(moved.items()) if name not in TOKEN_INPUTS
         )
         key, spans = _content(ids, image_token, images, shapes)
-        return Prompt(dict(moved), ids, image_tokens, key, spans, shapes)
+        thinking = opens_thoughts(self._loaded.tokenizer.decode(ids[-_TOKENS_AT_END:]))
+        return Prompt(dict(moved), ids, image_tokens, key, spans, shapes, thinking)
 
     def _inputs(self, turns: list[dict[str, Any]], images: Sequence[LoadedImage]) -> dict[str, Any]:
         """What the processor makes of a conversation, or would make of it."""

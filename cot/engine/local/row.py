@@ -5,6 +5,7 @@ a `Candidate`. It knows nothing of models, so any decoding loop can drive it.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, Request, Sampling, TokenLogprob
 from cot.engine.local.constraint import ConstraintState
+from cot.engine.thoughts import behind_thoughts, may_begin_thoughts
 from cot.errors import EngineError, reason
 
 REPLACEMENT = "\ufffd"
@@ -26,6 +28,7 @@ class Row:
     """The state of sample `index` of a request.
 
     max_tokens: tokens to generate at most; lower it to what the context leaves.
+    thinking: whether the prompt ends in the midst of the model's thoughts, which are no part of its text.
     on_text: called with each piece of text that is certain to stay.
     """
 
@@ -38,11 +41,14 @@ class Row:
         tokenizer: Any,
         eos_ids: tuple[int, ...],
         constraint: ConstraintState | None = None,
+        thinking: bool = False,
         on_text: Callable[[str], None] | None = None,
     ):
         self._tokenizer = tokenizer
         self._eos_ids = eos_ids
         self._constraint = constraint
+        # Held to a constraint, it has no way to end its thoughts.
+        self._thinking = thinking and constraint is None
         self._on_text = on_text
         self._stop = tuple(stop for stop in request.stop if stop)
         self._penalty = request.sampling.repetition_penalty
@@ -114,7 +120,7 @@ class Row:
         return Candidate(
             self._text()[0],
             self.finish_reason or "length",
-            tuple(logprobs),
+            tuple(logprobs[self._thought_tokens() :]),
             satisfied=self.finish_reason == "stop" or self._constraint is None or self._constraint.satisfied,
         )
 
@@ -138,16 +144,32 @@ class Row:
             self._emit(self._text()[0])
 
     def _text(self) -> tuple[str, bool]:
-        """The text so far, cut before the first stop string, and whether there was one."""
-        ids = [token for token in self.tokens if token not in self._eos_ids]
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        """The text so far without thoughts, cut before the first stop string, and whether there was one."""
+        text = self._decoded(len(self.tokens))
+        answer = behind_thoughts(text, opened=self._thinking)
+        text, shown = (text, text) if answer is None else (answer, answer.rstrip())
         found = [place for stop in self._stop if (place := text.find(stop)) >= 0]
         if found:
-            return text[: min(found)], True
-        return (text.rstrip(REPLACEMENT) if self.finish_reason == "length" else text), False
+            return shown[: min(found)], True
+        return (shown.rstrip(REPLACEMENT) if self.finish_reason == "length" else shown), False
+
+    def _decoded(self, tokens: int) -> str:
+        """What the first so many tokens spell, thoughts too."""
+        ids = [token for token in self.tokens[:tokens] if token not in self._eos_ids]
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def _thought_tokens(self) -> int:
+        """How many tokens come before the answer: thoughts, and the blanks behind them."""
+        count = len(self.tokens)
+        if behind_thoughts(self._decoded(count), opened=self._thinking) is None:
+            return 0
+        return bisect_left(range(1, count + 1), True, key=lambda n: bool(behind_thoughts(self._decoded(n))))
 
     def _uncertain(self, text: str) -> int:
         """Characters at the end of `text` that a later token may change or a stop string may take back."""
+        if may_begin_thoughts(text):
+            return len(text)
         known = text.rstrip(REPLACEMENT)
         lengths = (length for stop in self._stop for length in range(1, len(stop)) if known.endswith(stop[:length]))
         return len(text) - len(known) + max(lengths, default=0)

@@ -27,6 +27,7 @@ from cot.engine.remote.text import (
     StopGate,
     ThoughtGate,
     cut_at_stop,
+    ended_in_thoughts,
     spelling,
     unwrapped,
     without_key,
@@ -42,7 +43,7 @@ REMEMBERED_AT_MOST: Final = 256
 
 
 class Chat:
-    """Asks one server, and remembers what it does not take."""
+    """Asks one server, and remembers what it does not take, once a reply has come without it."""
 
     def __init__(self, server: Server):
         self.server = server
@@ -110,6 +111,12 @@ class Chat:
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
         begun = time.perf_counter()
         gathered = await self._negotiate(http, request, on_text)
+        used = gathered.usage
+        if request.stop and "stop" not in self._without and any(map(ended_in_thoughts, gathered.candidates())):
+            # A stop string was among the thoughts. Those behind them are found here.
+            self._without.add("stop")
+            gathered = await self._negotiate(http, request, on_text)
+            used += gathered.usage
         prefill = gathered.first_text_at - begun if gathered.first_text_at else 0.0
         told = [without_key(candidate, http.key) for candidate in gathered.candidates()]
         candidates = tuple(spelling(without_thoughts(candidate)) for candidate in told)
@@ -121,7 +128,7 @@ class Chat:
             candidates = tuple(cut_at_stop(candidate, request.stop) for candidate in candidates)
         return Completion(
             candidates,
-            gathered.usage,
+            used,
             Timings(prefill_seconds=prefill, decode_seconds=time.perf_counter() - begun - prefill),
         )
 
@@ -136,18 +143,25 @@ class Chat:
             return await _read_stream(pieces, request, on_text or (lambda _: None), http)
 
         stream = on_text is not None
+        refused_parts: set[str] = set()
         while True:
-            without = self._without | ({"constraint"} if request.constraint in self._unheld else set())
+            without = self._without | refused_parts
+            without |= {"constraint"} if request.constraint in self._unheld else set()
             body = await asyncio.to_thread(
                 request_body, request, self.server, self._images, without=without, stream=stream
             )
             try:
-                return await http.exchange(url, read_stream if stream else read_whole, body=body, stream=stream)
+                gathered = await http.exchange(url, read_stream if stream else read_whole, body=body, stream=stream)
             except RefusedError as refused:
                 part = _refused_part(refused, request, without)
                 if part is None:
                     raise
+                refused_parts.add(part)
+                continue
+            # A refusal may name a part and mean something else.
+            for part in refused_parts:
                 self._forgo(part, request)
+            return gathered
 
     def _forgo(self, part: str, request: Request) -> None:
         if part != "constraint":
@@ -223,9 +237,10 @@ async def _read_stream(pieces: AsyncIterator[bytes], request: Request, on_text: 
 
 def _refused_part(refused: RefusedError, request: Request, without: set[str]) -> str | None:
     """Which part that a request can do without the server's refusal names."""
-    if refused.status not in (400, 422, 501):
+    if refused.status not in (400, 403, 422, 501):
         return None
     message = refused.message.lower()
     needless = {*without, *(() if request.constraint else ("constraint",)), *(() if request.n > 1 else ("n",))}
+    needless |= {*(() if request.stop else ("stop",)), *(() if request.sampling.temperature else ("top_p", "seed"))}
     parts = [part for part in OPTIONAL if part not in needless]
     return next((part for part in parts if any(re.search(word, message) for word in OPTIONAL[part])), None)

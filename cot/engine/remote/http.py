@@ -36,7 +36,7 @@ class Limits:
     timeout_seconds: one request, from its first try to its last byte, waiting for its turn not counted.
     connect_timeout_seconds: one try to connect. silence_timeout_seconds: between two pieces of a reply.
     retries: further tries after passing trouble. first_wait_seconds: before the first of them; doubles
-    each time, up to longest_wait_seconds, which also caps what a server asks for.
+    each time, up to longest_wait_seconds, which also caps what a server asks for; that is waited first.
     max_reply_bytes: one reply, streamed or not. max_concurrency: requests at one time.
     """
 
@@ -190,7 +190,7 @@ class Http:
                 if len(body) >= MAX_ERROR_BYTES:
                     break
         status, message = response.status_code, server_message(body[:MAX_ERROR_BYTES], self.key)
-        if passes(status):
+        if passes(status, message):
             said = f"HTTP {status}{message and f': {message}'}"
             return PassingError(
                 f"server {self.address.base} is busy or broken ({said}); expected an answer; try again later",
@@ -201,11 +201,11 @@ class Http:
         return refusal(status, message, self.address, self.key, response.headers.get("Location", ""))
 
     def _wait(self, done: int, asked_seconds: float | None) -> float:
-        """Seconds before the next try. Those of our own are drawn at random, so that clients do not return as one."""
+        """Seconds before the next try: what the server asked for, which may be 0 or over by our clock, and some that are
+        drawn at random, so that clients do not return as one."""
         longest = self.limits.longest_wait_seconds
-        if asked_seconds is not None:
-            return min(asked_seconds, longest)
-        return random.uniform(0.5, 1.0) * min(longest, self.limits.first_wait_seconds * 2.0 ** (done - 1))
+        own = random.uniform(0.5, 1.0) * min(longest, self.limits.first_wait_seconds * 2.0 ** (done - 1))
+        return min(asked_seconds or 0.0, longest) + own
 
     def _reason(self, error: Exception) -> str:
         return clean(str(error), self.key) or type(error).__name__

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, TokenLogprob, Usage
 from cot.engine.remote.status import message_of
@@ -72,10 +72,19 @@ class _Logprobs(_Part):
 
 class _Text(_Part):
     content: str | None = None
+    """In one piece. Mistral's models that reason give parts, thoughts and texts, of which the texts are the answer."""
     refusal: str | None = None
     reasoning: Any = None
     reasoning_content: Any = None
     """Thoughts that are no part of the text. Only whether there are any matters."""
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _texts(cls, content: object) -> object:
+        if not isinstance(content, list) or not all(isinstance(part, dict) and "type" in part for part in content):
+            return content
+        texts = [part.get("text") for part in content if part["type"] == "text"]
+        return "".join(texts) if all(isinstance(text, str) for text in texts) else content
 
     @property
     def thinks(self) -> bool:

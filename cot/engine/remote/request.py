@@ -28,9 +28,15 @@ OPTIONAL: Final = {
     "max_tokens": ("max_completion_tokens",),
     "constraint": ("response_format", "json_schema", "schema", "structured", "guided", "regex", "grammar"),
     "n": ("[\"'`]n[\"'`]", r"(?<![\w-])n\s*(?:=|>|must)", "completion choice"),
+    "stop": ("[\"'`]stop[\"'`]",),
+    "top_p": ("top_p",),
+    "temperature": ("temperature",),
 }
 """What a request can do without, and the words, as patterns, by which a refusal names it. Without `max_tokens`, its
 newer name `max_completion_tokens` is used. Refusals are searched in this order: of two words the longer one first."""
+
+PLAIN: Final = ("seed", "stop", "top_p", "temperature")
+"""Those that are one field of a request: without it they are not said. Stop strings are looked for in the reply too."""
 
 
 class ImageUrls:
@@ -84,8 +90,9 @@ def request_body(
         if alternatives or server.dialect == "llamacpp":
             # The token that was chosen is one of the likeliest, as a rule.
             body["top_logprobs"] = min(alternatives + 1, MOST_TOP_LOGPROBS)
-    if "seed" in without:
-        body.pop("seed", None)
+    for name in PLAIN:
+        if name in without:
+            body.pop(name, None)
     if request.constraint is not None and "constraint" not in without:
         body |= server.constrained(request.constraint)
     if stream:

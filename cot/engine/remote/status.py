@@ -22,6 +22,8 @@ _TOO_LONG: Final = re.compile(
 )
 _UNFIT: Final = (400, 413, 414, 415, 422)
 """What servers say of a prompt that is too long, or an image that they cannot take."""
+_NEVER: Final = re.compile(r"\bnot support|\bunsupported", re.IGNORECASE)
+"""What servers say of what they cannot do, llama.cpp of images with HTTP 500."""
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]*)", re.IGNORECASE)
 
 
@@ -55,9 +57,10 @@ class PassingError(EngineError):
         self.message = message
 
 
-def passes(status: int) -> bool:
-    """Whether trying again can help."""
-    return status in (408, 409, 425, 429) or (500 <= status < 600 and status != 501)
+def passes(status: int, message: str) -> bool:
+    """Whether trying again can help. message: the server's own words."""
+    broken = 500 <= status < 600 and status != 501 and not _NEVER.search(message)
+    return status in (408, 409, 425, 429) or broken
 
 
 def server_message(body: bytes, key: ApiKey) -> str:
@@ -90,7 +93,9 @@ def refusal(status: int, message: str, address: Address, key: ApiKey, location: 
     elif status in (404, 405):
         line = f"server {address.base} knows no such model or address ({said}); "
         line += "expected a model it serves and a URL that ends in /v1; name them as URL#model"
-    elif _TOO_LONG.search(message):
+    elif status == 402:
+        line += "pay for what the server asks, or use another one"
+    elif status == 413 or _TOO_LONG.search(message):
         line += "shorten the question, use smaller images, or serve the model with a longer context"
     else:
         line += "check that the server takes images and that the model fits the request"

@@ -13,12 +13,10 @@ from typing import Final, Literal
 from cot.engine.base import Candidate, TokenLogprob
 from cot.engine.remote.address import ApiKey
 from cot.engine.remote.dialect import unwrap
+from cot.engine.thoughts import THOUGHTS, THOUGHTS_END, behind_thoughts, may_begin_thoughts
 
 _ENDING: Final = re.compile(r"(?:\s|<[^<>]{1,40}>)*")
 """What may stand behind an answer: blanks, and tokens by which models end."""
-
-THOUGHTS, THOUGHTS_END = "<think>", "</think>"
-"""Between them stands what DeepSeek-R1, Qwen 3 and others think before they answer."""
 
 SHORTEST_SECRET: Final = 16
 """Characters of a key."""
@@ -35,15 +33,19 @@ def cut_at_stop(candidate: Candidate, stop: tuple[str, ...]) -> Candidate:
 def without_thoughts(candidate: Candidate) -> Candidate:
     """The candidate without the thoughts that a reasoning model begins with, where the server leaves them in its text.
 
-    A template may open them in the prompt, so their end alone tells; thoughts without an end are all that came.
     Which tokens spell the rest is left to `spelling`.
     """
-    text = candidate.text
-    _, ended, behind = text.partition(THOUGHTS_END)
-    if not ended and not text.lstrip().startswith(THOUGHTS):
+    behind = behind_thoughts(candidate.text)
+    if behind is None:
         return candidate
-    answer = behind.strip()
+    answer = behind.rstrip()
     return replace(candidate, text=answer, logprobs=candidate.logprobs if answer else ())
+
+
+def ended_in_thoughts(candidate: Candidate) -> bool:
+    """Whether a model stopped in the midst of its thoughts, though it had tokens left."""
+    text = candidate.text
+    return candidate.finish_reason == "stop" and behind_thoughts(text) == "" and THOUGHTS_END not in text
 
 
 def spelling(candidate: Candidate) -> Candidate:
@@ -129,11 +131,10 @@ class ThoughtGate:
         """Take a piece."""
         held, self._held = self._held + text, ""
         if self._part == "beginning":
-            begun = held.lstrip()
-            if THOUGHTS.startswith(begun):
+            if may_begin_thoughts(held):
                 self._held = held
                 return
-            self._part = "thoughts" if begun.startswith(THOUGHTS) else "all"
+            self._part = "thoughts" if held.lstrip().startswith(THOUGHTS) else "all"
         if self._part == "thoughts":
             _, ended, behind = held.partition(THOUGHTS_END)
             if not ended:

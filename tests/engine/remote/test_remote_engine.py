@@ -169,6 +169,65 @@ async def test_what_a_server_refuses_is_left_out_from_then_on(serve: Serve, mode
     assert engine.info.versions["without"] == "logprobs, seed"
 
 
+UNSUPPORTED = {
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
+    "instead.",
+    "temperature": "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is "
+    "supported.",
+    "top_p": "Unsupported parameter: 'top_p' is not supported with this model.",
+    "stop": "Unsupported parameter: 'stop' is not supported with this model.",
+    "logprobs": "You are not allowed to request logprobs from this model",
+}
+"""What OpenAI says where a model that reasons is sent these."""
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+async def test_a_model_that_takes_no_sampling_settings_is_asked_without(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, temperature: float
+) -> None:
+    plays = model(text="two cats. And a dog.")
+
+    def answers(asked: Any, wire: Any) -> None:
+        refused = [name for name in UNSUPPORTED if asked.body and name in asked.body]
+        if refused:
+            error = {"message": UNSUPPORTED[refused[0]], "type": "invalid_request_error", "param": refused[0]}
+            wire.json({"error": error}, 403 if refused[0] == "logprobs" else 400)
+        else:
+            plays(asked, wire)
+
+    server = serve(answers)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    for _ in range(2):
+        request = ask(sampling=Sampling(temperature), stop=(".",), max_tokens=9)
+        assert (await engine.complete(request)).text == "two cats"
+    await engine.close()
+    body = server.bodies[-1]
+    assert not {*UNSUPPORTED} & set(body)
+    assert body["max_completion_tokens"] == 9
+    left_out = sorted(set(UNSUPPORTED) - ({"top_p"} if temperature == 0 else set()))
+    assert engine.info.versions["without"] == ", ".join(left_out)
+    assert len(server.bodies) == len(left_out) + 2, "what is refused is remembered"
+
+
+async def test_a_refusal_that_stays_takes_nothing_away(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    plays = model()
+
+    def answers(asked: Any, wire: Any) -> None:
+        if asked.path == "/v1/chat/completions" and "broken" in str(asked.body):
+            wire.json({"error": {"message": f"bad image in the request {asked.body}"}}, 400)
+        else:
+            plays(asked, wire)
+
+    server = serve(answers)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    with pytest.raises(EngineError, match="bad image"):
+        await engine.complete(ask("broken", sampling=Sampling(0.5)))
+    assert "without" not in engine.info.versions
+    await engine.complete(ask(sampling=Sampling(0.5)))
+    await engine.close()
+    assert {"temperature", "top_p", "seed", "logprobs"} <= set(server.bodies[-1])
+
+
 async def test_a_prompt_that_is_too_long_is_no_refusal_of_samples(
     serve: Serve, model: Any, ask: Ask, quick: Quick
 ) -> None:
@@ -228,6 +287,32 @@ def test_thoughts_without_an_end_leave_no_answer() -> None:
     assert (cut.text, cut.finish_reason, cut.logprobs) == ("", "length", ())
     plain = Candidate("What one may <think>", "stop")
     assert without_thoughts(plain) is plain
+
+
+async def test_stop_strings_among_thoughts_end_no_answer(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
+    thought = "<think>\n3 or 4?</think>\n\nThree\nor so"
+
+    def stopped(body: Any) -> str:
+        ends = [thought.find(stop) for stop in body.get("stop", ())]
+        return thought[: min(ends)] if ends else thought
+
+    server = serve(model(text=stopped))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    first, second = [await engine.complete(ask(stop=("\n",))) for _ in range(2)]
+    await engine.close()
+    assert (first.text, second.text) == ("Three", "Three")
+    assert (first.usage.calls, second.usage.calls) == (2, 1), "both calls count, and the server is known from then on"
+
+
+@pytest.mark.parametrize("texts", [("3", " cats"), ()])
+async def test_thoughts_that_come_as_parts_are_no_answer(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, texts: tuple[str, ...]
+) -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "3 or 4?"}]}
+    parts = [thought, *({"type": "text", "text": text} for text in texts)]
+    engine = await RemoteEngine.connect(serve(model(text=lambda _: parts, logprobs=False)).url, limits=quick())
+    assert (await engine.complete(ask())).text == "".join(texts)
+    await engine.close()
 
 
 def test_blanks_before_an_answer_take_no_token_away() -> None:

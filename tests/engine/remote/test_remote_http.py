@@ -87,6 +87,7 @@ def _reply(**changed: Any) -> str:
         (_reply(choice={"message": {"content": None}}), "has no text"),
         (_reply(choice={"message": {"content": None, "reasoning": "3?"}}), "has thoughts and no answer"),
         (_reply(choice={"message": {"content": 5}}), "choices.0.message.content"),
+        (_reply(choice={"message": {"content": [{"type": "text", "text": 5}]}}), "choices.0.message.content"),
         (_reply(choice={"message": {"content": None, "refusal": "No\x1b[0m!"}}), "refused to answer: No!"),
         (_reply(choice={"finish_reason": None}), "the reason ''"),
         (_reply(choice={"finish_reason": "tool_calls"}), "'tool_calls'"),
@@ -160,10 +161,13 @@ async def test_no_sample_at_all(serve: Serve, model: Any, ask: Ask, quick: Quick
         (400, {"error": {"message": "This model's maximum context length is 512 tokens."}}, "longer context"),
         (400, {"object": "error", "message": "images are not supported"}, "HTTP 400: images are not supported"),
         (401, {"error": {"message": "no key"}}, "a request without a key (HTTP 401: no key); expected a valid key"),
+        (402, {"error": {"message": "no credits"}}, "HTTP 402: no credits); expected an answer; pay"),
         (403, "<html><title>Forbidden</title>", "HTTP 403: Forbidden"),
         (404, {"error": "model 'x' not found"}, "HTTP 404: model 'x' not found); expected a model it serves"),
+        (413, "<html><title>413 Request Entity Too Large</title>", "use smaller images"),
         (418, "short and\r\n\x1b]0;title\x07 st\u202eout", "HTTP 418: short and stout"),
         (422, {"detail": [{"loc": ["body"], "msg": "Field required"}]}, "Field required"),
+        (500, {"error": {"message": "image input is not supported - hint: provide the mmproj"}}, "server takes images"),
         (501, "", "refused the request (HTTP 501)"),
         (400, "x" * 10**6, "xxx\u2026"),
     ],
@@ -220,6 +224,7 @@ async def test_a_server_says_how_long_to_wait(serve: Serve, model: Any, ask: Ask
     for value, limits, least, most in (
         (0.2, {"longest_wait_seconds": 10.0}, 0.2, 3.0),
         (3600, {"longest_wait_seconds": 0.05}, 0.05, 3.0),
+        (0, {"first_wait_seconds": 0.4, "longest_wait_seconds": 10.0}, 0.2, 3.0),
         (format_datetime(datetime.now(UTC) + timedelta(hours=1)), {"longest_wait_seconds": 0.05}, 0.05, 3.0),
     ):
         server, bounds = times(value, **limits)
