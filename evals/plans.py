@@ -60,7 +60,9 @@ def right(model: Any, tokenizer: Tokenizer, qas: Sequence[QA]) -> Iterator[tuple
     def column(name: str, value: int) -> torch.Tensor:
         return torch.tensor([[*getattr(row, name), *[value] * (ROW_TOKENS - len(row.ids))] for row in rows])
 
-    decoder, start = model.model.language_model, torch.tensor([_start(tokenizer)] * len(rows))
+    decoder = model.model.language_model
+    before_an_image = torch.tensor([[tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")]])
+    start = before_an_image.expand(len(rows), -1)
     places = torch.arange(start.shape[1]).expand(len(rows), -1)
     hidden = decoder(
         inputs_embeds=decoder.embed_tokens(torch.cat([start, column("ids", 0)], dim=1)),
@@ -73,11 +75,6 @@ def right(model: Any, tokenizer: Tokenizer, qas: Sequence[QA]) -> Iterator[tuple
     segments = column("segments", 0)
     for segment in segments[targets != IGNORE].unique().tolist():
         yield qas[segment - OPENING - 1], not bool(wrong[segments == segment].any())
-
-
-def _start(tokenizer: Tokenizer) -> list[int]:
-    """What comes before an image."""
-    return [tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")]
 
 
 def measure(model: Any, tokenizer: Tokenizer, wording: Wording, *, limit: int) -> dict[str, tuple[int, int]]:

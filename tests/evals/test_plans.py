@@ -28,17 +28,16 @@ def tokenizer() -> Tokenizer:
 
 
 def test_a_program_has_neither_names_nor_numbers() -> None:
-    told = [
-        program(QA("", "", "", (CATS,), shown)) for shown in ("most(cats: #1, big dogs: #2)", "#1 >= 12", "#1 < #2")
-    ]
-    assert told == ["How many: most(#1, #2)", "How many: #1 >= ", "How many: #1 < #2"]
+    shown = ("most(cats: #1, big dogs: #2)", "#1 >= 12", "#1 < #2")
+    told = [program(QA("", "", "", (CATS,), expression)) for expression in shown]
+    assert told == ["How many: most(#1,#2)", "How many: #1 >=", "How many: #1 < #2"]
 
 
 def test_the_embedded_model_plans_most_questions_and_without_its_head_none(model: Any, tokenizer: Tokenizer) -> None:
     qas = questions("trained", random.Random(1))
     found = list(right(model, tokenizer, qas))
     assert len(found) > 60
-    assert [qa for qa, _ in found] == [qa for qa in qas if qa in [asked for asked, _ in found]][: len(found)]
+    assert {id(qa) for qa, _ in found} <= {id(qa) for qa in qas}
     assert sum(is_right for _, is_right in found) > 0.75 * len(found)
     head = model.lm_head.weight
     kept = head.detach().clone()
