@@ -1,7 +1,7 @@
 """How well a checkpoint of the embedded model's kind plans, by program: `python -m evals.plans`.
 
-Asks for plans of questions that training did not draw, without their images, which programs do not depend on, and
-counts those that are the program word for word. Prints a table for each kind of wording. The same checkpoint gives the
+Asks for plans of questions that are drawn anew, without their images, which programs do not depend on, and counts those
+that are the program word for word. Prints a table for each kind of wording. The same checkpoint gives the
 same figures.
 """
 

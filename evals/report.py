@@ -59,7 +59,7 @@ def _head(columns: str) -> list[str]:
 def table(figures: dict[str, Any]) -> str:
     """Accuracy by part and family, both strategies, what is known of the steps, and accuracy by wording.
 
-    "lost to": how many answers by steps are wrong through the plan / a sub-answer / how they are put together. The
+    "lost to": how many answers by steps are not right through the plan / a sub-answer / how they are put together. The
     columns of wordings give both strategies: directly / by steps.
     """
     columns = "part | questions | n | direct | decompose | plans right | steps right | faithful | lost to"

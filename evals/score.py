@@ -48,7 +48,7 @@ class Result:
 
     @property
     def lost_to(self) -> Fault | None:
-        """What made an answer by steps wrong; None where it is right, or nothing was planned."""
+        """What kept an answer by steps from being right; None where it is, or nothing was planned."""
         if self.status == "correct" or self.planned is None:
             return None
         if not self.planned:

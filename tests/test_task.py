@@ -163,6 +163,7 @@ def test_an_image_whose_name_is_no_text_has_a_group_that_is(write, tmp_path):
 def test_an_image_is_found_in_whatever_form_its_name_has_accents(write, tmp_path, written, on_disk):
     folder, name = unicodedata.normalize(on_disk, "été"), unicodedata.normalize(on_disk, "à la plage é.png")
     (tmp_path / folder).mkdir()
+    (tmp_path / unicodedata.normalize(written, "été")).mkdir()
     (tmp_path / "red.png").rename(tmp_path / folder / name)
     path = unicodedata.normalize(written, "été/à la plage é.png")
     (sample,) = write(rows=ROW.replace("red.png", path)).samples()

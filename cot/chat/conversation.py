@@ -127,7 +127,7 @@ class Conversation:
 
     def came_with_attempt(self, old: Turn) -> list[tuple[int, TracedImage]]:
         """The images, as `numbered` has them, that came with the last turn, an attempt at an old one."""
-        return self.numbered(set(self.turns[-1].attached) - set(old.attached))
+        return self.numbered(self.turns[-1].attached[len(old.attached) :])
 
     def in_order(self) -> Iterator[Turn | tuple[TracedImage, ...]]:
         """The turns, and all images where they change: before the turn that was asked about them, and at the end."""

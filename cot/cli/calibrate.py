@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cot.evaluate.select import Selection
     from cot.planner.calibration_file import Entry
     from cot.settings import Settings
+    from cot.trace.stderr import Stderr
 
 
 def calibrate(
@@ -78,6 +79,7 @@ def calibrate(
     from cot.planner.calibration_file import check_writable, read_entries
     from cot.task import load_task
     from cot.trace.plain import plain
+    from cot.trace.stderr import Stderr
 
     settings, _ = load_settings(
         {"model": model, "language": language, "device": device, "quantize": quantize, "kv_memory": kv_memory,
@@ -94,12 +96,15 @@ def calibrate(
     check_unjudged(loaded)
     check_model(settings)
     selections = [select(task, limit=limit) for task in loaded]
+    told = Stderr()
     if not quiet:
         samples = counted(sum(selection.n for selection in selections), "sample")
         ways = "directly, by steps and by votes" if votes else "directly and by steps"
         what = f"calibrating {settings.model} into {path}: {samples}, each asked {ways}"
-        typer.echo(plain(what, one_line=True), err=True)
-    found, info = _measure(selections, settings, options, votes=votes, max_cost=max_cost, rounds=rounds, quiet=quiet)
+        told.print(plain(what, one_line=True))
+    found, info = _measure(
+        selections, settings, options, votes=votes, max_cost=max_cost, rounds=rounds, told=told, quiet=quiet
+    )
     try:
         if as_json:
             typer.echo(json.dumps({**asdict(found), "tuning": found.tuning.model_dump(), "out": str(path)}))
@@ -108,7 +113,7 @@ def calibrate(
     finally:
         # Also where nobody reads the figures any more: it took long to find them.
         back = _write(path, settings.model, _entry(found, info))
-        typer.echo(f"wrote {path}\nto go back: {back}", err=True)
+        told.print(f"wrote {path}\nto go back: {back}")
 
 
 def _measure(
@@ -119,6 +124,7 @@ def _measure(
     votes: bool,
     max_cost: float,
     rounds: int | None,
+    told: "Stderr",
     quiet: bool,
 ) -> "tuple[Calibration, EngineInfo]":
     from cot.evaluate.calibration import Watch
@@ -136,7 +142,7 @@ def _measure(
             self._time_left.finished(now)
             if not quiet and (done == total or now - self._shown >= SECONDS_BETWEEN_LINES):
                 self._shown = now
-                typer.echo(f"{done}/{counted(total, 'sample')}{self._time_left.text(total - done, now)}", err=True)
+                told.print(f"{done}/{counted(total, 'sample')}{self._time_left.text(total - done, now)}")
 
     with said_if_slow(settings.model, quiet=quiet):
         engine = load_engine(settings)

@@ -224,11 +224,11 @@ def _image(value: Any, rules: ImageRules) -> ImageSource:
 def _in_other_form(folder: Path, path: PurePosixPath) -> Path:
     """Where it is if the file system writes accents otherwise than the data: as one character with the letter (NFC, as
     Linux and Windows do), or as one behind it (NFD, as macOS may)."""
-    found = folder
+    found = [folder]
     for part in path.parts:
-        forms = (found / unicodedata.normalize(form, part) for form in ("NFC", "NFD"))
-        found = next((form for form in forms if os.path.exists(form)), found / part)
-    return found
+        forms = dict.fromkeys(unicodedata.normalize(form, part) for form in ("NFC", "NFD"))
+        found = [place / form for place in found for form in forms if os.path.exists(place / form)]
+    return next(filter(_is_file, found), folder / path)
 
 
 def _present(path: Path) -> Path:

@@ -358,6 +358,13 @@ def test_an_edit_that_fails_leaves_no_image_of_its_own(talk, chats):
     assert [len(turn.images) for turn in chat.say("/edit").turns] == [2]
 
 
+def test_an_edit_that_fails_drops_again_what_was_dropped_before(talk):
+    replies = iter(["red", EngineError("broken")])
+    chat = talk(replies=lambda request: next(replies), edit=lambda text: "is [1] like blue.png?", strategy="direct")
+    chat.say("red.png blue.png what?", "/drop 2", "/edit")
+    assert [image.source for image in chat.session.images] == ["red.png"]
+
+
 def test_a_message_that_is_refused_leaves_no_image(talk):
     chat = talk().say("red.png", "is blue.png a caf\udce9?")
     assert "not UTF-8" in chat.errors[0]

@@ -134,16 +134,18 @@ def test_a_scale_that_does_not_hold_is_left_out_and_that_is_said(run):
     assert "direct_slope" not in out
 
 
-@pytest.mark.parametrize("form", ["--json", "--quiet"])
-def test_what_was_found_is_kept_though_nobody_reads_the_figures(run, tmp_path, monkeypatch, form):
+@pytest.mark.parametrize(
+    ("stream", "form", "wanted"), [("stdout", "--json", 1), ("stdout", "--quiet", 1), ("stderr", "--json", 0)]
+)
+def test_what_was_found_is_kept_though_nobody_reads_of_it(run, tmp_path, monkeypatch, stream, form, wanted):
     reader, writer = os.pipe()
     os.close(reader)
-    stdout = os.fdopen(writer, "w")
-    monkeypatch.setattr("sys.stdout", stdout)
+    unread = os.fdopen(writer, "w")
+    monkeypatch.setattr(f"sys.{stream}", unread)
     code = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", "--out", "mine.json", form)[0]
     with contextlib.suppress(BrokenPipeError):
-        stdout.close()
-    assert code == 1
+        unread.close()
+    assert code == wanted
     assert read_entries(tmp_path / "mine.json").keys() == {"m"}
 
 
