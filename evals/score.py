@@ -53,7 +53,8 @@ class Result:
             return None
         if not self.planned:
             return "plan"
-        return "sub-answer" if self.steps_right < self.steps else "operation"
+        # A description is the one sub-answer that is not known word for word.
+        return "operation" if self.steps and self.steps_right == self.steps else "sub-answer"
 
 
 def score(case: Case, outcome: Outcome, strategy: str) -> Result:

@@ -67,6 +67,12 @@ async def test_what_a_wrong_answer_is_lost_to(replies: list[str], fault: Fault |
     assert (await scored(["6"], strategy="direct")).lost_to is None
 
 
+async def test_a_wrong_description_is_a_wrong_sub_answer() -> None:
+    described = QA("description", "What is shown?", "a cat", (Fact("text", "Describe the image.", "a cat"),))
+    result = await scored([described.plan, "a dog"], qa=described)
+    assert (result.status, result.planned, result.steps, result.lost_to) == ("wrong", True, 0, "sub-answer")
+
+
 async def test_abstaining_is_not_wrong() -> None:
     result = await scored(["unknown"], strategy="direct")
     assert result.status == "unknown"
