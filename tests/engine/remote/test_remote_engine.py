@@ -304,6 +304,43 @@ async def test_stop_strings_among_thoughts_end_no_answer(serve: Serve, model: An
     assert (first.usage.calls, second.usage.calls) == (2, 1), "both calls count, and the server is known from then on"
 
 
+async def test_stop_strings_among_the_thoughts_of_many_at_one_time_end_no_answer(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    thought, together = "<think>\n3 or 4?</think>\n\nThree\nor so", threading.Barrier(4)
+
+    def stopped(body: Any) -> str:
+        if "stop" not in body:
+            return thought
+        together.wait(5)
+        return thought[: thought.find("\n")]
+
+    engine = await RemoteEngine.connect(serve(model(text=stopped)).url, limits=quick())
+    answers = await asyncio.gather(*(engine.complete(ask(f"{number}?", stop=("\n",))) for number in range(4)))
+    await engine.close()
+    assert [answer.text for answer in answers] == ["Three"] * 4
+
+
+async def test_stop_strings_are_told_until_an_answer_has_come_without(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    good = model(text=lambda body: "<think>3" if "stop" in body else "Three")
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body and "stop" not in asked.body and asked.body["max_tokens"] == 5:
+            wire.json({"detail": "too hot"}, 422)
+        else:
+            good(asked, wire)
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    with pytest.raises(EngineError, match="too hot"):
+        await engine.complete(ask(stop=("\n",), max_tokens=5))
+    assert "stop" not in engine.info.versions.get("without", "")
+    assert (await engine.complete(ask(stop=("\n",)))).text == "Three"
+    assert "stop" in engine.info.versions["without"]
+    await engine.close()
+
+
 @pytest.mark.parametrize("texts", [("3", " cats"), ()])
 async def test_thoughts_that_come_as_parts_are_no_answer(
     serve: Serve, model: Any, ask: Ask, quick: Quick, texts: tuple[str, ...]
