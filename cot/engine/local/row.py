@@ -47,8 +47,7 @@ class Row:
         self._tokenizer = tokenizer
         self._eos_ids = eos_ids
         self._constraint = constraint
-        # Held to a constraint, it has no way to end its thoughts.
-        self._thinking = thinking and constraint is None
+        self._thinking = thinking
         self._on_text = on_text
         self._stop = tuple(stop for stop in request.stop if stop)
         self._penalty = request.sampling.repetition_penalty
@@ -146,7 +145,7 @@ class Row:
     def _text(self) -> tuple[str, bool]:
         """The text so far without thoughts, cut before the first stop string, and whether there was one."""
         text = self._decoded(len(self.tokens))
-        answer = behind_thoughts(text, opened=self._thinking)
+        answer = self._behind_thoughts(text)
         text, shown = (text, text) if answer is None else (answer, answer.rstrip())
         found = [place for stop in self._stop if (place := text.find(stop)) >= 0]
         if found:
@@ -159,16 +158,20 @@ class Row:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
+    def _behind_thoughts(self, text: str) -> str | None:
+        """What stands behind the thoughts, None without any. Held to a constraint, a model cannot think."""
+        return behind_thoughts(text, opened=self._thinking) if self._constraint is None else None
+
     def _thought_tokens(self) -> int:
         """How many tokens come before the answer: thoughts, and the blanks behind them."""
         count = len(self.tokens)
-        if behind_thoughts(self._decoded(count), opened=self._thinking) is None:
+        if self._behind_thoughts(self._decoded(count)) is None:
             return 0
-        return bisect_left(range(1, count + 1), True, key=lambda n: bool(behind_thoughts(self._decoded(n))))
+        return bisect_left(range(1, count + 1), True, key=lambda n: bool(self._behind_thoughts(self._decoded(n))))
 
     def _uncertain(self, text: str) -> int:
         """Characters at the end of `text` that a later token may change or a stop string may take back."""
-        if may_begin_thoughts(text):
+        if self._constraint is None and may_begin_thoughts(text):
             return len(text)
         known = text.rstrip(REPLACEMENT)
         lengths = (length for stop in self._stop for length in range(1, len(stop)) if known.endswith(stop[:length]))
