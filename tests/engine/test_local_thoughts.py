@@ -93,6 +93,17 @@ def test_thoughts_that_the_template_opened_end_before_the_answer(
     assert "two" not in told
 
 
+@pytest.mark.parametrize("opened", ["", "<think>"])
+def test_marks_of_thoughts_that_are_special_tokens_tell_where_the_answer_begins(ask: Ask, opened: str) -> None:
+    tokenizer, said = byte_level_tokenizer("<think>", "</think>"), f"{opened}one\ntwo</think>\n\nthree<end>\ncats"
+    assert tokenizer.decode(tokenizer.encode("<think></think>"), skip_special_tokens=True) == ""
+    pieces, whole = spoken(ask, said, tokenizer=tokenizer, stop=("\n",), thinking=not opened)
+    assert (whole.text, "".join(pieces)) == ("three", "three")
+    assert "".join(token.token for token in whole.logprobs).strip().startswith("three")
+    budget = spoken(ask, f"{opened}one", tokenizer=tokenizer, thinking=not opened)
+    assert (budget[0], budget[1].text) == ([], "")
+
+
 @pytest.mark.parametrize("said", ["The tag </think> ends it.", "<think>ends it."])
 async def test_text_that_is_held_to_a_constraint_is_all_text(
     engine: LocalEngine, thinking_engine: LocalEngine, ask: Ask, said: str

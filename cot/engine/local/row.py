@@ -7,6 +7,7 @@ a `Candidate`. It knows nothing of models, so any decoding loop can drive it.
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, Request, Sampling, TokenLogprob
 from cot.engine.local.constraint import ConstraintState
-from cot.engine.thoughts import behind_thoughts, may_begin_thoughts
+from cot.engine.thoughts import THOUGHTS, THOUGHTS_END, behind_thoughts, may_begin_thoughts
 from cot.errors import EngineError, reason
 
 REPLACEMENT = "\ufffd"
@@ -48,6 +49,7 @@ class Row:
         self._eos_ids = eos_ids
         self._constraint = constraint
         self._thinking = thinking
+        self._marks = _special_marks(tokenizer)
         self._on_text = on_text
         self._stop = tuple(stop for stop in request.stop if stop)
         self._penalty = request.sampling.repetition_penalty
@@ -155,6 +157,14 @@ class Row:
     def _decoded(self, tokens: int) -> str:
         """What the first so many tokens spell, thoughts too."""
         ids = [token for token in self.tokens[:tokens] if token not in self._eos_ids]
+        text = ""
+        # Special tokens are no text, but those around thoughts tell where the text begins.
+        for mark, run in groupby(ids, self._marks.get):
+            part = list(run)
+            text += mark * len(part) if mark else self._spelt(part)
+        return text
+
+    def _spelt(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
@@ -181,6 +191,13 @@ class Row:
         if self._on_text and len(text) > len(self._emitted) and text.startswith(self._emitted):
             self._on_text(text[len(self._emitted) :])
             self._emitted = text
+
+
+def _special_marks(tokenizer: Any) -> dict[int, str]:
+    """Those of the marks around thoughts that are special tokens of a tokenizer, by their ids."""
+    named = ((tokenizer.convert_tokens_to_ids(mark), mark) for mark in (THOUGHTS, THOUGHTS_END))
+    found = {token: mark for token, mark in named if token is not None and tokenizer.decode([token]) == mark}
+    return {token: mark for token, mark in found.items() if not tokenizer.decode([token], skip_special_tokens=True)}
 
 
 def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> list[list[int] | EngineError]:
