@@ -41,6 +41,8 @@ SECOND_SEED: Final = 2**31
 
 REMEMBERED_AT_MOST: Final = 256
 
+_Value = Constraint | float | None
+
 
 class Chat:
     """Asks one server, and remembers what it does not take, once a reply has come without it."""
@@ -49,7 +51,7 @@ class Chat:
         self.server = server
         self._images = ImageUrls()
         self._without: set[str] = set()
-        self._unheld: dict[Constraint, None] = {}
+        self._refused: dict[tuple[str, _Value], None] = {}
 
     @property
     def samples(self) -> bool:
@@ -59,7 +61,7 @@ class Chat:
     @property
     def lacking(self) -> tuple[str, ...]:
         """What the server was found not to offer."""
-        return (*sorted(self._without), *(("constraint",) if self._unheld else ()))
+        return tuple(sorted(self._without | {part for part, _ in self._refused}))
 
     async def ask(self, http: Http, request: Request, on_text: OnText | None = None) -> Completion:
         """Answer a request. on_text: gets the first sample's text without its thoughts, as far as these say
@@ -154,7 +156,7 @@ class Chat:
         refused_parts: set[str] = set()
         while True:
             left_out = self._without | refused_parts | without
-            left_out |= {"constraint"} if request.constraint in self._unheld else set()
+            left_out |= {part for part, value in _values(request).items() if (part, value) in self._refused}
             body = await asyncio.to_thread(
                 request_body, request, self.server, self._images, without=left_out, stream=stream
             )
@@ -172,12 +174,13 @@ class Chat:
             return gathered, tells_stop(request, self.server, left_out)
 
     def _forgo(self, part: str, request: Request) -> None:
-        if part != "constraint":
+        values = _values(request)
+        if part not in values:
             self._without.add(part)
-        elif request.constraint:
-            if len(self._unheld) >= REMEMBERED_AT_MOST:
-                self._unheld.clear()
-            self._unheld[request.constraint] = None
+            return
+        if len(self._refused) >= REMEMBERED_AT_MOST:
+            self._refused.clear()
+        self._refused[part, values[part]] = None
 
     def _held(self, candidate: Candidate, request: Request) -> Candidate | None:
         """The candidate if it fits the request's constraint, else None."""
@@ -192,6 +195,12 @@ class Chat:
         satisfied = not cut or fitting(request.constraint, text) is not None
         said = "" if text.strip() == candidate.text.strip() else candidate.text
         return replace(candidate, text=text, satisfied=satisfied, said=said)
+
+
+def _values(request: Request) -> dict[str, _Value]:
+    """Those parts of which a server may refuse one value and take another."""
+    sampling = request.sampling
+    return {"constraint": request.constraint, "temperature": sampling.temperature, "top_p": sampling.top_p}
 
 
 def _redrawn(request: Request) -> Request:

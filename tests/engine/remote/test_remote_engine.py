@@ -209,6 +209,28 @@ async def test_a_model_that_takes_no_sampling_settings_is_asked_without(
     assert len(server.bodies) == len(left_out) + 2, "what is refused is remembered"
 
 
+@pytest.mark.parametrize(("part", "high", "low"), [("temperature", 1.2, 0.7), ("top_p", 0.99, 0.9)])
+async def test_a_refused_value_leaves_others_to_be_sent(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, part: str, high: float, low: float
+) -> None:
+    good = model()
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body and asked.body.get(part, 0) > (high + low) / 2:
+            wire.json({"error": {"message": f"{part}: the range is too small, got {asked.body[part]}"}}, 400)
+        else:
+            good(asked, wire)
+
+    server = serve(handler)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    for value in (high, low, high):
+        settings: dict[str, Any] = {"temperature": 0.5, part: value}
+        await engine.complete(ask(sampling=Sampling(**settings)))
+    await engine.close()
+    assert [body.get(part) for body in server.bodies] == [high, None, low, None]
+    assert engine.info.versions["without"] == part
+
+
 async def test_a_refusal_that_stays_takes_nothing_away(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     plays = model()
 
