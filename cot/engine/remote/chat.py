@@ -123,6 +123,7 @@ class Chat:
             again = zip(found, gathered.candidates(), strict=False)
             found = tuple(second if ended_in_thoughts(first) else first for first, second in again)
             used += gathered.usage
+        gathered.check_answered()
         told = [without_key(candidate, http.key) for candidate in found]
         candidates = tuple(spelling(without_thoughts(candidate)) for candidate in told)
         if len(candidates) < request.n:

@@ -343,6 +343,31 @@ async def test_stop_strings_among_the_thoughts_of_many_at_one_time_end_no_answer
     assert [answer.text for answer in answers] == ["Three"] * 4
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("content", [None, ""])
+async def test_stop_strings_among_thoughts_in_a_field_of_their_own_end_no_answer(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, content: str | None, *, stream: bool
+) -> None:
+    def handler(asked: Any, wire: Any) -> None:
+        if not asked.body or "stop" not in asked.body:
+            model(text="Three\nor so")(asked, wire)
+            return
+        choice = {"finish_reason": "stop", "message": {"content": content, "reasoning_content": "3"}}
+        if stream:
+            wire.events({"choices": [choice | {"delta": choice.pop("message")}]})
+        else:
+            wire.json({"choices": [choice], "usage": {"prompt_tokens": 20, "completion_tokens": 4}})
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    request = ask(stop=("\n",))
+    deltas = [delta async for delta in engine.stream(request)] if stream else []
+    completion = deltas[-1].completion if deltas else await engine.complete(request)
+    await engine.close()
+    assert completion
+    assert (completion.text, completion.usage.calls) == ("Three", 2)
+    assert not stream or "".join(delta.text for delta in deltas) == "Three"
+
+
 async def test_stop_strings_are_told_until_an_answer_has_come_without(
     serve: Serve, model: Any, ask: Ask, quick: Quick
 ) -> None:
