@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, TokenLogprob, Usage
 from cot.engine.remote.status import message_of
@@ -79,13 +79,17 @@ class _Text(_Part):
     reasoning_content: Any = None
     """Thoughts that are no part of the text. Only whether there are any matters."""
 
-    @field_validator("content", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _texts(cls, content: object) -> object:
+    def _whole(cls, values: Any) -> Any:
+        content = values.get("content") if isinstance(values, dict) else None
         if not isinstance(content, list) or not all(isinstance(part, dict) and "type" in part for part in content):
-            return content
+            return values
         texts = [part.get("text") for part in content if part["type"] == "text"]
-        return "".join(texts) if all(isinstance(text, str) for text in texts) else content
+        if not all(isinstance(text, str) for text in texts):
+            return values
+        thinks = values.get("reasoning") or any(part["type"] == "thinking" for part in content)
+        return values | {"content": "".join(texts), "reasoning": thinks}
 
     @property
     def thinks(self) -> bool:

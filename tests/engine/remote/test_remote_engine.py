@@ -344,19 +344,26 @@ async def test_stop_strings_among_the_thoughts_of_many_at_one_time_end_no_answer
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("content", [None, ""])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "reasoning_content": "3"},
+        {"content": "", "reasoning": "3"},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "3"}]}]},
+    ],
+)
 async def test_stop_strings_among_thoughts_in_a_field_of_their_own_end_no_answer(
-    serve: Serve, model: Any, ask: Ask, quick: Quick, content: str | None, *, stream: bool
+    serve: Serve, model: Any, ask: Ask, quick: Quick, message: dict[str, Any], *, stream: bool
 ) -> None:
     def handler(asked: Any, wire: Any) -> None:
         if not asked.body or "stop" not in asked.body:
             model(text="Three\nor so")(asked, wire)
             return
-        choice = {"finish_reason": "stop", "message": {"content": content, "reasoning_content": "3"}}
+        choices = [{"finish_reason": "stop", "delta" if stream else "message": message}]
         if stream:
-            wire.events({"choices": [choice | {"delta": choice.pop("message")}]})
+            wire.events({"choices": choices})
         else:
-            wire.json({"choices": [choice], "usage": {"prompt_tokens": 20, "completion_tokens": 4}})
+            wire.json({"choices": choices, "usage": {"prompt_tokens": 20, "completion_tokens": 4}})
 
     engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
     request = ask(stop=("\n",))
