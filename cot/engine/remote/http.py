@@ -201,8 +201,8 @@ class Http:
         return refusal(status, message, self.address, self.key, response.headers.get("Location", ""))
 
     def _wait(self, done: int, asked_seconds: float | None) -> float:
-        """Seconds before the next try: what the server asked for, which may be 0 or over by our clock, and some that are
-        drawn at random, so that clients do not return as one."""
+        """Seconds before the next try: what the server asked for, which may be 0 or over by our clock, and some that
+        are drawn at random, so that clients do not return as one."""
         longest = self.limits.longest_wait_seconds
         own = random.uniform(0.5, 1.0) * min(longest, self.limits.first_wait_seconds * 2.0 ** (done - 1))
         return min(asked_seconds or 0.0, longest) + own
