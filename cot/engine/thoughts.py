@@ -7,16 +7,17 @@ THOUGHTS, THOUGHTS_END = "<think>", "</think>"
 """Between them stands what DeepSeek-R1, Qwen 3 and others think before they answer."""
 
 
-def behind_thoughts(text: str, *, opened: bool = False) -> str | None:
+def behind_thoughts(text: str, *, opened: bool | None = None) -> str | None:
     """What stands behind the thoughts that a text begins with, without the blanks before it; None if it has none.
 
-    A template may open them in the prompt, so their end alone tells; thoughts without an end are all that came.
-    opened: whether the prompt is known to have opened them.
+    Thoughts without an end are all that came.
+    opened: whether the prompt has opened them; None if that is not known, so that their end alone tells.
     """
-    _, ended, behind = text.partition(THOUGHTS_END)
-    if ended:
-        return behind.lstrip()
-    return "" if opened or text.lstrip().startswith(THOUGHTS) else None
+    if opened is None:
+        opened = THOUGHTS_END in text
+    if not opened and not text.lstrip().startswith(THOUGHTS):
+        return None
+    return text.partition(THOUGHTS_END)[2].lstrip()
 
 
 def may_begin_thoughts(text: str) -> bool:

@@ -57,13 +57,19 @@ def read(
     starved = starved and candidate.finish_reason == "length"
     if candidate.finish_reason != "stop" and not (may_be_cut and text.strip()):
         more = "" if candidate.satisfied else ", before it was what the constraint wants"
-        if not text:
-            more = ", all of which went into thoughts; give the template a larger max_tokens, or switch thinking off"
+        if not text and _may_be_thoughts(candidate):
+            more += ", perhaps all of them on thoughts; give the template a larger max_tokens, or switch thinking off"
         return Asked(None, raw, confidence, f"the text was cut short after {tokens} tokens{more}", starved)
     try:
         return Asked(parse(text), raw, confidence, starved=starved)
     except (AnswerError, PlanError) as error:
         return Asked(None, raw, confidence, str(error), starved)
+
+
+def _may_be_thoughts(candidate: Candidate) -> bool:
+    """Whether a candidate without text may be all thoughts, whose tokens some engines tell: not if it is blank, or cut
+    in the midst of its first character."""
+    return not candidate.logprobs or any(token.token.strip().strip("\ufffd") for token in candidate.logprobs)
 
 
 def alternatives(candidate: Candidate) -> tuple[tuple[tuple[str, float], ...], ...]:

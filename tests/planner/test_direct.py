@@ -1,6 +1,6 @@
 import pytest
 
-from cot.engine import Candidate, Choices, Completion, ScriptedEngine, Usage
+from cot.engine import Candidate, Choices, Completion, ScriptedEngine, TokenLogprob, Usage
 from cot.planner.budget import Budget
 from cot.planner.run import run
 from cot.step import FinalAnswer
@@ -90,12 +90,32 @@ async def test_without_probabilities_confidence_is_zero_and_said(question):
 
 
 @pytest.mark.parametrize("choices", [["a", "b"], []])
-async def test_where_thoughts_took_all_tokens_that_is_said_and_no_probabilities_are_missed(question, choices):
-    cut = Completion((Candidate("", "length"),), Usage(completion_tokens=64, calls=1))
+@pytest.mark.parametrize("told", [(), (TokenLogprob("3 or", -1.0), TokenLogprob(" 4?", -1.0))])
+async def test_where_thoughts_may_have_taken_all_tokens_that_is_said_and_no_probabilities_are_missed(
+    question, choices, told
+):
+    cut = Completion((Candidate("", "length", told),), Usage(completion_tokens=64, calls=1))
     outcome = await run("direct", question("Which?", choices), ScriptedEngine([cut]))
     (note,) = outcome.notes
-    assert note.startswith("answer: the text was cut short after 64 tokens, all of which went into thoughts; give the ")
+    assert note == (
+        "answer: the text was cut short after 64 tokens, perhaps all of them on thoughts; "
+        "give the template a larger max_tokens, or switch thinking off"
+    )
     assert outcome.stop_reason == "unparsed"
+
+
+@pytest.mark.parametrize("token", ["\ufffd", "\n"])
+async def test_a_text_that_was_cut_before_its_first_character_is_not_called_thoughts(question, token):
+    cut = Completion((Candidate("", "length", (TokenLogprob(token, -1.0),)),), Usage(completion_tokens=1, calls=1))
+    outcome = await run("direct", question("Which?"), ScriptedEngine([cut]))
+    assert outcome.notes == ("answer: the text was cut short after 1 tokens",)
+
+
+async def test_thoughts_do_not_hide_what_the_constraint_wants(question):
+    cut = Completion((Candidate("", "length", satisfied=False),), Usage(completion_tokens=64, calls=1))
+    outcome = await run("direct", question("Which?", ["a", "b"]), ScriptedEngine([cut]))
+    (note,) = outcome.notes
+    assert ", before it was what the constraint wants, perhaps all of them on thoughts; give the " in note
 
 
 async def test_one_model_same_steps(question, completion):

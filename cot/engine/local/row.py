@@ -7,6 +7,7 @@ a `Candidate`. It knows nothing of models, so any decoding loop can drive it.
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, Request, Sampling, TokenLogprob
 from cot.engine.local.constraint import ConstraintState
-from cot.engine.thoughts import behind_thoughts, may_begin_thoughts
+from cot.engine.thoughts import THOUGHTS, THOUGHTS_END, behind_thoughts, may_begin_thoughts
 from cot.errors import EngineError, reason
 
 REPLACEMENT = "\ufffd"
@@ -47,8 +48,8 @@ class Row:
         self._tokenizer = tokenizer
         self._eos_ids = eos_ids
         self._constraint = constraint
-        # Held to a constraint, it has no way to end its thoughts.
-        self._thinking = thinking and constraint is None
+        self._thinking = thinking
+        self._marks = _special_marks(tokenizer)
         self._on_text = on_text
         self._stop = tuple(stop for stop in request.stop if stop)
         self._penalty = request.sampling.repetition_penalty
@@ -146,7 +147,7 @@ class Row:
     def _text(self) -> tuple[str, bool]:
         """The text so far without thoughts, cut before the first stop string, and whether there was one."""
         text = self._decoded(len(self.tokens))
-        answer = behind_thoughts(text, opened=self._thinking)
+        answer = self._behind_thoughts(text)
         text, shown = (text, text) if answer is None else (answer, answer.rstrip())
         found = [place for stop in self._stop if (place := text.find(stop)) >= 0]
         if found:
@@ -156,19 +157,31 @@ class Row:
     def _decoded(self, tokens: int) -> str:
         """What the first so many tokens spell, thoughts too."""
         ids = [token for token in self.tokens[:tokens] if token not in self._eos_ids]
+        text = ""
+        # Special tokens are no text, but those around thoughts tell where the text begins.
+        for mark, run in groupby(ids, self._marks.get):
+            part = list(run)
+            text += mark * len(part) if mark else self._spelt(part)
+        return text
+
+    def _spelt(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+    def _behind_thoughts(self, text: str) -> str | None:
+        """What stands behind the thoughts, None without any. Held to a constraint, a model cannot think."""
+        return behind_thoughts(text, opened=self._thinking) if self._constraint is None else None
 
     def _thought_tokens(self) -> int:
         """How many tokens come before the answer: thoughts, and the blanks behind them."""
         count = len(self.tokens)
-        if behind_thoughts(self._decoded(count), opened=self._thinking) is None:
+        if self._behind_thoughts(self._decoded(count)) is None:
             return 0
-        return bisect_left(range(1, count + 1), True, key=lambda n: bool(behind_thoughts(self._decoded(n))))
+        return bisect_left(range(1, count + 1), True, key=lambda n: bool(self._behind_thoughts(self._decoded(n))))
 
     def _uncertain(self, text: str) -> int:
         """Characters at the end of `text` that a later token may change or a stop string may take back."""
-        if may_begin_thoughts(text):
+        if self._constraint is None and may_begin_thoughts(text):
             return len(text)
         known = text.rstrip(REPLACEMENT)
         lengths = (length for stop in self._stop for length in range(1, len(stop)) if known.endswith(stop[:length]))
@@ -178,6 +191,13 @@ class Row:
         if self._on_text and len(text) > len(self._emitted) and text.startswith(self._emitted):
             self._on_text(text[len(self._emitted) :])
             self._emitted = text
+
+
+def _special_marks(tokenizer: Any) -> dict[int, str]:
+    """Those of the marks around thoughts that are special tokens of a tokenizer, by their ids."""
+    named = ((tokenizer.convert_tokens_to_ids(mark), mark) for mark in (THOUGHTS, THOUGHTS_END))
+    found = {token: mark for token, mark in named if token is not None and tokenizer.decode([token]) == mark}
+    return {token: mark for token, mark in found.items() if not tokenizer.decode([token], skip_special_tokens=True)}
 
 
 def take_next(rows: Sequence[Row], logits: Tensor, *, ahead: bool = True) -> list[list[int] | EngineError]:

@@ -7,7 +7,7 @@ what it was not told is checked all the same. It knows neither queues nor other 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -20,7 +20,7 @@ from cot.engine.remote.check import fitting
 from cot.engine.remote.dialect import Server
 from cot.engine.remote.http import Http, read_all
 from cot.engine.remote.reply import Gathered, ReplyError
-from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body
+from cot.engine.remote.request import OPTIONAL, ImageUrls, request_body, tells_stop
 from cot.engine.remote.status import PassingError, RefusedError, clean
 from cot.engine.remote.stream import EventDecoder
 from cot.engine.remote.text import (
@@ -41,6 +41,8 @@ SECOND_SEED: Final = 2**31
 
 REMEMBERED_AT_MOST: Final = 256
 
+_Value = Constraint | float | None
+
 
 class Chat:
     """Asks one server, and remembers what it does not take, once a reply has come without it."""
@@ -49,7 +51,7 @@ class Chat:
         self.server = server
         self._images = ImageUrls()
         self._without: set[str] = set()
-        self._unheld: dict[Constraint, None] = {}
+        self._refused: dict[tuple[str, _Value], None] = {}
 
     @property
     def samples(self) -> bool:
@@ -59,7 +61,7 @@ class Chat:
     @property
     def lacking(self) -> tuple[str, ...]:
         """What the server was found not to offer."""
-        return (*sorted(self._without), *(("constraint",) if self._unheld else ()))
+        return tuple(sorted(self._without | {part for part, _ in self._refused}))
 
     async def ask(self, http: Http, request: Request, on_text: OnText | None = None) -> Completion:
         """Answer a request. on_text: gets the first sample's text without its thoughts, as far as these say
@@ -110,15 +112,19 @@ class Chat:
 
     async def _ask_once(self, http: Http, request: Request, on_text: OnText | None) -> Completion:
         begun = time.perf_counter()
-        gathered = await self._negotiate(http, request, on_text)
-        used = gathered.usage
-        if request.stop and "stop" not in self._without and any(map(ended_in_thoughts, gathered.candidates())):
-            # A stop string was among the thoughts. Those behind them are found here.
-            self._without.add("stop")
-            gathered = await self._negotiate(http, request, on_text)
-            used += gathered.usage
+        gathered, stop_told = await self._negotiate(http, request, on_text)
         prefill = gathered.first_text_at - begun if gathered.first_text_at else 0.0
-        told = [without_key(candidate, http.key) for candidate in gathered.candidates()]
+        found, used = gathered.candidates(), gathered.usage
+        if stop_told and any(map(ended_in_thoughts, found)):
+            # A stop string was among the thoughts. Those behind them are found here.
+            unheard = on_text if ended_in_thoughts(found[0]) else None
+            gathered, _ = await self._negotiate(http, request, unheard, without={"stop"})
+            self._without.add("stop")
+            again = zip(found, gathered.candidates(), strict=False)
+            found = tuple(second if ended_in_thoughts(first) else first for first, second in again)
+            used += gathered.usage
+        gathered.check_answered()
+        told = [without_key(candidate, http.key) for candidate in found]
         candidates = tuple(spelling(without_thoughts(candidate)) for candidate in told)
         if len(candidates) < request.n:
             self._without.add("n")
@@ -132,8 +138,13 @@ class Chat:
             Timings(prefill_seconds=prefill, decode_seconds=time.perf_counter() - begun - prefill),
         )
 
-    async def _negotiate(self, http: Http, request: Request, on_text: OnText | None) -> Gathered:
-        """Ask, and ask again without what the server says it does not take."""
+    async def _negotiate(
+        self, http: Http, request: Request, on_text: OnText | None, *, without: Set[str] = frozenset()
+    ) -> tuple[Gathered, bool]:
+        """Ask, and ask again without what the server says it does not take.
+
+        without: parts that are left out this once. Gives the reply, and whether the server was told the stop strings.
+        """
         url = f"{http.address.base}/chat/completions"
 
         async def read_whole(pieces: AsyncIterator[bytes]) -> Gathered:
@@ -145,15 +156,15 @@ class Chat:
         stream = on_text is not None
         refused_parts: set[str] = set()
         while True:
-            without = self._without | refused_parts
-            without |= {"constraint"} if request.constraint in self._unheld else set()
+            left_out = self._without | refused_parts | without
+            left_out |= {part for part, value in _values(request).items() if (part, value) in self._refused}
             body = await asyncio.to_thread(
-                request_body, request, self.server, self._images, without=without, stream=stream
+                request_body, request, self.server, self._images, without=left_out, stream=stream
             )
             try:
                 gathered = await http.exchange(url, read_stream if stream else read_whole, body=body, stream=stream)
             except RefusedError as refused:
-                part = _refused_part(refused, request, without)
+                part = _refused_part(refused, request, left_out)
                 if part is None:
                     raise
                 refused_parts.add(part)
@@ -161,15 +172,16 @@ class Chat:
             # A refusal may name a part and mean something else.
             for part in refused_parts:
                 self._forgo(part, request)
-            return gathered
+            return gathered, tells_stop(request, self.server, left_out)
 
     def _forgo(self, part: str, request: Request) -> None:
-        if part != "constraint":
+        values = _values(request)
+        if part not in values:
             self._without.add(part)
-        elif request.constraint:
-            if len(self._unheld) >= REMEMBERED_AT_MOST:
-                self._unheld.clear()
-            self._unheld[request.constraint] = None
+            return
+        if len(self._refused) >= REMEMBERED_AT_MOST:
+            self._refused.clear()
+        self._refused[part, values[part]] = None
 
     def _held(self, candidate: Candidate, request: Request) -> Candidate | None:
         """The candidate if it fits the request's constraint, else None."""
@@ -184,6 +196,12 @@ class Chat:
         satisfied = not cut or fitting(request.constraint, text) is not None
         said = "" if text.strip() == candidate.text.strip() else candidate.text
         return replace(candidate, text=text, satisfied=satisfied, said=said)
+
+
+def _values(request: Request) -> dict[str, _Value]:
+    """Those parts of which a server may refuse one value and take another."""
+    sampling = request.sampling
+    return {"constraint": request.constraint, "temperature": sampling.temperature, "top_p": sampling.top_p}
 
 
 def _redrawn(request: Request) -> Request:

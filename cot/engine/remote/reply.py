@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cot.engine.base import ALTERNATIVES_FOR_TOKENS, Candidate, FinishReason, TokenLogprob, Usage
 from cot.engine.remote.status import message_of
+from cot.engine.thoughts import THOUGHTS
 from cot.errors import EngineError, RequestError
 from cot.trace.plain import plain
 
@@ -78,13 +79,17 @@ class _Text(_Part):
     reasoning_content: Any = None
     """Thoughts that are no part of the text. Only whether there are any matters."""
 
-    @field_validator("content", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _texts(cls, content: object) -> object:
+    def _whole(cls, values: Any) -> Any:
+        content = values.get("content") if isinstance(values, dict) else None
         if not isinstance(content, list) or not all(isinstance(part, dict) and "type" in part for part in content):
-            return content
+            return values
         texts = [part.get("text") for part in content if part["type"] == "text"]
-        return "".join(texts) if all(isinstance(text, str) for text in texts) else content
+        if not all(isinstance(text, str) for text in texts):
+            return values
+        thinks = values.get("reasoning") or any(part["type"] == "thinking" for part in content)
+        return values | {"content": "".join(texts), "reasoning": thinks}
 
     @property
     def thinks(self) -> bool:
@@ -145,19 +150,22 @@ class _Chunk(_Reply):
 
 @dataclass
 class Draft:
-    """One sample while it arrives. alternatives: wanted of each of its first tokens. finish: in the server's words."""
+    """One sample while it arrives. alternatives: wanted of each of its first tokens. finish: in the server's words.
+    thought: whether thoughts came that are no part of the text."""
 
     alternatives: int = 0
     pieces: list[str] = field(default_factory=list)
     tokens: list[TokenLogprob] = field(default_factory=list)
     finish: str | None = None
     refusal: str = ""
+    thought: bool = False
 
     def take(self, choice: _Choice, text: _Text) -> str:
         """Add what a choice holds, and give its text."""
         if text.content:
             self.pieces.append(text.content)
         self.refusal += text.refusal or ""
+        self.thought = self.thought or text.thinks
         tokens = (choice.logprobs and choice.logprobs.content) or ()
         for token in tokens:
             wanted = self.alternatives if len(self.tokens) < ALTERNATIVES_FOR_TOKENS else 0
@@ -166,7 +174,10 @@ class Draft:
         return text.content or ""
 
     def candidate(self, clean: Clean) -> Candidate:
-        """The sample, once it is whole. Raises ReplyError if it has no text or ended for a reason of its own."""
+        """The sample, once it is whole; thoughts with nothing behind them as thoughts that do not end.
+
+        Raises ReplyError if it was refused, or ended for a reason of its own.
+        """
         text = "".join(self.pieces)
         if self.refusal and not text:
             raise WithheldError(
@@ -178,7 +189,7 @@ class Draft:
                 f"a reply ended with the reason {clean(self.finish or '')[:60]!r}; expected 'stop' or 'length'; "
                 "the server withheld or broke off the answer, so ask again or differently"
             )
-        return Candidate(text, finish, tuple(self.tokens))
+        return Candidate(text or (THOUGHTS if self.thought else ""), finish, tuple(self.tokens))
 
 
 class Gathered:
@@ -194,6 +205,7 @@ class Gathered:
         self._clean = clean
         self._usage: Usage | None = None
         self._pieces = 0
+        self._answered = True
         self.first_text_at: float | None = None
         """When the first text came, thoughts too, by `time.perf_counter`; None if the reply came at once."""
 
@@ -206,16 +218,21 @@ class Gathered:
             draft = self._draft(choice.index)
             draft.take(choice, choice.message)
             if choice.message.content is None and not draft.refusal and draft.finish != "length":
-                if choice.message.thinks:
-                    raise ReplyError(
-                        "a reply has thoughts and no answer; expected choices.0.message.content; switch thinking off, "
-                        "or the server's parser of thoughts, which may take the answer for one"
-                    )
-                raise ReplyError("a reply has no text; expected choices.0.message.content; is it a chat model?")
+                if not choice.message.thinks:
+                    raise ReplyError("a reply has no text; expected choices.0.message.content; is it a chat model?")
+                self._answered = False
         if whole.usage is None:
             raise ReplyError("a reply does not say its usage; expected usage.prompt_tokens; is this the API's URL?")
         self._usage = whole.usage.counted()
         return self
+
+    def check_answered(self) -> None:
+        """Raises ReplyError if a reply that came at once has thoughts in place of a text."""
+        if not self._answered:
+            raise ReplyError(
+                "a reply has thoughts and no answer; expected choices.0.message.content; switch thinking off, "
+                "or the server's parser of thoughts, which may take the answer for one"
+            )
 
     def add_chunk(self, data: str) -> str:
         """Read a chunk of a streamed reply, and give the first sample's text in it."""

@@ -35,8 +35,8 @@ OPTIONAL: Final = {
 """What a request can do without, and the words, as patterns, by which a refusal names it. Without `max_tokens`, its
 newer name `max_completion_tokens` is used. Refusals are searched in this order: of two words the longer one first."""
 
-PLAIN: Final = ("seed", "stop", "top_p", "temperature")
-"""Those that are one field of a request: without it they are not said. Stop strings are looked for in the reply too."""
+PLAIN: Final = ("seed", "top_p", "temperature")
+"""Those that are one field of a request: without it they are not said."""
 
 
 class ImageUrls:
@@ -78,9 +78,7 @@ def request_body(
         limit: request.max_tokens,
         **server.sampled(request.sampling),
     }
-    # Stop strings are for the choice, and would cut the object around it: many begin a new line there.
-    wrapped = "constraint" not in without and server.wraps(request.constraint)
-    if request.stop and not wrapped:
+    if tells_stop(request, server, without):
         body["stop"] = list(request.stop)
     if request.n > 1 and "n" not in without:
         body["n"] = request.n
@@ -100,6 +98,15 @@ def request_body(
         if "stream_options" not in without:
             body["stream_options"] = {"include_usage": True}
     return json.dumps(body).encode()
+
+
+def tells_stop(request: Request, server: Server, without: Collection[str]) -> bool:
+    """Whether a body names the request's stop strings, which are looked for in the reply too.
+
+    They are for the choice, and would cut an object around it: many begin a new line there.
+    """
+    wrapped = "constraint" not in without and server.wraps(request.constraint)
+    return bool(request.stop) and "stop" not in without and not wrapped
 
 
 def _message(message: Message, images: ImageUrls) -> dict[str, Any]:

@@ -209,6 +209,28 @@ async def test_a_model_that_takes_no_sampling_settings_is_asked_without(
     assert len(server.bodies) == len(left_out) + 2, "what is refused is remembered"
 
 
+@pytest.mark.parametrize(("part", "high", "low"), [("temperature", 1.2, 0.7), ("top_p", 0.99, 0.9)])
+async def test_a_refused_value_leaves_others_to_be_sent(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, part: str, high: float, low: float
+) -> None:
+    good = model()
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body and asked.body.get(part, 0) > (high + low) / 2:
+            wire.json({"error": {"message": f"{part}: the range is too small, got {asked.body[part]}"}}, 400)
+        else:
+            good(asked, wire)
+
+    server = serve(handler)
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    for value in (high, low, high):
+        settings: dict[str, Any] = {"temperature": 0.5, part: value}
+        await engine.complete(ask(sampling=Sampling(**settings)))
+    await engine.close()
+    assert [body.get(part) for body in server.bodies] == [high, None, low, None]
+    assert engine.info.versions["without"] == part
+
+
 async def test_a_refusal_that_stays_takes_nothing_away(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
     plays = model()
 
@@ -302,6 +324,75 @@ async def test_stop_strings_among_thoughts_end_no_answer(serve: Serve, model: An
     await engine.close()
     assert (first.text, second.text) == ("Three", "Three")
     assert (first.usage.calls, second.usage.calls) == (2, 1), "both calls count, and the server is known from then on"
+
+
+async def test_stop_strings_among_the_thoughts_of_many_at_one_time_end_no_answer(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    thought, together = "<think>\n3 or 4?</think>\n\nThree\nor so", threading.Barrier(4)
+
+    def stopped(body: Any) -> str:
+        if "stop" not in body:
+            return thought
+        together.wait(5)
+        return thought[: thought.find("\n")]
+
+    engine = await RemoteEngine.connect(serve(model(text=stopped)).url, limits=quick())
+    answers = await asyncio.gather(*(engine.complete(ask(f"{number}?", stop=("\n",))) for number in range(4)))
+    await engine.close()
+    assert [answer.text for answer in answers] == ["Three"] * 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "reasoning_content": "3"},
+        {"content": "", "reasoning": "3"},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "3"}]}]},
+    ],
+)
+async def test_stop_strings_among_thoughts_in_a_field_of_their_own_end_no_answer(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, message: dict[str, Any], *, stream: bool
+) -> None:
+    def handler(asked: Any, wire: Any) -> None:
+        if not asked.body or "stop" not in asked.body:
+            model(text="Three\nor so")(asked, wire)
+            return
+        choices = [{"finish_reason": "stop", "delta" if stream else "message": message}]
+        if stream:
+            wire.events({"choices": choices})
+        else:
+            wire.json({"choices": choices, "usage": {"prompt_tokens": 20, "completion_tokens": 4}})
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    request = ask(stop=("\n",))
+    deltas = [delta async for delta in engine.stream(request)] if stream else []
+    completion = deltas[-1].completion if deltas else await engine.complete(request)
+    await engine.close()
+    assert completion
+    assert (completion.text, completion.usage.calls) == ("Three", 2)
+    assert not stream or "".join(delta.text for delta in deltas) == "Three"
+
+
+async def test_stop_strings_are_told_until_an_answer_has_come_without(
+    serve: Serve, model: Any, ask: Ask, quick: Quick
+) -> None:
+    good = model(text=lambda body: "<think>3" if "stop" in body else "Three")
+
+    def handler(asked: Any, wire: Any) -> None:
+        if asked.body and "stop" not in asked.body and asked.body["max_tokens"] == 5:
+            wire.json({"detail": "too hot"}, 422)
+        else:
+            good(asked, wire)
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    with pytest.raises(EngineError, match="too hot"):
+        await engine.complete(ask(stop=("\n",), max_tokens=5))
+    assert "stop" not in engine.info.versions.get("without", "")
+    assert (await engine.complete(ask(stop=("\n",)))).text == "Three"
+    assert "stop" in engine.info.versions["without"]
+    await engine.close()
 
 
 @pytest.mark.parametrize("texts", [("3", " cats"), ()])

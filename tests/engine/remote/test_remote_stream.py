@@ -68,6 +68,27 @@ async def test_several_samples_stream_the_first(serve: Serve, model: Any, ask: A
         assert [candidate.text for candidate in completion.candidates] == ["two cats"] * 2
 
 
+@pytest.mark.parametrize("thinks", [0, 1])
+async def test_what_was_streamed_is_not_streamed_again_where_another_sample_stopped_in_thoughts(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, thinks: int
+) -> None:
+    def handler(asked: Any, wire: Any) -> None:
+        if not asked.body or "stop" not in asked.body:
+            model(text="second")(asked, wire)
+            return
+        texts = ("<think>3" if index == thinks else "first" for index in range(2))
+        choices = [{"index": i, "delta": {"content": text}, "finish_reason": "stop"} for i, text in enumerate(texts)]
+        wire.events({"choices": choices})
+
+    engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    texts, completion = await _texts(engine, ask(n=2, sampling=Sampling(1.0), stop=("\n",)))
+    await engine.close()
+    assert "".join(texts) == completion.text
+    assert [candidate.text for candidate in completion.candidates] == (
+        ["second", "first"] if thinks == 0 else ["first", "second"]
+    )
+
+
 @pytest.mark.parametrize(
     ("pieces", "streamed"),
     [
