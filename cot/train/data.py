@@ -225,9 +225,10 @@ class BatchMaker:
 
 def evenly(qas: list[QA], rng: random.Random) -> list[QA]:
     """Questions in an order in which each kind of program comes as often as any other, as long as there are any."""
-    kinds: dict[tuple[str, str], list[QA]] = {}
+    kinds: dict[tuple[str, ...], list[QA]] = {}
     for qa in rng.sample(qas, len(qas)):
-        kinds.setdefault((qa.family, _DETAILS.sub("", qa.expression)), []).append(qa)
+        wants = (fact.wants for fact in qa.facts)  # a sum of bars is asked for in other words than one of counts
+        kinds.setdefault((qa.family, *wants, _DETAILS.sub("", qa.expression)), []).append(qa)
     rounds = itertools.zip_longest(*rng.sample(list(kinds.values()), len(kinds)))
     return [qa for one in rounds for qa in one if qa is not None]
 

@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from cot.planner.plan import PLAN_PATTERN
+from cot.step import Wants
 from cot.train.data import (
     PLAN_COLUMNS,
     PLANNED_EVERY,
@@ -31,7 +32,7 @@ from cot.train.mentions import mentions
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, train_tokenizer
 from cot.train.objective import Objective, pixels_to_input
 from cot.train.packing import IGNORE, OPENING, Packed, Turn, pack, pack_rows, packed_mask
-from cot.train.sample import QA, Sample, Seen
+from cot.train.sample import QA, Fact, Sample, Seen
 from cot.train.scenes import make_scene
 
 
@@ -146,12 +147,14 @@ def test_a_turn_that_does_not_fit_begins_the_next_row(tokenizer: Tokenizer) -> N
 
 
 def test_every_kind_of_program_comes_as_often_as_any_other() -> None:
-    def qa(family: str, expression: str) -> QA:
-        return QA(family, f"{family} {expression}?", "2", (), expression)
+    def qa(family: str, expression: str, wants: Wants = "count") -> QA:
+        return QA(family, f"{family} {expression} {wants}?", "2", (Fact(wants, "?", "2"),), expression)
 
     many = [qa("count", "#1")] * 9
     few = [qa("comparison", "most(cats: #1, dogs: #2)"), qa("comparison", "most(owls: #1, big cows: #2)")]
     others = [qa("comparison", "#1 > #2"), qa("threshold", "#1 >= 3"), qa("threshold", "#1 >= 12")]
+    bars = qa("comparison", "#1 > #2", "number")
+    assert bars in evenly([*[qa("comparison", "#1 > #2")] * 9, bars], random.Random(1))[:2]
     ordered = evenly([*many, *few, *others], random.Random(1))
     assert sorted(one.question for one in ordered) == sorted(one.question for one in (*many, *few, *others))
     assert {(one.family, one.expression[:4]) for one in ordered[:4]} == {
