@@ -29,6 +29,12 @@ _LABELS: Final = {
     "all": "all families",
 }
 
+LEGEND: Final = """\
+n: questions asked directly; fewer may be asked with decompose. direct, decompose: percent right, 95% interval. plans
+right, steps right, faithful: percent of plans that ask for the right facts, of sub-answers that are right, of answers
+that follow from them. lost to: answers by steps that are not right through the plan / a sub-answer / how they are put
+together. Wordings: percent right, directly / by steps."""
+
 
 def _share(row: dict[str, Any] | None, digits: int = 1) -> str:
     if row is None:
@@ -57,11 +63,7 @@ def _head(columns: str) -> list[str]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Accuracy by part and family, both strategies, what is known of the steps, and accuracy by wording.
-
-    "lost to": how many answers by steps are not right through the plan / a sub-answer / how they are put together. The
-    columns of wordings give both strategies: directly / by steps.
-    """
+    """Accuracy by part and family, what is known of the steps, and accuracy by wording, as `LEGEND` explains."""
     columns = "part | questions | n | direct | decompose | plans right | steps right | faithful | lost to"
     lines = _head(f"| {columns} | known wordings | new ones | far-fetched new ones |")
     for part, row in figures.items():
@@ -126,7 +128,11 @@ def main() -> None:
     options = parser.parse_args()
     try:
         figures = json.loads(options.figures.read_text("utf-8"))
-        shown = [readme_table(figures)] if options.readme else [table(figures), gains(figures), measured_with(figures)]
+        shown = (
+            [readme_table(figures)]
+            if options.readme
+            else [LEGEND, table(figures), gains(figures), measured_with(figures)]
+        )
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"cannot read {options.figures}: {reason(error)}; expected what evals.embedded wrote"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cot.errors import DataError
-from evals.report import main, measured_with, readme_table
+from evals.report import LEGEND, main, measured_with, readme_table
 
 
 def test_the_readme_shows_the_kept_figures(root: Path) -> None:
@@ -27,6 +27,7 @@ def test_what_was_measured_is_told_where_it_is_kept(root: Path, tmp_path: Path) 
     file.write_text(json.dumps(figures))
     done = subprocess.run([sys.executable, "-m", "evals.report", str(file)], cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{LEGEND}\n\n| part |")
     assert done.stdout.endswith(" |\n\nMeasured with sha256:1: scenes, charts\nMeasured with sha256:2: shapes\n")
 
 
