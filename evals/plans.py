@@ -7,7 +7,6 @@ same figures.
 
 import argparse
 import random
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,9 @@ from cot.engine.local.load import load
 from cot.engine.local.source import find_source
 from cot.errors import CotError
 from cot.train.charts import make_chart
-from cot.train.data import evenly, plan_opening, plan_turn
+from cot.train.data import PLAN_COLUMNS, evenly, plan_opening, plan_turn, without_details
 from cot.train.model import PREFIX_TOKENS
+from cot.train.objective import before_an_image, plan_states
 from cot.train.packing import IGNORE, OPENING, pack_rows, packed_mask
 from cot.train.sample import QA
 from cot.train.scenes import make_scene
@@ -33,13 +33,12 @@ ROWS: Final = 8
 ROW_TOKENS: Final = 600
 QUESTIONS: Final = 40
 """Samples whose questions fill a batch of rows: more than fit, so that rare programs are among them."""
-_NAMES: Final = re.compile(r"[^(,]+: |(?<!#)\b\d+")
 
 
 def program(qa: QA) -> str:
     """What a question's program is, without its names and numbers: how its facts begin, and its expression."""
     asked = " ".join(qa.facts[0].text.split()[:2])
-    return f"{asked}: {_NAMES.sub('', qa.expression).strip()}"
+    return f"{asked}: {without_details(qa.expression).strip()}"
 
 
 def questions(wording: Wording, rng: random.Random) -> list[QA]:
@@ -60,19 +59,13 @@ def right(model: Any, tokenizer: Tokenizer, qas: Sequence[QA]) -> Iterator[tuple
     def column(name: str, value: int) -> torch.Tensor:
         return torch.tensor([[*getattr(row, name), *[value] * (ROW_TOKENS - len(row.ids))] for row in rows])
 
+    batch = {f"plan_{name}": column(name, IGNORE if name == "targets" else 0) for name in PLAN_COLUMNS}
+    start = before_an_image(tokenizer)
+    segments, targets = batch["plan_segments"], batch["plan_targets"]
+    mask = packed_mask(segments, batch["plan_above"], start.shape[1]).float()
     decoder = model.model.language_model
-    before_an_image = torch.tensor([[tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")]])
-    start = before_an_image.expand(len(rows), -1)
-    places = torch.arange(start.shape[1]).expand(len(rows), -1)
-    hidden = decoder(
-        inputs_embeds=decoder.embed_tokens(torch.cat([start, column("ids", 0)], dim=1)),
-        attention_mask=packed_mask(column("segments", 0), column("above", 0), start.shape[1]).float(),
-        position_ids=torch.cat([places, column("positions", 0)], dim=1),
-        use_cache=False,
-    ).last_hidden_state[:, start.shape[1] :]
-    targets = column("targets", IGNORE)
+    hidden = plan_states(decoder, decoder.embed_tokens(start), batch, mask)
     wrong = (targets != IGNORE) & (model.lm_head(hidden).argmax(-1) != targets)
-    segments = column("segments", 0)
     for segment in segments[targets != IGNORE].unique().tolist():
         yield qas[segment - OPENING - 1], not bool(wrong[segments == segment].any())
 

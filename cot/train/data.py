@@ -223,12 +223,17 @@ class BatchMaker:
         )
 
 
+def without_details(expression: str) -> str:
+    """An expression without its names and numbers."""
+    return _DETAILS.sub("", expression)
+
+
 def evenly(qas: list[QA], rng: random.Random) -> list[QA]:
     """Questions in an order in which each kind of program comes as often as any other, as long as there are any."""
     kinds: dict[tuple[str, ...], list[QA]] = {}
     for qa in rng.sample(qas, len(qas)):
         wants = (fact.wants for fact in qa.facts)  # a sum of bars is asked for in other words than one of counts
-        kinds.setdefault((qa.family, *wants, _DETAILS.sub("", qa.expression)), []).append(qa)
+        kinds.setdefault((qa.family, *wants, without_details(qa.expression)), []).append(qa)
     rounds = itertools.zip_longest(*rng.sample(list(kinds.values()), len(kinds)))
     return [qa for one in rounds for qa in one if qa is not None]
 

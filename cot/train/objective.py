@@ -35,6 +35,28 @@ def turn_weights(wanted: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
     return lengths.gather(1, segments)[wanted].pow(-0.75)
 
 
+def before_an_image(tokenizer: Tokenizer) -> torch.Tensor:
+    """The tokens that come before an image: (1, tokens)."""
+    return torch.tensor([[tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")]])
+
+
+def plan_states(decoder: Any, start: torch.Tensor, batch: dict[str, torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """States of the decoder's last layer at the tokens of plans about no image: (rows, tokens, width).
+
+    start: what comes before an image, (1, tokens, width). batch: with the columns of plans, see `BatchMaker`. mask:
+    over both. The places of the image are left free.
+    """
+    rows, first = len(batch["plan_ids"]), start.shape[1]
+    before = torch.arange(first, device=start.device).expand(rows, -1)
+    states: torch.Tensor = decoder(
+        inputs_embeds=torch.cat([start.expand(rows, -1, -1), decoder.embed_tokens(batch["plan_ids"])], dim=1),
+        attention_mask=mask,
+        position_ids=torch.cat([before, batch["plan_positions"]], dim=1),
+        use_cache=False,
+    ).last_hidden_state[:, first:]
+    return states
+
+
 class Objective:
     """The losses of a LLaVA model in each part of its training, and the read-outs that teach it but are not shipped."""
 
@@ -84,10 +106,7 @@ class Objective:
     ) -> tuple[torch.Tensor, dict[str, float]]:
         inner = self.model.model
         embed = inner.language_model.embed_tokens
-        special = torch.tensor(
-            [self.tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")], device=features.device
-        )
-        start = embed(special)[None]
+        start = embed(before_an_image(self.tokenizer).to(features.device))
         planning = self._planning_loss(start, batch)
         start = start.expand(len(features), -1, -1)
         seen = inner.multi_modal_projector(features).to(start.dtype)
@@ -137,21 +156,12 @@ class Objective:
 
     def _planning_loss(self, start: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Loss of plans about no image; 0 where the batch has none. Most of a step is spent on its images, which say
-        nothing about plans.
-
-        start: what comes before an image, (1, tokens, width). The places of the image are left free.
+        nothing about plans. start: as for `plan_states`.
         """
         if "plan_ids" not in batch:
             return start.new_zeros(())
-        inner = self.model.model.language_model
-        rows, first = len(batch["plan_ids"]), start.shape[1]
-        before = torch.arange(first, device=start.device).expand(rows, -1)
-        hidden = inner(
-            inputs_embeds=torch.cat([start.expand(rows, -1, -1), inner.embed_tokens(batch["plan_ids"])], dim=1),
-            attention_mask=self._mask(batch["plan_segments"], batch["plan_above"], first),
-            position_ids=torch.cat([before, batch["plan_positions"]], dim=1),
-            use_cache=False,
-        ).last_hidden_state[:, first:]
+        mask = self._mask(batch["plan_segments"], batch["plan_above"], start.shape[1])
+        hidden = plan_states(self.model.model.language_model, start, batch, mask)
         return self._answer_loss(hidden, batch["plan_targets"], batch["plan_segments"])[0]
 
     def _naming_loss(

@@ -30,7 +30,7 @@ from cot.train.data import (
 )
 from cot.train.mentions import mentions
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, train_tokenizer
-from cot.train.objective import Objective, pixels_to_input
+from cot.train.objective import Objective, before_an_image, pixels_to_input
 from cot.train.packing import IGNORE, OPENING, Packed, Turn, pack, pack_rows, packed_mask
 from cot.train.sample import QA, Fact, Sample, Seen
 from cot.train.scenes import make_scene
@@ -181,10 +181,6 @@ def test_plans_without_an_image_teach_the_decoder_alone(tokenizer: Tokenizer) ->
     assert objective.loss(batch, "questions")[1]["plan_loss"] > 0
     without = {name: one for name, one in batch.items() if not name.startswith("plan_")}
     assert objective.loss(without, "questions")[1]["plan_loss"] == 0
-
-
-def before_an_image(tokenizer: Tokenizer) -> torch.Tensor:
-    return torch.tensor([[tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")]])
 
 
 def test_the_loss_of_a_row_of_plans_is_that_of_the_plans_alone(tokenizer: Tokenizer) -> None:
