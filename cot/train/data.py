@@ -44,19 +44,21 @@ class Domain(NamedTuple):
 
     seen: share while learning to see, where charts and single shapes are soon known and scenes take long.
     crowded: share of its images that show many things alike; high counts are learned last.
+    phrased: share of those whose questions are put together from parts.
     """
 
     make: Callable[..., Sample]
     share: float
     seen: float
     crowded: float = 0.0
+    phrased: float = 0.4
 
 
 DOMAINS: Final = {
-    "scenes": Domain(make_scene, 0.44, 0.62, crowded=0.5),
+    "scenes": Domain(make_scene, 0.50, 0.62, crowded=0.5),
     "shapes": Domain(make_shapes, 0.30, 0.24, crowded=0.4),
-    "charts": Domain(make_chart, 0.22, 0.09),
-    "easy-vqa": Domain(make_easyvqa, 0.04, 0.05),
+    "charts": Domain(make_chart, 0.16, 0.09),
+    "easy-vqa": Domain(make_easyvqa, 0.04, 0.05, phrased=0.0),
 }
 
 
@@ -127,7 +129,9 @@ def draw(rng: random.Random, *, asking: bool = True) -> Sample:
     """A training sample of a random domain. asking: with questions; without is faster."""
     shares = [domain.share if asking else domain.seen for domain in DOMAINS.values()]
     (domain,) = rng.choices(list(DOMAINS.values()), shares)
-    more = {"crowded": True} if rng.random() < domain.crowded else {}
+    more: dict[str, Any] = {"crowded": True} if rng.random() < domain.crowded else {}
+    if rng.random() < domain.phrased:
+        more["wording"] = "phrased"
     return domain.make(rng, questions=QUESTIONS_DRAWN if asking else 0, **more)
 
 

@@ -31,7 +31,7 @@ GENERATORS: Final[Mapping[str, Callable[..., Sample]]] = {
     "unseen-style": partial(make_scene, style=HELD_OUT_STYLE),
 }
 
-WORDED: Final[tuple[Wording, ...]] = ("trained", "held_out", "trained", "far_fetched")
+WORDED: Final[tuple[Wording, ...]] = ("trained", "held_out", "phrased", "far_fetched")
 """How the questions about images to measure on are worded, in turn."""
 
 CALIBRATION: Final = "calibration"
@@ -51,11 +51,12 @@ def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
 
 
 def calibration_samples() -> Iterator[tuple[str, Sample]]:
-    """Samples without end, on which nothing is measured: of seeds of their own, in the wordings of training."""
+    """Samples without end, on which nothing is measured: of seeds of their own, worded as in training."""
     for number in itertools.count():
         for part in CALIBRATED:
             rng = random.Random(f"{CALIBRATION}/{part}/{number}")
-            yield f"{CALIBRATION}/{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH)
+            wording: Wording = "phrased" if number % 2 else "trained"
+            yield f"{CALIBRATION}/{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH, wording=wording)
 
 
 def example_samples(part: str) -> Iterator[tuple[str, Sample]]:

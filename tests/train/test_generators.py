@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from cot.train.places import DIRECTIONS, PLACES, Thing, bigger
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes, noun
-from cot.train.wording import WORDINGS, Wording, canonical, word
+from cot.train.wording import WORDINGS, Wording, _bare, canonical, phrase, word
 
 MAKERS: dict[str, Callable[..., Sample]] = {"scenes": make_scene, "shapes": make_shapes, "charts": make_chart}
 
@@ -122,9 +122,9 @@ def test_crowded_images_ask_for_higher_counts(make: Callable[..., Sample]) -> No
 def test_some_of_the_training_images_are_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def make(rng: random.Random, *, questions: int, crowded: bool = False) -> Sample:
+    def make(rng: random.Random, *, questions: int, crowded: bool = False, **more: Any) -> Sample:
         asked.append(crowded)
-        return make_scene(rng, questions=questions, crowded=crowded)
+        return make_scene(rng, questions=questions, crowded=crowded, **more)
 
     monkeypatch.setattr(data, "DOMAINS", {"scenes": data.DOMAINS["scenes"]._replace(make=make)})
     for seed in range(40):
@@ -236,13 +236,34 @@ def test_a_tenth_of_the_wordings_never_trains() -> None:
             assert not said.rstrip("?.").endswith(tuple(held))
 
 
+@pytest.mark.parametrize("family", WORDINGS)
+def test_plain_questions_are_whole_various_and_never_held_out(family: str) -> None:
+    rng = random.Random(family)
+    made = [phrase(family, rng) for _ in range(300)]
+    slots = set(re.findall(r"{\w+}", " ".join([*WORDINGS[family]["trained"], *WORDINGS[family]["held_out"]])))
+    assert all(set(re.findall(r"{\w+}", text)) <= slots for text in made)
+    assert not any(re.search(r"[()<>|]|\s\s|\{x\}", text) for text in made)
+    assert len(set(made)) > 80
+    held = [*WORDINGS[family]["held_out"], *WORDINGS[family]["far_fetched"]]
+    assert not {_bare(text) for text in made} & {_bare(text) for text in held}
+
+
+def test_a_plain_question_that_is_held_out_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(["are as many {p} as {p2} drawn", "HAVE as many {p} as {p2} been drawn.", "Are {p} as many as {p2}?"])
+    monkeypatch.setattr("cot.train.wording._put_together", lambda family, rng: next(made))
+    rng = random.Random(0)
+    assert [phrase("equal", rng), phrase("equal", rng)] == ["are as many {p} as {p2} drawn", "Are {p} as many as {p2}?"]
+
+
 def test_training_uses_neither_the_held_out_style_nor_held_out_wordings() -> None:
     assert HELD_OUT_STYLE not in TRAIN_STYLES
     rng = random.Random(1)
+    worded: set[Wording] = set()
     for _ in range(150):
         sample = data.draw(rng)
         assert sample.style != HELD_OUT_STYLE
-        assert all(qa.wording == "trained" for qa in sample.qas)
+        worded |= {qa.wording for qa in sample.qas}
+    assert worded == {"trained", "phrased"}
 
 
 def test_the_model_card_lists_all_that_is_drawn(root: Path) -> None:
