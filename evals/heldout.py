@@ -1,8 +1,8 @@
 """The held-out samples that the embedded model is measured on.
 
 In: a part's name and a size. Out: cases, the same every time. Seeds are strings that training never
-uses; half of the wordings are trained, a quarter held out, a quarter far-fetched and held out; easy-VQA is its official
-test split.
+uses; a quarter of the questions is in trained wordings, one is put together from parts, one in held-out wordings,
+and one in far-fetched ones that are held out; easy-VQA is its official test split.
 """
 
 from collections.abc import Callable, Iterator

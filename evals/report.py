@@ -13,7 +13,7 @@ from typing import Any, Final
 from cot.cli.eval_table import interval_text
 from cot.errors import CotError, DataError, reason
 
-WORDINGS: Final = ("trained", "held_out", "far_fetched")
+WORDINGS: Final = ("phrased", "trained", "held_out", "far_fetched")
 SHOWN: Final = {
     "easy-vqa": ("all",),
     "scenes": ("existence", "logic", "count", "comparison", "sum", "difference", "relation", "all"),
@@ -65,7 +65,7 @@ def _head(columns: str) -> list[str]:
 def table(figures: dict[str, Any]) -> str:
     """Accuracy by part and family, what is known of the steps, and accuracy by wording, as `LEGEND` explains."""
     columns = "part | questions | n | direct | decompose | plans right | steps right | faithful | lost to"
-    lines = _head(f"| {columns} | known wordings | new ones | far-fetched new ones |")
+    lines = _head(f"| {columns} | plain questions | known wordings | new ones | far-fetched new ones |")
     for part, row in figures.items():
         direct, steps = row["direct"], row.get("decompose")
         groups = {"all": (direct, steps)}
@@ -88,7 +88,7 @@ def readme_table(figures: dict[str, Any]) -> str:
         raise DataError(
             f"got no figures of {', '.join(missing)}; expected those of all parts: python -m evals.embedded"
         )
-    lines = _head("| part | n | direct | decompose | plans right | known wordings | new ones | far-fetched |")
+    lines = _head("| part | n | direct | decompose | plans right | plain | known wordings | new ones | far-fetched |")
     for part, families in SHOWN.items():
         row = figures[part]
         for family in families:

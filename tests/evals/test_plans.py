@@ -57,7 +57,7 @@ def test_figures_are_those_of_single_plans_and_the_same_each_time(model: Any, to
 def test_it_is_told_by_wording(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--limit", "20"])
     told = re.findall(r"^(\w+): [\d.]+% of \d+ plans are the program$", capsys.readouterr().out, re.MULTILINE)
-    assert told == ["trained", "held_out", "far_fetched"]
+    assert told == ["trained", "phrased", "held_out", "far_fetched"]
 
 
 def test_a_wrong_model_is_one_clear_error() -> None:

@@ -1,4 +1,5 @@
 from itertools import islice
+from typing import get_args
 
 import pytest
 
@@ -7,6 +8,7 @@ from cot.evaluate.images import image_opener
 from cot.evaluate.shots import MAX_SHOTS, draw_shots
 from cot.task import load_task
 from cot.train.held_out import CALIBRATED, GENERATORS, calibration_samples, example_samples, held_out_samples
+from cot.train.wording import Wording
 
 
 def test_what_is_calibrated_on_is_not_what_is_measured_on():
@@ -15,8 +17,8 @@ def test_what_is_calibrated_on_is_not_what_is_measured_on():
     measured = [sample for part in CALIBRATED for _, sample in islice(held_out_samples(part), 4)]
     seen = {sample.image.tobytes() for sample in measured}
     assert not seen & {sample.image.tobytes() for _, sample in calibrated}
-    assert {qa.wording for _, sample in calibrated for qa in sample.qas} == {"trained"}
-    assert {qa.wording for sample in measured for qa in sample.qas} == {"trained", "held_out", "far_fetched"}
+    assert {qa.wording for _, sample in calibrated for qa in sample.qas} == {"trained", "phrased"}
+    assert {qa.wording for sample in measured for qa in sample.qas} == {*get_args(Wording)}
 
 
 def test_the_task_draws_the_same_each_time():
