@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from cot.errors import ImageError, reason
 from cot.png import png_bytes
@@ -153,6 +153,7 @@ def load_image(source: str | Path | BinaryIO, limits: ImageLimits = DEFAULT_LIMI
             warnings.simplefilter("ignore")
             opened = _open(data, name, min(limits.max_pixels, HARD_MAX_PIXELS))
             original = _original(opened)
+            _scale_transparent_colour(opened)
             _decode(opened, name, notes)
             orientation = _orientation(opened, notes)
             rgb = to_rgb(opened, name, notes)
@@ -165,7 +166,7 @@ def load_image(source: str | Path | BinaryIO, limits: ImageLimits = DEFAULT_LIMI
         ) from error
 
 
-def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
+def _open(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile:
     """Read the header only."""
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -211,6 +212,19 @@ def _original(opened: Image.Image) -> Original:
     if getattr(opened, "tag_v2", {}).get(ExifTags.Base.Orientation) in _LYING:
         width, height = height, width
     return Original(opened.mode, width, height)
+
+
+def _scale_transparent_colour(opened: ImageFile.ImageFile) -> None:
+    """A PNG names the colour that is transparent in as many bits as its pixels have there, and Pillow makes 8 of those
+    of 2, 4 and, of colours, 16, but leaves the name as it is (W3C "Portable Network Graphics", section 11.3.1.1)."""
+    named = opened.info.get("transparency")
+    match opened.tile[0].args if opened.tile else None:
+        case "L;2" if isinstance(named, int):
+            opened.info["transparency"] = (named & 3) * 85
+        case "L;4" if isinstance(named, int):
+            opened.info["transparency"] = (named & 15) * 17
+        case "RGB;16B" if isinstance(named, tuple):
+            opened.info["transparency"] = tuple(value >> 8 for value in named)
 
 
 def _decode(opened: Image.Image, name: str, notes: list[str]) -> None:

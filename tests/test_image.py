@@ -55,14 +55,21 @@ def refused(source: Any, **bounds: Any) -> str:
     return message
 
 
-def png_header(width: int, height: int) -> bytes:
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, transparent: bytes = b"") -> bytes:
+    """A PNG as it stands in the file, where Pillow would write other depths."""
+
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"".join(
+        [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header), chunk(b"tRNS", transparent) if transparent else b""]
+        + [chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
     )
+
+
+def png_header(width: int, height: int) -> bytes:
+    return png(width, height, 8, 2, b"\0" * 9)
 
 
 class TestFormats:
@@ -183,6 +190,25 @@ class TestColourModes:
     def test_one_transparent_grey_of_sixteen_bits(self) -> None:
         image = Image.fromarray(numpy.array([[0, 1000, 25700]], dtype=numpy.uint16))
         assert pixels(loaded(encoded(image, transparency=1000)))[0, :, 0].tolist() == [0, 255, 100]
+
+    @pytest.mark.parametrize(
+        ("depth", "row", "named", "wanted"),
+        [
+            (1, 0b01000000, 0, [255, 255, 255, 255]),
+            (2, 0b00011011, 1, [0, 255, 170, 255]),
+            (4, 0x05AF, 5, [0, 255, 170, 255]),
+            (8, 0x00055580, 5, [0, 255, 85, 128]),
+        ],
+    )
+    def test_one_transparent_grey_of_few_bits(self, depth: int, row: int, named: int, wanted: list[int]) -> None:
+        rows = b"\0" + row.to_bytes((4 * depth + 7) // 8)
+        image = loaded(png(4, 1, depth, 0, rows, struct.pack(">H", named)))
+        assert pixels(image)[0, :, 0].tolist() == wanted
+
+    def test_one_transparent_colour_of_sixteen_bits(self) -> None:
+        named = struct.pack(">3H", 0xFF00, 0, 0)
+        image = loaded(png(3, 1, 16, 2, b"\0" + named + bytes(6) + struct.pack(">3H", 0, 0x80FF, 0), named))
+        assert pixels(image)[0].tolist() == [[255, 255, 255], [0, 0, 0], [0, 128, 0]]
 
     @pytest.mark.parametrize("format", ["PNG", "TIFF"])
     def test_sixteen_bits_are_scaled_and_not_clipped(self, format: str) -> None:
