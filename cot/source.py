@@ -26,6 +26,10 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 
 MAX_REDIRECTS = 5
 
+_ENCODINGS = ("", "identity", "gzip", "deflate")
+"""Ways in which a download may be sent, though only `identity` is asked for. What is compressed twice, or in newer
+ways, can be a million times as large as it was sent, and comes in one piece."""
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _KINDS: tuple[tuple[Callable[[int], bool], str, str], ...] = (
     (stat.S_ISDIR, "a directory", "name a file in it"),
@@ -189,6 +193,12 @@ def _fetch(url: str, name: str, max_bytes: int, timeout_seconds: float, stop: th
                 raise ImageError(
                     f"image {shown(name)} was refused: HTTP {response.status_code} {response.reason_phrase}; "
                     "expected 200; check that the address opens in a browser"
+                )
+            encoding = response.headers.get("Content-Encoding", "").strip().lower()
+            if encoding not in _ENCODINGS:
+                raise ImageError(
+                    f"image {shown(name)} was sent compressed as {shown(encoding)}; expected it as it is; "
+                    "download it yourself"
                 )
             declared = response.headers.get("Content-Length", "")
             if declared.isdecimal() and int(declared) > max_bytes:

@@ -1,6 +1,7 @@
 """Images of every kind come out as upright 8-bit RGB; everything else is one clear error."""
 
 import contextlib
+import gzip
 import hashlib
 import http.server
 import io
@@ -462,6 +463,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif page == "image":
             self._start(200, {"Content-Length": str(len(encoded(picture())))})
             self.wfile.write(encoded(picture()))
+        elif page.startswith("gzip"):
+            data = encoded(picture())
+            encodings = page.split(",")
+            for _ in encodings:
+                data = gzip.compress(data)
+            self._start(200, {"Content-Encoding": ", ".join(encodings)})
+            self.wfile.write(data)
         elif page == "declared":
             self._start(200, {"Content-Length": "999999999999"})
         elif page == "endless":
@@ -523,6 +531,10 @@ class TestDownloads:
     def test_what_signs_an_address_is_not_kept(self, server: str) -> None:
         assert load_image(f"{server}/image?token=secret#secret").source == f"{server}/image?…"
         assert "secret" not in refused(f"{server}/none?token=secret")
+
+    def test_what_is_compressed_more_than_once_is_not_unpacked(self, server: str) -> None:
+        assert load_image(f"{server}/gzip").pixels.tobytes() == picture().tobytes()
+        assert "was sent compressed as 'gzip, gzip'" in refused(f"{server}/gzip,gzip")
 
     def test_redirects_are_bounded(self, server: str) -> None:
         assert load_image(f"{server}/hop{MAX_REDIRECTS}")
