@@ -25,7 +25,7 @@ def png_bytes(pixels: Image.Image) -> bytes:
     # Runs alone make files as small as zlib's default does, in a third of its time or less.
     packer = zlib.compressobj(strategy=zlib.Z_RLE)
     data = b"".join([*map(packer.compress, _filtered(pixels)), packer.flush()])
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + PNG_END
 
 
 def _filtered(pixels: Image.Image) -> Iterator[bytes]:
@@ -42,3 +42,7 @@ def _filtered(pixels: Image.Image) -> Iterator[bytes]:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+PNG_END: Final = _chunk(b"IEND", b"")
+"""What every file ends with."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cot.image import HARD_MAX_PIXELS, ImageLimits, LoadedImage, Original
+from cot.png import PNG_END
 from cot.trace.event import OriginalImage, TracedImage
 
 IMAGES_FOLDER: Final = "images"
@@ -54,7 +55,7 @@ def keep_image(folder: Path, image: LoadedImage, *, shared: Path | None = None, 
         return path
     path.parent.mkdir(exist_ok=True)
     common = image_path(shared, image.sha256) if shared else None
-    if common:
+    if common and _is_whole(common):
         with contextlib.suppress(OSError):
             os.link(common, path)
             return path
@@ -71,9 +72,21 @@ def keep_image(folder: Path, image: LoadedImage, *, shared: Path | None = None, 
     return path
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether the end of an image is there. After a power cut a file may have its name and not what was written."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() == PNG_END
+    except OSError:
+        return False
+
+
 def _share(path: Path, common: Path) -> None:
-    """Give an image its name among the shared ones, where the file system can."""
+    """Give an image its name among the shared ones, where the file system can; a damaged one loses it."""
     with contextlib.suppress(OSError):
+        if not _is_whole(common):
+            common.unlink(missing_ok=True)
         try:
             os.link(path, common)
         except FileNotFoundError:

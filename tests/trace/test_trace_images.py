@@ -49,6 +49,16 @@ def test_what_is_deleted_elsewhere_stays_here(tmp_path):
     assert load_image(third).sha256 == IMAGE.sha256
 
 
+@pytest.mark.parametrize("size", [0, 5, 200])
+def test_what_a_power_cut_left_of_a_shared_image_is_written_anew(tmp_path, size):
+    keep(tmp_path, "a", shared=tmp_path)
+    os.truncate(image_path(tmp_path, IMAGE.sha256), size)
+    second, third = (keep(tmp_path, name, shared=tmp_path) for name in "bc")
+    assert load_image(second).sha256 == IMAGE.sha256
+    assert second.samefile(image_path(tmp_path, IMAGE.sha256))
+    assert second.samefile(third)
+
+
 def test_no_half_of_an_image_is_left_where_it_is_looked_for(tmp_path, monkeypatch):
     def full(path, target):
         raise OSError(28, "No space left on device")
