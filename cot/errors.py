@@ -55,6 +55,12 @@ class ModelNameError(EngineError):
     exit_code = UsageError.exit_code
 
 
+class DeviceNameError(EngineError):
+    """A device's name is that of none."""
+
+    exit_code = UsageError.exit_code
+
+
 class RequestError(EngineError):
     """A model cannot answer this one request, because of what it asks; others may go well."""
 

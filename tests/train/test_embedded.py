@@ -228,20 +228,21 @@ def test_an_unknown_size_is_one_clear_error() -> None:
     assert "tiny" in str(result.exception)
 
 
-def train(*arguments: object) -> str:
-    """What a run that must not begin says, in one line."""
+def train(*arguments: object, code: int | None = None) -> str:
+    """What a run that must not begin says, in one line. code: what the command line is to exit with."""
     shortest = ("--size", "tiny", "--minutes", "0", "--vision-minutes", "0", "--look-up-minutes", "0", "--workers", "0")
     result = CliRunner().invoke(app, ["train", "embedded", *shortest, *map(str, arguments)])
     assert result.exit_code != 0
     said = result.output if isinstance(result.exception, SystemExit) else str(result.exception)
     assert isinstance(result.exception, CotError | SystemExit), result.exception
     assert isinstance(result.exception, SystemExit) or "\n" not in said
+    assert code in (None, getattr(result.exception, "exit_code", None))
     return said
 
 
 def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work")
-    assert "unknown device 'gpu'" in train(*places, "--device", "gpu")
+    assert "unknown device 'gpu'" in train(*places, "--device", "gpu", code=2)
     if not torch.cuda.is_available():
         assert "device 'cuda' is not available" in train(*places, "--device", "cuda")
     assert "less than or equal to 4294967295" in train(*places, "--seed", 2**70)

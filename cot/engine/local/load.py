@@ -19,7 +19,7 @@ from cot.engine.base import EngineInfo
 from cot.engine.local import quantize as quantization
 from cot.engine.local.anatomy import build, dissect, read_config
 from cot.engine.local.source import Source, find_source
-from cot.errors import EngineError, reason
+from cot.errors import DeviceNameError, EngineError, reason
 
 DTYPES = ("float32", "bfloat16", "float16")
 FLOAT32_MAX_BYTES = 2 * 2**30
@@ -192,7 +192,10 @@ def _load_model(source: Source, config: Any, device: str, target: str, dtype: st
 
 
 def pick_device(device: str) -> str:
-    """The device that a name comes to: auto is cuda or cpu. Raises EngineError if it is unknown or not there."""
+    """The device that a name comes to: auto is cuda or cpu.
+
+    Raises DeviceNameError if it is that of none, and EngineError if it is not there.
+    """
     import torch
 
     if device == "auto":
@@ -200,10 +203,10 @@ def pick_device(device: str) -> str:
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
-        raise EngineError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps") from error
+        raise DeviceNameError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps") from error
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind not in available:
-        raise EngineError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps")
+        raise DeviceNameError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps")
     if not available[kind]:
         raise EngineError(f"device {device!r} is not available on this machine; use auto or cpu")
     index = torch.device(device).index
