@@ -73,19 +73,18 @@ def _live(trace: "Trace", overrides: dict[str, Any], *, as_json: bool) -> int:
     from cot.config import load_settings
     from cot.planner.ask import ask as ask_again
     from cot.planner.names import check_strategy
-    from cot.planner.wording import checked_templates
-    from cot.replay import recorded_budget, recorded_language, recorded_question
+    from cot.planner.wording import checked_templates, read_wording
+    from cot.replay import begun, recorded_budget, recorded_language, recorded_question
     from cot.trace.diff import diff_traces
     from cot.trace.read import read_trace
     from cot.trace.record import Recorder
     from cot.trace.redact import whats
     from cot.trace.show_diff import diff_lines
 
-    question, started = recorded_question(trace), trace.started
-    if overrides["strategy"] is None and started is not None:
-        overrides["strategy"] = started.strategy
-    settings, _ = load_settings({**overrides, "seed": started.seed if started else None,
-                                 "language": recorded_language(trace)})  # fmt: skip
+    question, started = recorded_question(trace), begun(trace)
+    wording = read_wording(recorded_language(trace), started.settings.get("system"), started.settings.get("templates"))
+    asked = {"strategy": started.strategy, "system": "", "templates": "", **wording.recordable, "seed": started.seed}
+    settings, _ = load_settings({**asked, **{name: value for name, value in overrides.items() if value is not None}})
     with set_by_told(settings, "strategy", "templates"):
         check_strategy(settings.strategy)
         checked_templates(settings.templates, language=settings.language)

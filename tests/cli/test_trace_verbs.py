@@ -133,6 +133,22 @@ def test_a_live_replay_asks_another_model(cot_trace, tmp_path, monkeypatch):
     assert (asked[-1].model, asked[-1].strategy) == ("other", "direct")
 
 
+def test_a_live_replay_asks_in_the_recorded_words(cot_trace, tmp_path, monkeypatch):
+    first = '"settings":{'
+    path = recorded(tmp_path, strategy="direct")
+    assert path.read_text().count(first) == 1
+    path.write_text(path.read_text().replace(first, f'{first}"system":"Answer like a pirate.",'))
+    engines = []
+    monkeypatch.setattr(
+        ask_module, "load_engine", lambda settings: engines.append(ScriptedEngine(["no"])) or engines[-1]
+    )
+    monkeypatch.setenv("COT_SYSTEM", "Be brief.")
+    code, out, err = cot_trace("replay", path, "--live")
+    assert (code, engines[0].requests[0].messages[0].content) == (0, ("Answer like a pirate.",))
+    assert "setting system" not in out
+    assert read(err.removeprefix("trace: ").strip()).started.settings["system"] == "Answer like a pirate."
+
+
 def test_a_live_replay_asks_with_another_template(cot_trace, tmp_path, monkeypatch):
     (tmp_path / "prompts" / "my").mkdir(parents=True)
     head = (
