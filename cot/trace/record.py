@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
-from cot.errors import TraceError
+from cot.errors import TraceError, reason
 from cot.image import LoadedImage
 from cot.source import shown
 from cot.trace.event import SCHEMA, Call, Note, RunFinished, RunStarted, StepTaken
@@ -93,7 +93,7 @@ class Recorder:
             self._give_up(f"cannot write an image to {shown(str(self.folder))}", error)
 
     def _give_up(self, what: str, error: Exception) -> None:
-        trouble = f"{what}: {error}; free some space or name another folder"
+        trouble = f"{what}: {reason(error)}; free some space or name another folder"
         if self._next == 0:
             raise TraceError(trouble) from error
         self.trouble = f"the trace is not whole: {trouble}"

@@ -92,7 +92,7 @@ def trace_tree(trace: Trace, *, full: bool = False) -> Tree:
     if trace.torn:
         tree.add(Text("the last line was cut short while it was written, and is left out", PROBLEM))
     if trace.finished is None:
-        tree.add(Text("the run did not end: it was killed, or still goes on", PROBLEM))
+        tree.add(Text("its end was not recorded: the run was killed, its disk was full, or it still goes on", PROBLEM))
     return tree
 
 

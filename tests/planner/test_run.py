@@ -176,7 +176,7 @@ async def test_a_trace_that_ends_before_its_time_costs_no_answer(question, tmp_p
         outcome = await run("direct", question(), engine, recorder=recorder)
     assert (outcome.answer.text, outcome.stop_reason) == ("3", "answered")
     assert "the trace is not whole" in outcome.notes[0]
-    assert "No space left" in outcome.notes[0]
+    assert "trace.jsonl': No space left on device; free some space" in outcome.notes[0]
     left = read_trace(recorder.path)
     assert (left.started.question, left.finished) == (question().text, None)
 

@@ -94,7 +94,7 @@ def test_a_torn_trace_is_shown(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     text = assert_safe(traces_page([read(path)])).texts["p"]
     assert "cut short" in text
-    assert "The run did not end" in text
+    assert "Its end was not recorded" in text
 
 
 def test_regions_lie_on_the_image(tmp_path):

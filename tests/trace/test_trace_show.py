@@ -214,7 +214,7 @@ def test_what_was_left_out_is_said(tmp_path):
 def test_an_unfinished_trace_is_said_to_be_one(tmp_path):
     shown = printed(trace_tree(Trace(tmp_path, (), torn=True)))
     assert "the last line was cut short" in shown
-    assert "the run did not end" in shown
+    assert "its end was not recorded: the run was killed, its disk was full, or it still goes on" in shown
 
 
 def test_a_long_constraint_is_shown_by_its_beginning_and_length() -> None:
