@@ -116,6 +116,14 @@ def test_what_was_cut_short_is_said(tmp_path):
     assert re.search("^[+] .*  without a beginning: no answer$", printed(nothing), re.MULTILINE)
 
 
+def test_a_page_names_runs_that_were_named_by_the_folder_one_stands_in(tmp_path, monkeypatch):
+    a, b = recorded(tmp_path), recorded(tmp_path)
+    monkeypatch.chdir(a.parent)
+    page = diff_page(diff_traces(read("."), read("../" + b.parent.name)))
+    assert f"A: {a.parent.name}<" in page
+    assert f"B: {b.parent.name}<" in page
+
+
 def test_a_model_may_say_that_something_is_redacted(tmp_path):
     said = read(recorded(tmp_path, script(direct="[redacted]"), strategy="direct"))
     assert not diff_traces(read(recorded(tmp_path, strategy="direct")), said).same_steps
