@@ -232,7 +232,9 @@ def _decode(opened: Image.Image, name: str, notes: list[str]) -> None:
     size = opened.size
     try:
         if getattr(opened, "is_animated", False):
-            notes.append("only the first page is used" if opened.format == "TIFF" else "only the first frame is used")
+            # Behind a photograph in an MPO lies what a camera put there, such as a preview or depths.
+            part = {"TIFF": "page", "MPO": "picture"}.get(opened.format or "", "frame")
+            notes.append(f"only the first {part} is used")
         opened.load()
     except Exception as error:
         raise _damaged(name, error) from error

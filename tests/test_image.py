@@ -107,13 +107,14 @@ class TestFormats:
         assert tuple(image.pixels.get_flattened_data()) == pixels
 
     @pytest.mark.parametrize(
-        ("format", "note"), [("GIF", "frame"), ("WEBP", "frame"), ("PNG", "frame"), ("TIFF", "page")]
+        ("format", "note"),
+        [("GIF", "frame"), ("WEBP", "frame"), ("PNG", "frame"), ("TIFF", "page"), ("MPO", "picture")],
     )
     def test_the_first_of_many_frames(self, format: str, note: str) -> None:
         frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN, WHITE)]
         options = {"lossless": True} if format == "WEBP" else {}
         image = loaded(encoded(frames[0], format, save_all=True, append_images=frames[1:], **options))
-        assert first_pixel(image) == RED
+        assert numpy.abs(numpy.subtract(first_pixel(image), RED)).max() <= 2
         assert image.notes == (f"only the first {note} is used",)
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
