@@ -11,6 +11,8 @@ from cot.source import shown
 
 _PHOTOMETRIC = 262
 _BITS_PER_SAMPLE = 258
+_SAMPLE_FORMAT = 339
+_UNSIGNED = 1
 _BAND = 256
 """Rows of a deep image that are scaled at a time: as numbers they take ten times the memory of its pixels."""
 
@@ -54,13 +56,17 @@ def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
 
     values = numpy.asarray(image)
     tags = getattr(image, "tag_v2", {})
+    if image.mode == "I" and tags and tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED:
+        # Pillow takes them for signed ones, so that the largest would be the darkest.
+        values = values.view(numpy.uint32)
     low, high = 0.0, 2.0 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1.0
     if image.mode in ("I", "F"):
         finite = values if image.mode == "I" else values[numpy.isfinite(values)]
+        bits = tags.get(_BITS_PER_SAMPLE, (32,))[0]
         least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         low, high = next(((0.0, white) for white in whites if least >= 0 and most <= white), (least, most))
-        notes.append(f"32-bit values: {low:g} is shown as black and {high:g} as white")
+        notes.append(f"{bits}-bit values: {low:g} is shown as black and {high:g} as white")
     eight = numpy.empty(values.shape, numpy.uint8)
     for top in range(0, len(values), _BAND):
         band = values[top : top + _BAND].astype(numpy.float64)

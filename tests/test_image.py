@@ -244,6 +244,25 @@ class TestColourModes:
         assert image.notes[0].startswith("32-bit values: ")
         assert image.notes[0].endswith(f" and {white} as white")
 
+    @pytest.mark.parametrize(
+        ("bits", "format", "values", "wanted", "note"),
+        [
+            (32, 1, struct.pack("<3I", 0, 2**31, 2**32 - 1), [0, 128, 255], "0 is shown as black and 4.29497e+09"),
+            (32, 1, struct.pack("<3I", 0, 51, 255), [0, 51, 255], "0 is shown as black and 255"),
+            (32, 2, struct.pack("<3i", -1, 0, 1), [0, 128, 255], "-1 is shown as black and 1"),
+            (16, 2, struct.pack("<3h", -1, 0, 1), [0, 128, 255], "-1 is shown as black and 1"),
+        ],
+    )
+    def test_whole_numbers_with_and_without_a_sign(
+        self, bits: int, format: int, values: bytes, wanted: list[int], note: str
+    ) -> None:
+        tags = {256: 3, 257: 1, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(values), 339: format}
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+        data = struct.pack("<2sHI", b"II", 42, 8 + len(values)) + values + struct.pack("<H", len(tags)) + entries
+        image = loaded(data + bytes(4))
+        assert pixels(image)[0, :, 0].tolist() == wanted
+        assert image.notes == (f"{bits}-bit values: {note} as white",)
+
     def test_lab(self) -> None:
         white = Image.new("LAB", (2, 2), (255, 128, 128))
         assert min(first_pixel(loaded(encoded(white, "TIFF")))) >= 253
