@@ -7,11 +7,13 @@ at what the template says about itself, `lint_body` at what its body does with i
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from cot.errors import CotError, PromptError, did_you_mean
 from cot.prompt.find import read_template, resolver
 from cot.prompt.lint_body import shown_bare, used_inputs, varies_before_images
 from cot.prompt.lint_matter import Finding, check_keys, check_kinds, check_values
-from cot.prompt.matter import FrontMatter, read_yaml, split_source, unlike
+from cot.prompt.matter import FrontMatter, Input, read_yaml, split_source, unlike
 from cot.prompt.sandbox import IMAGES, Body
 from cot.prompt.source import ENGLISH, Folder, Located, locate, read_inside
 from cot.prompt.template import build_body
@@ -84,6 +86,15 @@ def _inputs(matter: object) -> dict[str, Any]:
     return {name: spec for name, spec in inputs.items() if isinstance(name, str)} if isinstance(inputs, dict) else {}
 
 
+def _may_be_none(spec: dict[str, Any]) -> bool:
+    """Whether an input may be left out and has no default; what else is wrong with it loading says."""
+    try:
+        declared = Input.model_validate(spec)
+    except ValidationError:
+        return False
+    return not declared.required and declared.default is None
+
+
 def _names(body: Body, inputs: dict[str, Any], output: object) -> Iterator[Finding]:
     used, declared = used_inputs(body), set(inputs)
     for name in sorted(used - declared):
@@ -93,7 +104,7 @@ def _names(body: Body, inputs: dict[str, Any], output: object) -> Iterator[Findi
     for name in sorted(declared - used - {"wants", "choices" if output == "choice" else ""}):
         yield Finding("warning", f"unused input {name!r}; use it, or take it out of `inputs`")
     specs = {name: spec for name, spec in inputs.items() if isinstance(spec, dict)}
-    unset = {name for name, spec in specs.items() if not spec.get("required") and spec.get("default") is None}
+    unset = {name for name, spec in specs.items() if _may_be_none(spec)}
     for name in sorted(shown_bare(body, unset)):
         yield Finding(
             "warning",

@@ -105,6 +105,11 @@ def test_live_cases_are_asked(prompts, said, tokens, status, problems):
     assert asked == [("ask q", [4])]
 
 
+def test_an_answer_of_yes_needs_no_quotes(prompts):
+    (result,) = run(prompts, "- {name: x, inputs: {question: Is it}, output: yes, expect: {equals: yes}}")
+    assert (result.output, result.problems) == ("yes", ())
+
+
 def test_what_goes_wrong_fails_the_case_and_no_other(prompts):
     async def ask(rendered, case, images):
         raise EngineError("out of memory")

@@ -193,7 +193,7 @@ def test_a_schema_that_nothing_can_be_held_to_is_an_error(prompts):
         ("{{ n if n else 'none' }}", False),
     ],
 )
-@pytest.mark.parametrize("more", ["", ", required: false", ", default: null"])
+@pytest.mark.parametrize("more", ["", ", required: false", ", required: no", ", default: null"])
 def test_an_input_that_may_be_shown_as_none_is_one_warning(prompts, body, warned, more):
     prompts.raw("a/_part.jinja", "{{ n }}")
     inputs = f"question: {{kind: text, required: true}}, n: {{kind: text{more}}}"
