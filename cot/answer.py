@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from cot.choice import bare, find_choice, measure
+from cot.choice import bare, core, find_choice, measure
 from cot.engine.base import Choices, Constraint, Regex
 from cot.errors import AnswerError, quoted
 from cot.region import parse_box
@@ -149,8 +149,10 @@ def show_answer(value: Value, raw: str) -> str:
 
 
 def comparable(value: Value) -> str:
-    """The same text for values that say the same: case, blanks and a final full stop do not count, 3.0 is 3."""
-    return " ".join(show_value(value).casefold().split()).rstrip(".")
+    """The same text for values that say the same: case, blanks, what `bare` takes away and an article at the beginning
+    do not count, 3.0 is 3, and 6' is not 6"."""
+    text = show_value(value)
+    return measure(text) or core(text) or text
 
 
 _EXPECTED: Final[dict[Wants, str]] = {

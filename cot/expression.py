@@ -18,7 +18,6 @@ from functools import cache
 from typing import Final, Literal
 
 from cot.answer import INVISIBLE, SPACES, UNKNOWN, comparable, show_value
-from cot.choice import bare
 from cot.errors import PlanError
 from cot.step import Value
 
@@ -200,7 +199,7 @@ def _compare(comparison: Comparison, answers: Mapping[int, Value]) -> bool:
             case ((_, Ref(id=left)),), ((_, Ref(id=right)),):
                 first, second = answers[left], answers[right]
                 if isinstance(first, str) and isinstance(second, str):
-                    return comparable(bare(first)) == comparable(bare(second))
+                    return comparable(first) == comparable(second)
                 if isinstance(first, bool) and isinstance(second, bool):
                     return first == second
     return _COMPARE[comparison.operator](_total(comparison.left, answers), _total(comparison.right, answers))
