@@ -242,6 +242,13 @@ def test_lint_exits_by_errors_alone(prompts, write):
     assert err.endswith(" templates, 1 error, 2 warnings\n")
 
 
+def test_lint_tells_of_files_that_are_never_found(prompts, write):
+    path = write("zh_CN/direct/answer.jinja", ANSWER.read_text("utf-8"))
+    code, out, err = prompts("lint")
+    assert (code, err.endswith(" templates, 0 errors, 1 warning\n")) == (0, True)
+    assert out.startswith(f"{path}: warning: no template; expected strategy/step.jinja")
+
+
 def test_all_shipped_cases_pass(prompts):
     code, out, err = prompts("test")
     assert (code, out.count("failed"), out.count("skipped")) == (0, 0, 0)

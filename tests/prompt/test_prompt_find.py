@@ -7,7 +7,7 @@ import pytest
 from cot.config import user_file
 from cot.errors import PromptError
 from cot.prompt import MAX_TEMPLATE_BYTES, load_template, search_path
-from cot.prompt.source import Folder, list_located, select
+from cot.prompt.source import Folder, list_located, select, strays
 from cot.shipped import prompts_folder
 
 
@@ -70,6 +70,22 @@ def test_parts_and_strangers_are_not_listed(prompts):
         prompts.raw(path, "x")
     prompts.write("a/b", "x")
     assert [found.name for found in list_located(prompts.folders)] == ["a/b"]
+
+
+def test_what_looks_like_a_template_and_is_none_is_told(prompts):
+    odd = ["top.jinja", "a/b c.jinja", "en/a/b.jinja", "zh_CN/a/b.jinja", "zh/x/y/z.jinja"]
+    for path in (*odd, "a/_part.jinja", "a/.#b.jinja", "a/b.txt"):
+        prompts.raw(path, "x")
+    for path in ("a/b", "zh/a/b", "pt-BR/a/b"):
+        prompts.write(path, "x", place="user")
+        prompts.raw(f"{path}.cases.yaml", "[]", place="user")
+    for path in ("a/d.cases.yaml", "a/b.cases.yml"):
+        prompts.raw(path, "[]")
+    told = {str(path.relative_to(prompts.folders[0].path)): problem for path, problem in strays(prompts.folders)}
+    assert sorted(told) == sorted([*odd, "a/d.cases.yaml", "a/b.cases.yml"])
+    assert told["zh_CN/a/b.jinja"].startswith("no template; expected strategy/step.jinja")
+    assert told["a/b.cases.yml"] == "cases of no template; expected b.cases.yaml beside b.jinja"
+    assert not [*strays([Folder("shipped", prompts.folders[0].path)])]
 
 
 @pytest.mark.parametrize(
