@@ -184,6 +184,7 @@ def test_render_with_inputs_examples_and_tokens(prompts, write):
     write("a/b.jinja", body("{{ known | join('+') }} {{ n }}", inputs=listed))
     assert prompts("render", "a/b")[:2] == (0, "one+two 3\n")
     assert prompts("render", "a/b", "-i", 'known=["x,y", "z"]', "-i", "n=2.5")[:2] == (0, "x,y+z 2.5\n")
+    assert prompts("render", "direct/answer", "-i", "question=q", "-i", "choices=")[1] == "q\nAnswer briefly.\n"
 
 
 @pytest.mark.parametrize(
