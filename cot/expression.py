@@ -155,6 +155,13 @@ def supports(expression: Expression) -> tuple[int, ...]:
     return tuple(sorted({int(number) for number in found}))
 
 
+def takes_away_itself(total: Sum) -> bool:
+    """Whether a sum adds and takes away one reference, as `#1 - #1` does, so that it says nothing of it."""
+    signed = [(sign, term) for sign, term in total.terms if not isinstance(term, Integer)]
+    inner = (term.sum for _, term in total.terms if isinstance(term, Absolute))
+    return any((-sign, term) in signed for sign, term in signed) or any(map(takes_away_itself, inner))
+
+
 def evaluate(expression: Expression, answers: Mapping[int, Value]) -> Value:
     """Compute the value from the sub-answers by id. Raises PlanError if one is unknown or of the wrong type."""
     for number in supports(expression):

@@ -99,7 +99,7 @@ async def test_a_fact_that_does_not_hold_leaves_the_direct_answer(question, loca
         (COMPARE.replace("#1 > #2", "decide"), "leaves the answer to the model"),
         (EngineError("no plans here"), "no plans"),
     ]
-    + [(COMPARE.replace("[count]", "[phrase]"), "expected a number")],
+    + [(COMPARE.replace("[count]", "[phrase]"), "the plan is not valid"), (COMPARE, "#1 is unknown")],
 )
 async def test_what_cannot_be_checked_stands_and_is_said(question, engine, plan, why):
     outcome = await run("verify", question(), engine(plan, COUNTS | {"How many apples": "many"}, direct="no"))
