@@ -142,7 +142,8 @@ def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:
 
 
 def strays(folders: Sequence[Folder]) -> Iterator[tuple[Path, str]]:
-    """Files of the user's own that look like a template or its cases and are none, and what each should be."""
+    """Files of the user's own that look like a template, its cases or a strategy and are none, and what each should
+    be."""
     depths = ("", "*/", "*/*/", "*/*/*/")
     for folder in folders:
         if folder.origin == "shipped":
@@ -150,6 +151,8 @@ def strays(folders: Sequence[Folder]) -> Iterator[tuple[Path, str]]:
         for path in _files(folder, ".jinja", depths=depths):
             if not path.name.startswith(("_", ".")) and not _named(path, folder):
                 yield path, _NO_TEMPLATE
+        for path in _files(folder, "strategy.yml", depths=depths):
+            yield path, "no strategy; expected the name strategy.yaml"
         for ending in (".cases.yaml", ".cases.yml"):
             for path in _files(folder, ending, depths=depths):
                 template = path.with_name(f"{path.name.removesuffix(ending)}.jinja")

@@ -79,10 +79,11 @@ def test_what_looks_like_a_template_and_is_none_is_told(prompts):
     for path in ("a/b", "zh/a/b", "pt-BR/a/b"):
         prompts.write(path, "x", place="user")
         prompts.raw(f"{path}.cases.yaml", "[]", place="user")
-    for path in ("a/d.cases.yaml", "a/b.cases.yml"):
+    others = ["a/d.cases.yaml", "a/b.cases.yml", "a/strategy.yml"]
+    for path in others:
         prompts.raw(path, "[]")
     told = {str(path.relative_to(prompts.folders[0].path)): problem for path, problem in strays(prompts.folders)}
-    assert sorted(told) == sorted([*odd, "a/d.cases.yaml", "a/b.cases.yml"])
+    assert sorted(told) == sorted([*odd, *others])
     assert told["zh_CN/a/b.jinja"].startswith("no template; expected strategy/step.jinja")
     assert told["a/b.cases.yml"] == "cases of no template; expected b.cases.yaml beside b.jinja"
     assert not [*strays([Folder("shipped", prompts.folders[0].path)])]
