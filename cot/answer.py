@@ -161,7 +161,7 @@ _EXPECTED: Final[dict[Wants, str]] = {
     "yes_no": "yes, no or unknown",
     "choice": "one of the choices",
     "phrase": "a word or a short phrase, or unknown",
-    "region": "[left, top, right, bottom] from 0 to 1, or unknown",
+    "region": "[left, top, right, bottom] from 0 to 1, left < right and top < bottom, or unknown",
     "text": "a sentence",
 }
 

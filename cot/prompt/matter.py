@@ -23,6 +23,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {"text": str, "number": (int
 _IN_YAML: Final = {
     "extra_forbidden": "there is no such key",
     "tuple_type": "Input should be a list, like [a, b]",
+    "string_type": "Input should be text; put numbers, dates, true and false between quotes",
 }
 """What pydantic calls otherwise than who writes YAML does."""
 _RESERVED: Final = ("self", "super", "loop", IMAGES)

@@ -137,6 +137,7 @@ def test_what_goes_wrong_fails_the_case_and_no_other(prompts):
         ("- {name: x, prompt: {matches: '('}}", "expected a regular expression"),
         ("- {name: x, prompt: {like: y}}", "case 0.prompt.like"),
         ("- {name: '', prompt: {equals: y}}", "case 0.name"),
+        ("- {name: x, output: 3, expect: {equals: '3'}}", "case 0.output: Input should be text; put numbers"),
         ("- [", "is not YAML"),
         ("- !!python/object:os.system {}", "is not YAML"),
         ("- !!timestamp foo", "is not YAML"),
