@@ -287,7 +287,7 @@ def test_templates_that_do_not_ship_are_refused(name):
         load_template(name)
 
 
-@pytest.mark.parametrize("value", ["[", "!!timestamp foo", f"1{':1' * 200}.0", "&a [*a]"])
+@pytest.mark.parametrize("value", ["[", "!!timestamp foo", "1" * 5000, "&a [*a]"])
 def test_what_is_no_yaml_is_one_line(value):
     with pytest.raises(PromptError, match="front matter is not YAML: ") as caught:
         read_yaml(f"name: {value}", origin="front matter")

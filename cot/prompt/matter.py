@@ -141,7 +141,10 @@ def read_yaml(text: str, *, origin: str) -> Any:
     try:
         return load_plain(text)
     except ValueError as error:
-        raise PromptError(f"{origin} is not YAML: {reason(error)}; expected lines like `key: value`") from error
+        raise PromptError(
+            f"{origin} is not YAML: {reason(error)}; expected lines like `key: value`, and texts with ?, : or # between"
+            " quotes"
+        ) from error
 
 
 def read_matter(head: str, *, name: str) -> FrontMatter:

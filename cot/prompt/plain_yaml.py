@@ -29,7 +29,14 @@ def load_plain(text: str) -> Any:
         return yaml.load(text, _Plain)
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError, AttributeError, LookupError) as error:
         # Foreign tags and odd numbers make PyYAML raise almost anything.
-        raise ValueError(reason(error)) from error
+        raise ValueError(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, and in which line, without the text around it, which PyYAML repeats twice."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return reason(error)
 
 
 class _Plain(yaml.SafeLoader):

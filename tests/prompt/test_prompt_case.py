@@ -139,6 +139,7 @@ def test_what_goes_wrong_fails_the_case_and_no_other(prompts):
         ("- {name: '', prompt: {equals: y}}", "case 0.name"),
         ("- {name: x, output: 3, expect: {equals: '3'}}", "case 0.output: Input should be text; put numbers"),
         ("- [", "is not YAML"),
+        ("- name: x\n  inputs: {question: Is it?}", "line 2: expected ',' or '}', but got '.'; expected"),
         ("- !!python/object:os.system {}", "is not YAML"),
         ("- !!timestamp foo", "is not YAML"),
         ("- !!bool foo", "is not YAML"),
