@@ -98,6 +98,7 @@ def test_sums_agree_with_python(counts, total):
         ("#1 = #2", {1: "dark  red", 2: '"dark red"'}, True),
         ("#1 = #2", {1: "A dog", 2: "dog."}, True),
         ("#1 = #2", {1: "红色。", 2: "红色"}, True),
+        ("#1 = #2", {1: "Seven", 2: "7"}, True),
         ("#1 = #2", {1: "6'", 2: '6"'}, False),
         ("#1 = #2", {1: "**", 2: "..."}, False),
         ("#1 = #2", {1: "red", 2: "blue"}, False),

@@ -118,6 +118,13 @@ async def test_facts_answer_where_the_direct_answer_is_unknown(question, engine)
     assert (outcome.answer.value, outcome.answer.supports) == (True, (1, 2))
 
 
+@pytest.mark.parametrize("said", ["Two", "1,250", "12%", "Yes."])
+async def test_a_fact_in_the_words_of_the_direct_answer_says_the_same(question, engine, said):
+    plan = "1. [phrase] Which sign is red?\n2. [phrase] What does #1 say?\nanswer: #2"
+    outcome = await run("verify", question(), engine(plan, {"Which": "the left one", "What": said}, direct=said))
+    assert "the facts say the same" in reasons(outcome)
+
+
 async def test_yes_is_not_one(question, engine):
     answers = {"How many apples": "3", "How many cars": "1"}
     outcome = await run("verify", question(), engine(COMPARE, answers, direct="1"))
