@@ -127,7 +127,13 @@ def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> 
             if hits:
                 paths = [folder.path / relative for folder in hits]
                 return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
-    known = sorted({found.name for found in list_located(folders)})
+    located = list_located(folders)
+    if spoken_in := [found.language for found in located if found.name == name]:
+        raise UnknownTemplateError(
+            f"{name} is there in {', '.join(map(repr, spoken_in))} alone; expected an English one, which stands in for"
+            f" other languages, or the name {spoken_in[0]}/{name}"
+        )
+    known = sorted({found.name for found in located})
     where = f" in {folders[0].path}" if len(folders) == 1 else ""
     raise UnknownTemplateError(
         f"no template {name!r}{where}{did_you_mean(name, known)}; known: {', '.join(known) or 'none'}"

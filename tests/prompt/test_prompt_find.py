@@ -46,6 +46,14 @@ def test_translations_win_and_english_stands_in(prompts):
     assert listed == [("a/b", "en"), ("a/b", "zh"), ("a/c", "en")]
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_there_is_in_other_languages_alone_is_said(prompts, language):
+    prompts.write("zh/a/b", "中文")
+    assert prompts.read("a/b", "zh").language == "zh"
+    with pytest.raises(PromptError, match="a/b is there in 'zh' alone; expected an English one.*or the name zh/a/b"):
+        prompts.read("a/b", language)
+
+
 def test_every_shipped_step_speaks_chinese_and_takes_the_same_inputs():
     shipped = list_located([Folder("shipped", prompts_folder())])
     english = [found.name for found in shipped if found.language == "en"]
