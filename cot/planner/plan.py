@@ -115,9 +115,13 @@ class Plan:
             raise PlanError(f"got {self.expression}, which compares an answer with itself; expected another one")
 
     def check_computable(self) -> None:
-        """Raise PlanError if its expression cannot be computed from answers of its kinds, whatever these are."""
+        """Raise PlanError if its expression cannot be computed from answers of its kinds, whatever these are: sentences
+        about two things differ even where they say the same of both."""
         if self.expression is None:
             return
+        used = [question for question in self.sub_questions if question.id in self.supports]
+        if isinstance(self.expression, Comparison) and any(question.wants == "text" for question in used):
+            raise PlanError(f"got {self.expression}, which compares sentences; expected answers of another kind")
         try:
             evaluate(self.expression, {question.id: _ANSWERS[question.wants] for question in self.sub_questions})
         except PlanError as error:

@@ -248,6 +248,13 @@ async def test_a_plan_that_its_kinds_of_answers_cannot_fill_is_none(question, en
     assert [step.text for step in step_of(outcome, Reasoning)] == [f"The question is asked directly: {said}"]
 
 
+async def test_sentences_are_not_compared(question, engine):
+    plan = "1. [text] What does the left sign say?\n2. [text] What does the right sign say?\nanswer: #1 = #2"
+    outcome = await run("decompose", question(), engine(plan, direct="yes"))
+    assert (outcome.answer.value, outcome.answer.source) == (True, "direct")
+    assert "got #1 = #2, which compares sentences" in outcome.steps[0].text
+
+
 async def test_an_unknown_answer_blocks_what_depends_on_it(question, engine):
     plan = "1. [phrase] What is red?\n2. [phrase] What is on #1?\n3. [count] How many are #2?\nanswer: #3"
     scripted = engine(plan, {"What is red": "unknown"}, "5")
