@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from cot.choice import bare, find_choice, measure
+from cot.choice import bare, core, find_choice, measure
 from cot.engine.base import Choices, Constraint, Regex
 from cot.errors import AnswerError, quoted
 from cot.region import parse_box
@@ -149,8 +149,11 @@ def show_answer(value: Value, raw: str) -> str:
 
 
 def comparable(value: Value) -> str:
-    """The same text for values that say the same: case, blanks and a final full stop do not count, 3.0 is 3."""
-    return " ".join(show_value(value).casefold().split()).rstrip(".")
+    """The same text for values that say the same: case, blanks, what `bare` takes away and an article at the beginning
+    do not count, 3.0 and the text "Three" are 3, and 6' is not 6"."""
+    typed = _typed(bare(value)) if isinstance(value, str) and not measure(value) else None
+    text = show_value(value if typed is None else typed)
+    return measure(text) or core(text) or text
 
 
 _EXPECTED: Final[dict[Wants, str]] = {
@@ -159,7 +162,7 @@ _EXPECTED: Final[dict[Wants, str]] = {
     "yes_no": "yes, no or unknown",
     "choice": "one of the choices",
     "phrase": "a word or a short phrase, or unknown",
-    "region": "[left, top, right, bottom] from 0 to 1, or unknown",
+    "region": "[left, top, right, bottom] from 0 to 1, left < right and top < bottom, or unknown",
     "text": "a sentence",
 }
 

@@ -9,7 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 _QUOTES: Final = "*_`\"'\u201c\u201d\u2018\u2019 \t\n"
-_PREFIX: Final = re.compile(r"(?:the\s+)?(?:(?:final|correct)\s+)?answer(?:\s*:|\s+is\b:?)\s*", re.IGNORECASE)
+_PREFIX: Final = re.compile(
+    r"(?:the\s+)?(?:(?:final|correct)\s+)?answer(?:\s*[:：]|\s+is\b[:：]?)\s*"
+    r"|(?:(?:最终|正确)的?)?答案(?:\s*[:：]|[是为][:：]?)\s*",
+    re.IGNORECASE,
+)
+_FULL_STOPS: Final = (".", "。")
 _MEASURE: Final = re.compile(rf"(?:{_PREFIX.pattern})?(\d++(?:[.,]\d++)*+ ?[\"'\u201d\u2019])\.?", re.IGNORECASE)
 _ARTICLE: Final = re.compile(r"(?:an?|the)\s+(?=\S)")
 _LETTERED: Final = re.compile(r"[(\[]?([a-z])[*_]{0,3}[)\]]?[.:]?[*_]{0,3}(?:\s+(.+))?", re.DOTALL)
@@ -23,11 +28,18 @@ def measure(text: str) -> str | None:
 
 
 def bare(text: str) -> str:
-    """The text without "Answer:", quotes, emphasis and a final full stop."""
+    """The text without "Answer:" or "答案：", quotes, emphasis and a final full stop."""
     inner = text.strip(_QUOTES)
     if found := _PREFIX.match(inner):
         inner = inner[found.end() :].strip(_QUOTES)
-    return inner[:-1].rstrip(_QUOTES) if inner.endswith(".") and len(inner) > 1 else inner
+    return inner[:-1].rstrip(_QUOTES) if inner.endswith(_FULL_STOPS) and len(inner) > 1 else inner
+
+
+def core(text: str) -> str:
+    """What `bare` leaves, but for case, blanks and an article at its beginning: the same for "A dog." and "dog"."""
+    folded = _fold(bare(text))
+    article = _ARTICLE.match(folded)
+    return folded[article.end() :] if article else folded
 
 
 def find_choice(text: str, choices: Sequence[str], *, lettered: bool = True) -> str | None:
@@ -38,12 +50,12 @@ def find_choice(text: str, choices: Sequence[str], *, lettered: bool = True) -> 
     not. None if no choice is found, or several are.
     """
     shown = text.strip()
-    folded, core = {_fold(shown), _fold(bare(shown))} - {""}, _core(shown)
+    folded, inner = {_fold(shown), _fold(bare(shown))} - {""}, core(shown)
     ways: tuple[Callable[[str], bool], ...] = (
         lambda choice: choice == shown,
         lambda choice: choice == bare(shown),
         lambda choice: not folded.isdisjoint((_fold(choice), _fold(bare(choice)))),
-        lambda choice: core != "" and core == _core(choice),
+        lambda choice: inner != "" and inner == core(choice),
     )
     for way in ways:
         if found := [choice for choice in choices if way(choice)]:
@@ -57,15 +69,9 @@ def _by_letter(shown: str, choices: Sequence[str]) -> str | None:
     if not found or index >= len(choices):
         return None
     if found[2] is not None:
-        return choices[index] if _core(found[2]) == _core(choices[index]) else None
+        return choices[index] if core(found[2]) == core(choices[index]) else None
     others = (choice for place, choice in enumerate(choices) if place != index)
-    return None if any(found[1] in _WORD.findall(_core(other)) for other in others) else choices[index]
-
-
-def _core(text: str) -> str:
-    folded = _fold(bare(text))
-    article = _ARTICLE.match(folded)
-    return folded[article.end() :] if article else folded
+    return None if any(found[1] in _WORD.findall(core(other)) for other in others) else choices[index]
 
 
 def _fold(text: str) -> str:

@@ -18,7 +18,6 @@ from functools import cache
 from typing import Final, Literal
 
 from cot.answer import INVISIBLE, SPACES, UNKNOWN, comparable, show_value
-from cot.choice import bare
 from cot.errors import PlanError
 from cot.step import Value
 
@@ -156,6 +155,13 @@ def supports(expression: Expression) -> tuple[int, ...]:
     return tuple(sorted({int(number) for number in found}))
 
 
+def takes_away_itself(total: Sum) -> bool:
+    """Whether a sum adds and takes away one reference, as `#1 - #1` does, so that it says nothing of it."""
+    signed = [(sign, term) for sign, term in total.terms if not isinstance(term, Integer)]
+    inner = (term.sum for _, term in total.terms if isinstance(term, Absolute))
+    return any((-sign, term) in signed for sign, term in signed) or any(map(takes_away_itself, inner))
+
+
 def evaluate(expression: Expression, answers: Mapping[int, Value]) -> Value:
     """Compute the value from the sub-answers by id. Raises PlanError if one is unknown or of the wrong type."""
     for number in supports(expression):
@@ -200,7 +206,7 @@ def _compare(comparison: Comparison, answers: Mapping[int, Value]) -> bool:
             case ((_, Ref(id=left)),), ((_, Ref(id=right)),):
                 first, second = answers[left], answers[right]
                 if isinstance(first, str) and isinstance(second, str):
-                    return comparable(bare(first)) == comparable(bare(second))
+                    return comparable(first) == comparable(second)
                 if isinstance(first, bool) and isinstance(second, bool):
                     return first == second
     return _COMPARE[comparison.operator](_total(comparison.left, answers), _total(comparison.right, answers))

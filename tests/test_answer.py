@@ -167,7 +167,7 @@ def test_regions_are_boxes():
     "text", ["left", "[0, 0, 1]", "[0.5, 0, 0.1, 1]", "[10, 20, 30, 40]", "at [0, 0, 1, 1]", "[" * 99]
 )
 def test_what_is_no_box_is_no_region(text):
-    with pytest.raises(AnswerError, match="left, top, right, bottom. from 0 to 1, or unknown"):
+    with pytest.raises(AnswerError, match="left, top, right, bottom. from 0 to 1, left < right and top"):
         parse_answer(text, "region")
 
 

@@ -81,6 +81,10 @@ def test_letters_are_read_only_where_they_stand_for_choices():
         ("6'", "6"),
         ("The answer is '6'.", "6"),
         ('"6"', "6"),
+        ("3。", "3"),
+        ("答案：红色。", "红色"),
+        ("正确答案是：红色", "红色"),
+        ("答案不明", "答案不明"),
     ],
 )
 def test_what_is_around_a_value_is_no_part_of_it(text, left):

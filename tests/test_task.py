@@ -61,7 +61,7 @@ def test_a_row_becomes_a_sample(write, tmp_path):
         ("name: mine", "name: &a mine\nid: *a", "aliases .* are not allowed"),
         ("name: mine", "name: mine\nname: yours", "'name' in line 3 is there already"),
         ("name: mine", "name: !!timestamp foo", "no YAML"),
-        ("version: 1", f"version: 1{':1' * 200}.0", "no YAML"),
+        ("version: 1", f"version: 1{':1' * 200}.0", "version: Input should be a valid integer"),
         ("question: question", f"question: {'(' * 3000}question{')' * 3000}", "no expression"),
         ("question: question", f"question: '{'1' * 5000}'", "no expression"),
         ('"[answer]"', "''", "task.yaml: answers"),

@@ -117,12 +117,16 @@ def lint(names: _NAMES = None) -> None:
     """Look for mistakes without a model. Exit code 1 if there are errors; warnings alone are 0."""
     from cot.planner.asking import check_output
     from cot.prompt.lint import lint as find_mistakes
+    from cot.prompt.source import search_path, strays
 
     counts = {"error": 0, "warning": 0}
     chosen = _chosen(names)
     for problem in [] if names else _wrong_strategies():
         counts["error"] += 1
         typer.echo(prompts_run.safe(problem))
+    for path, problem in () if names else strays(search_path()):
+        counts["warning"] += 1
+        typer.echo(prompts_run.safe(f"{path}: warning: {problem}"))
     for found, folders in chosen:
         for finding in find_mistakes(found, folders, check_output=check_output):
             counts[finding.level] += 1

@@ -64,6 +64,7 @@ def _sure(asked: Asked[Plan]) -> Asked[Plan]:
 def _plan(text: str) -> Plan:
     plan = parse_plan(text.strip())
     plan.check_distinct()
+    plan.check_computable()
     return plan
 
 

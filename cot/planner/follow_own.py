@@ -118,15 +118,15 @@ async def _use(course: _Course, step: OwnStep) -> _Got:
 async def _answer(course: _Course, step: OwnStep) -> _Got:
     """Ask a step that later ones draw on."""
     inputs, matter = course.inputs(step)
-    chain, number = course.chain, course.numbers[step.name]
-    rendered = chain.render(matter.name, inputs)
+    chain, number, template = course.chain, course.numbers[step.name], template_of(course.name, step)
+    rendered = chain.render(template, inputs)
     text = "\n".join(filter(None, (rendered.before, rendered.text)))
     kinds: tuple[Wants, ...] = get_args(Wants)
     wants: Wants = next((known for known in kinds if known == matter.output), "text")
     chain.add(SubQuestion(id=number, text=text, wants=wants, depends_on=course.supports(step)))
     kind = "json" if matter.json_schema else str(matter.output)
     asked: Asked[Value] = await chain.ask(
-        matter.name, inputs, partial(_parsed, kind), step=step.name, constraint=output_constraint(matter, inputs),
+        template, inputs, partial(_parsed, kind), step=step.name, constraint=output_constraint(matter, inputs),
         may_be_cut=kind == "text",
     )  # fmt: skip
     problem = asked.problem or (None if asked.value is not None else "the model does not know")
@@ -145,8 +145,8 @@ async def _conclude(course: _Course, step: OwnStep) -> Conclusion:
     parse = partial(parse_whole, chain) if free else partial(_parsed, kind)
     constraint = constraint_whole(chain) if free else output_constraint(matter, inputs)
     asked: Asked[Value] = await chain.ask(
-        matter.name, inputs, parse, step=step.name, constraint=constraint, may_be_cut=free and constraint is None,
-        with_examples=True,
+        template_of(course.name, step), inputs, parse, step=step.name, constraint=constraint,
+        may_be_cut=free and constraint is None, with_examples=True,
     )  # fmt: skip
     if asked.problem is not None:
         why = f"{step.name}: {asked.problem}"

@@ -22,13 +22,16 @@ from cot.expression import (
     Comparison,
     Expression,
     Extreme,
+    Logic,
     Ref,
     Sum,
+    evaluate,
     expression_pattern,
     parse_expression,
     supports,
+    takes_away_itself,
 )
-from cot.step import SubQuestion, Wants
+from cot.step import SubQuestion, Value, Wants
 
 MAX_SUB_QUESTIONS: Final = MAX_REFERENCES
 MAX_SUB_QUESTION_CHARACTERS: Final = 120
@@ -36,6 +39,11 @@ KINDS: Final[dict[str, Wants]] = {
     "count": "count", "yes_no": "yes_no", "number": "number", "phrase": "phrase", "text": "text",
 }  # fmt: skip
 """Kinds of answers that a plan can ask for."""
+
+_ANSWERS: Final[dict[Wants, Value]] = {
+    "count": 1, "yes_no": True, "number": 1, "phrase": "a phrase", "text": "a text",
+}  # fmt: skip
+"""An answer of each kind."""
 
 DECIDE: Final = "decide"
 """Says in place of an expression that the model decides."""
@@ -94,13 +102,30 @@ class Plan:
                 raise PlanError(f"line {question.id}: got the same as in line {first}; expected another sub-question")
         match self.expression:
             case Comparison(left=left, right=right):
-                twice = left == right
+                twice = left == right or takes_away_itself(left) or takes_away_itself(right)
             case Extreme(entries=entries):
                 twice = len({ref for _, ref in entries}) < len(entries)
-            case _:
+            case Logic(operands=operands):
+                twice = len({ref for _, ref in operands}) < len(operands)
+            case Sum() as total:
+                twice = takes_away_itself(total)
+            case None:
                 twice = False
         if twice:
             raise PlanError(f"got {self.expression}, which compares an answer with itself; expected another one")
+
+    def check_computable(self) -> None:
+        """Raise PlanError if its expression cannot be computed from answers of its kinds, whatever these are: sentences
+        about two things differ even where they say the same of both."""
+        if self.expression is None:
+            return
+        used = [question for question in self.sub_questions if question.id in self.supports]
+        if isinstance(self.expression, Comparison) and any(question.wants == "text" for question in used):
+            raise PlanError(f"got {self.expression}, which compares sentences; expected answers of another kind")
+        try:
+            evaluate(self.expression, {question.id: _ANSWERS[question.wants] for question in self.sub_questions})
+        except PlanError as error:
+            raise PlanError(f"got {self.expression}, which cannot be computed: {error}") from error
 
 
 def grounds(supports: Iterable[int], sub_questions: Iterable[SubQuestion]) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ def _typed(name: str, value: str, spec: Input) -> Any:
     if spec.kind == "text":
         return value
     if spec.kind == "list" and not value.lstrip().startswith("["):
-        return [part.strip() for part in value.split(",")]
+        return [part.strip() for part in value.split(",")] if value.strip() else []
     try:
         found = json.loads(value)
     except (ValueError, RecursionError):

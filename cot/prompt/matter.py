@@ -23,6 +23,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {"text": str, "number": (int
 _IN_YAML: Final = {
     "extra_forbidden": "there is no such key",
     "tuple_type": "Input should be a list, like [a, b]",
+    "string_type": "Input should be text; put numbers, dates, true and false between quotes",
 }
 """What pydantic calls otherwise than who writes YAML does."""
 _RESERVED: Final = ("self", "super", "loop", IMAGES)
@@ -140,7 +141,10 @@ def read_yaml(text: str, *, origin: str) -> Any:
     try:
         return load_plain(text)
     except ValueError as error:
-        raise PromptError(f"{origin} is not YAML: {reason(error)}; expected lines like `key: value`") from error
+        raise PromptError(
+            f"{origin} is not YAML: {reason(error)}; expected lines like `key: value`, and texts with ?, : or # between"
+            " quotes"
+        ) from error
 
 
 def read_matter(head: str, *, name: str) -> FrontMatter:

@@ -1,14 +1,26 @@
 """YAML as people write it: no tags, no names that are given twice, and no aliases.
 
-In: text. Out: plain values. A few lines of aliases can stand for gigabytes. What else may be said is for others to
-check.
+In: text. Out: plain values, as YAML 1.2 has them: `yes`, `off`, `3:30`, `007` and `=` are text, where PyYAML, which
+reads YAML 1.1, takes them for truth values, numbers and worse. A few lines of aliases can stand for gigabytes. What
+else may be said is for others to check.
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import yaml
 
 from cot.errors import reason
+
+_READ: Final = {
+    "tag:yaml.org,2002:bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "tag:yaml.org,2002:int": (r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+"""How truth values and numbers are written, and what they can begin with."""
 
 
 def load_plain(text: str) -> Any:
@@ -17,7 +29,14 @@ def load_plain(text: str) -> Any:
         return yaml.load(text, _Plain)
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError, AttributeError, LookupError) as error:
         # Foreign tags and odd numbers make PyYAML raise almost anything.
-        raise ValueError(reason(error)) from error
+        raise ValueError(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, and in which line, without the text around it, which PyYAML repeats twice."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return reason(error)
 
 
 class _Plain(yaml.SafeLoader):
@@ -34,3 +53,11 @@ class _Plain(yaml.SafeLoader):
                 raise yaml.YAMLError(f"{key.value!r} in line {line} is there already; write it once")
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep=deep)
+
+
+_Plain.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (*_READ, "tag:yaml.org,2002:value")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, (_pattern, _begins) in _READ.items():
+    _Plain.add_implicit_resolver(_tag, re.compile(f"(?:{_pattern})$"), list(_begins))

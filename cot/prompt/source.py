@@ -7,7 +7,7 @@ a file wins: `./prompts`, `prompts` in the user's settings folder, the shipped o
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,11 @@ Origin = Literal["project", "user", "shipped"]
 _PART: Final = "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
 _NAME: Final = re.compile(f"{_PART}/{_PART}")
 _LANGUAGE: Final = re.compile("[a-z]{2,3}(-[A-Za-z]{2,4})?")
+
+_NO_TEMPLATE: Final = (
+    "no template; expected strategy/step.jinja of letters, digits, _ and -, and for other languages than English a"
+    " folder around it, like zh or pt-BR"
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,13 @@ def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> 
             if hits:
                 paths = [folder.path / relative for folder in hits]
                 return Located(name, spoken, hits[0], paths[0], tuple(paths[1:]))
-    known = sorted({found.name for found in list_located(folders)})
+    located = list_located(folders)
+    if spoken_in := [found.language for found in located if found.name == name]:
+        raise UnknownTemplateError(
+            f"{name} is there in {', '.join(map(repr, spoken_in))} alone; expected an English one, which stands in for"
+            f" other languages, or the name {spoken_in[0]}/{name}"
+        )
+    known = sorted({found.name for found in located})
     where = f" in {folders[0].path}" if len(folders) == 1 else ""
     raise UnknownTemplateError(
         f"no template {name!r}{where}{did_you_mean(name, known)}; known: {', '.join(known) or 'none'}"
@@ -131,17 +142,42 @@ def locate(name: str, *, language: str = ENGLISH, folders: Sequence[Folder]) -> 
 
 def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:
     """Every template in every language, by name; parts whose file name begins with _ are left out."""
-    found = set()
-    for folder in folders:
-        for path in (*folder.path.glob("*/*.jinja"), *folder.path.glob("*/*/*.jinja")):
-            *above, last = path.relative_to(folder.path).with_suffix("").parts
-            name = f"{above[-1]}/{last}"
-            language = above[0] if len(above) == 2 else ENGLISH
-            if above[:-1] == [ENGLISH]:
-                continue  # what is English stands in no folder of its language
-            if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language) and not last.startswith("_"):
-                found.add((name, language))
+    paths = ((path, folder) for folder in folders for path in _files(folder, ".jinja", depths=("*/", "*/*/")))
+    found = {named for path, folder in paths if (named := _named(path, folder))}
     return tuple(locate(name, language=language, folders=folders) for name, language in sorted(found))
+
+
+def strays(folders: Sequence[Folder]) -> Iterator[tuple[Path, str]]:
+    """Files of the user's own that look like a template, its cases or a strategy and are none, and what each should
+    be."""
+    depths = ("", "*/", "*/*/", "*/*/*/")
+    for folder in folders:
+        if folder.origin == "shipped":
+            continue
+        for path in _files(folder, ".jinja", depths=depths):
+            if not path.name.startswith(("_", ".")) and not _named(path, folder):
+                yield path, _NO_TEMPLATE
+        for path in _files(folder, "strategy.yml", depths=depths):
+            yield path, "no strategy; expected the name strategy.yaml"
+        for ending in (".cases.yaml", ".cases.yml"):
+            for path in _files(folder, ending, depths=depths):
+                template = path.with_name(f"{path.name.removesuffix(ending)}.jinja")
+                if ending == ".cases.yml" or not _is_there(template):
+                    yield path, f"cases of no template; expected {template.stem}.cases.yaml beside {template.name}"
+
+
+def _files(folder: Folder, ending: str, *, depths: Sequence[str]) -> Iterator[Path]:
+    for depth in depths:
+        yield from sorted(folder.path.glob(f"{depth}*{ending}"))
+
+
+def _named(path: Path, folder: Folder) -> tuple[str, str] | None:
+    """The name and the language of a file, None if it is no template: what is English stands in no folder of it."""
+    *above, last = path.relative_to(folder.path).with_suffix("").parts
+    if not 1 <= len(above) <= 2 or above[:-1] == [ENGLISH] or last.startswith("_"):
+        return None
+    name, language = f"{above[-1]}/{last}", above[0] if len(above) == 2 else ENGLISH
+    return (name, language) if _NAME.fullmatch(name) and _LANGUAGE.fullmatch(language) else None
 
 
 def read_inside(path: Path, folder: Path, *, name: str, max_bytes: int = MAX_TEMPLATE_BYTES) -> str:

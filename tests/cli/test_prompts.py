@@ -184,6 +184,7 @@ def test_render_with_inputs_examples_and_tokens(prompts, write):
     write("a/b.jinja", body("{{ known | join('+') }} {{ n }}", inputs=listed))
     assert prompts("render", "a/b")[:2] == (0, "one+two 3\n")
     assert prompts("render", "a/b", "-i", 'known=["x,y", "z"]', "-i", "n=2.5")[:2] == (0, "x,y+z 2.5\n")
+    assert prompts("render", "direct/answer", "-i", "question=q", "-i", "choices=")[1] == "q\nAnswer briefly.\n"
 
 
 @pytest.mark.parametrize(
@@ -240,6 +241,13 @@ def test_lint_exits_by_errors_alone(prompts, write):
     assert "a/c: error: undefined input 'oops'" in out
     assert "a/b: warning: unused input 'question'" in out
     assert err.endswith(" templates, 1 error, 2 warnings\n")
+
+
+def test_lint_tells_of_files_that_are_never_found(prompts, write):
+    path = write("zh_CN/direct/answer.jinja", ANSWER.read_text("utf-8"))
+    code, out, err = prompts("lint")
+    assert (code, err.endswith(" templates, 0 errors, 1 warning\n")) == (0, True)
+    assert out.startswith(f"{path}: warning: no template; expected strategy/step.jinja")
 
 
 def test_all_shipped_cases_pass(prompts):

@@ -178,6 +178,9 @@ async def test_where_the_plan_is_not_valid_the_likeliest_valid_sample_is_followe
         ("1. [count] How many apples?\n2. [number] how many  apples?\nanswer: #1 > #2", "got the same as in line 1"),
         ("1. [count] How many apples?\nanswer: #1 > #1", "compares an answer with itself"),
         ("1. [count] How many apples?\nanswer: most(apples: #1, cars: #1)", "compares an answer with itself"),
+        ("1. [count] How many apples?\nanswer: #1 - #1", "compares an answer with itself"),
+        ("1. [count] How many apples?\nanswer: 3 + abs(#1 - #1) > 2", "compares an answer with itself"),
+        ("1. [yes_no] Is it red?\nanswer: #1 and not #1", "compares an answer with itself"),
     ],
 )
 async def test_a_plan_that_compares_an_answer_with_itself_is_none(question, engine, plan, why):
@@ -227,11 +230,29 @@ async def test_an_unknown_part_falls_back(question, engine, completion, said, fi
     assert "Still unknown: How many cars" in step_of(outcome, Summary)[0].text
 
 
-async def test_wrong_types_fall_back(question, engine):
-    plan = "1. [phrase] What is red?\n2. [count] How many cars are there?\nanswer: #1 > #2"
-    outcome = await run("decompose", question(), engine(plan, {"What is red": "a hat", "How many": "1"}, "no"))
-    assert outcome.answer.value is False
-    assert any("#1 is 'a hat'; expected a number" in step.text for step in step_of(outcome, Reasoning))
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("#1 > #2", "#1 is 'a phrase'; expected a number"),
+        ("#1 = #2", "#1 is 'a phrase'; expected a number"),
+        ("#2 - #3", "#3 is 'yes'; expected a number"),
+        ("most(hats: #2, cars: #4)", "#4 is 'a text'; expected a number"),
+        ("#3 and not #2", "#2 is '1'; expected yes or no"),
+    ],
+)
+async def test_a_plan_that_its_kinds_of_answers_cannot_fill_is_none(question, engine, expression, why):
+    kinds_of = "1. [phrase] What is red?\n2. [count] How many cars?\n3. [yes_no] Is it?\n4. [text] What is there?"
+    outcome = await run("decompose", question(), engine(f"{kinds_of}\nanswer: {expression}", direct="no"))
+    assert (outcome.answer.value, outcome.usage.calls) == (False, 3)
+    said = f"the plan is not valid: got {expression}, which cannot be computed: {why}."
+    assert [step.text for step in step_of(outcome, Reasoning)] == [f"The question is asked directly: {said}"]
+
+
+async def test_sentences_are_not_compared(question, engine):
+    plan = "1. [text] What does the left sign say?\n2. [text] What does the right sign say?\nanswer: #1 = #2"
+    outcome = await run("decompose", question(), engine(plan, direct="yes"))
+    assert (outcome.answer.value, outcome.answer.source) == (True, "direct")
+    assert "got #1 = #2, which compares sentences" in outcome.steps[0].text
 
 
 async def test_an_unknown_answer_blocks_what_depends_on_it(question, engine):
@@ -334,7 +355,7 @@ async def test_a_plan_that_no_reply_fits_is_not_drawn_again(question, engine):
 
 
 async def test_a_part_in_words_is_not_read_where_it_does_not_fit(question, engine):
-    where = COMPARE.replace("[count] How many cars are there?", "[phrase] Where are the cars?")
+    where = "1. [count] How many apples are there?\n2. [phrase] Where are the cars?\nanswer: decide"
     scripted = engine(where, {"How many apples": "3", "Where are": UnfitReplyError("odd", text="I\ndo not know")})
     outcome = await run("decompose", question(), scripted)
     assert None in [step.value for step in step_of(outcome, SubAnswer)]

@@ -15,6 +15,8 @@ from cot.image import from_pixels, load_image
 from cot.planner.budget import Budget
 from cot.planner.names import check_strategy, strategy_names
 from cot.planner.run import run
+from cot.prompt import parse_template
+from cot.prompt.find import replaced
 from cot.question import Question
 from cot.shipped import weights_folder
 from cot.tools import find
@@ -85,6 +87,20 @@ async def test_steps_follow_each_other_as_the_file_says(careful, question, compl
     assert sorted(kinds[:-1]) == ["sub_answer", "sub_answer", "sub_question", "sub_question"]
     questions = {step.id: step.wants for step in outcome.steps if step.kind == "sub_question"}
     assert questions == {1: "text", 2: "count"}
+
+
+@pytest.mark.parametrize(("step", "asked"), [("look", "Peer: What?"), ("answer", "Peer: a basket")])
+async def test_what_stands_in_place_of_a_step_while_two_are_compared_is_asked_with(
+    careful, question, completion, step, asked
+):
+    careful()
+    parts = {"look": LOOK | {"body": "Peer: {{ question }}"}, "answer": ANSWER | {"body": "Peer: {{ seen }}"}}[step]
+    source = TEMPLATE.format(name=step, **parts).replace("careful/", "elsewhere/")
+    engine = script(completion, Peer="a basket")
+    with replaced(f"careful/{step}", parse_template(source, name=f"elsewhere/{step}")):
+        outcome = await run("careful", question("What?"), engine)
+    assert outcome.stop_reason == "answered"
+    assert asked in [request.messages[-1].content[-1] for request in engine.requests]
 
 
 async def test_answers_are_held_to_their_kind_and_to_the_choices(careful, question, completion):

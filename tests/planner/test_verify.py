@@ -99,7 +99,7 @@ async def test_a_fact_that_does_not_hold_leaves_the_direct_answer(question, loca
         (COMPARE.replace("#1 > #2", "decide"), "leaves the answer to the model"),
         (EngineError("no plans here"), "no plans"),
     ]
-    + [(COMPARE.replace("[count]", "[phrase]"), "expected a number")],
+    + [(COMPARE.replace("[count]", "[phrase]"), "the plan is not valid"), (COMPARE, "#1 is unknown")],
 )
 async def test_what_cannot_be_checked_stands_and_is_said(question, engine, plan, why):
     outcome = await run("verify", question(), engine(plan, COUNTS | {"How many apples": "many"}, direct="no"))
@@ -116,6 +116,13 @@ async def test_why_there_is_no_answer_is_said_last(question, engine):
 async def test_facts_answer_where_the_direct_answer_is_unknown(question, engine):
     outcome = await run("verify", question(), engine(COMPARE, COUNTS, direct="unknown"))
     assert (outcome.answer.value, outcome.answer.supports) == (True, (1, 2))
+
+
+@pytest.mark.parametrize("said", ["Two", "1,250", "12%", "Yes."])
+async def test_a_fact_in_the_words_of_the_direct_answer_says_the_same(question, engine, said):
+    plan = "1. [phrase] Which sign is red?\n2. [phrase] What does #1 say?\nanswer: #2"
+    outcome = await run("verify", question(), engine(plan, {"Which": "the left one", "What": said}, direct=said))
+    assert "the facts say the same" in reasons(outcome)
 
 
 async def test_yes_is_not_one(question, engine):

@@ -51,6 +51,11 @@ async def test_ties_go_to_the_direct_answer(question):
     assert (outcome.answer.value, outcome.answer.confidence) == (False, 0.5)
 
 
+async def test_votes_that_differ_in_an_article_or_a_full_stop_are_one(question):
+    outcome = await run("vote", question(), voters("cat", ["A dog", "dog.", "Dog", "cat"]), tuning=Tuning(samples=4))
+    assert (outcome.answer.value, outcome.answer.confidence) == ("A dog", 0.75)
+
+
 async def test_other_ties_go_to_the_first_of_the_leaders(question):
     outcome = await run("vote", question(), voters("2", ["3", "4", "4", "3"]), tuning=Tuning(samples=4))
     assert outcome.answer.value in (3, "3")

@@ -105,6 +105,11 @@ def test_live_cases_are_asked(prompts, said, tokens, status, problems):
     assert asked == [("ask q", [4])]
 
 
+def test_an_answer_of_yes_needs_no_quotes(prompts):
+    (result,) = run(prompts, "- {name: x, inputs: {question: Is it}, output: yes, expect: {equals: yes}}")
+    assert (result.output, result.problems) == ("yes", ())
+
+
 def test_what_goes_wrong_fails_the_case_and_no_other(prompts):
     async def ask(rendered, case, images):
         raise EngineError("out of memory")
@@ -132,7 +137,9 @@ def test_what_goes_wrong_fails_the_case_and_no_other(prompts):
         ("- {name: x, prompt: {matches: '('}}", "expected a regular expression"),
         ("- {name: x, prompt: {like: y}}", "case 0.prompt.like"),
         ("- {name: '', prompt: {equals: y}}", "case 0.name"),
+        ("- {name: x, output: 3, expect: {equals: '3'}}", "case 0.output: Input should be text; put numbers"),
         ("- [", "is not YAML"),
+        ("- name: x\n  inputs: {question: Is it?}", "line 2: expected ',' or '}', but got '.'; expected"),
         ("- !!python/object:os.system {}", "is not YAML"),
         ("- !!timestamp foo", "is not YAML"),
         ("- !!bool foo", "is not YAML"),

@@ -7,7 +7,7 @@ import pytest
 from cot.config import user_file
 from cot.errors import PromptError
 from cot.prompt import MAX_TEMPLATE_BYTES, load_template, search_path
-from cot.prompt.source import Folder, list_located, select
+from cot.prompt.source import Folder, list_located, select, strays
 from cot.shipped import prompts_folder
 
 
@@ -46,6 +46,14 @@ def test_translations_win_and_english_stands_in(prompts):
     assert listed == [("a/b", "en"), ("a/b", "zh"), ("a/c", "en")]
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_there_is_in_other_languages_alone_is_said(prompts, language):
+    prompts.write("zh/a/b", "中文")
+    assert prompts.read("a/b", "zh").language == "zh"
+    with pytest.raises(PromptError, match="a/b is there in 'zh' alone; expected an English one.*or the name zh/a/b"):
+        prompts.read("a/b", language)
+
+
 def test_every_shipped_step_speaks_chinese_and_takes_the_same_inputs():
     shipped = list_located([Folder("shipped", prompts_folder())])
     english = [found.name for found in shipped if found.language == "en"]
@@ -70,6 +78,23 @@ def test_parts_and_strangers_are_not_listed(prompts):
         prompts.raw(path, "x")
     prompts.write("a/b", "x")
     assert [found.name for found in list_located(prompts.folders)] == ["a/b"]
+
+
+def test_what_looks_like_a_template_and_is_none_is_told(prompts):
+    odd = ["top.jinja", "a/b c.jinja", "en/a/b.jinja", "zh_CN/a/b.jinja", "zh/x/y/z.jinja"]
+    for path in (*odd, "a/_part.jinja", "a/.#b.jinja", "a/b.txt"):
+        prompts.raw(path, "x")
+    for path in ("a/b", "zh/a/b", "pt-BR/a/b"):
+        prompts.write(path, "x", place="user")
+        prompts.raw(f"{path}.cases.yaml", "[]", place="user")
+    others = ["a/d.cases.yaml", "a/b.cases.yml", "a/strategy.yml"]
+    for path in others:
+        prompts.raw(path, "[]")
+    told = {str(path.relative_to(prompts.folders[0].path)): problem for path, problem in strays(prompts.folders)}
+    assert sorted(told) == sorted([*odd, *others])
+    assert told["zh_CN/a/b.jinja"].startswith("no template; expected strategy/step.jinja")
+    assert told["a/b.cases.yml"] == "cases of no template; expected b.cases.yaml beside b.jinja"
+    assert not [*strays([Folder("shipped", prompts.folders[0].path)])]
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,12 @@ def test_what_takes_the_place_of_another_takes_and_gives_the_same(prompts, place
     assert all(one.text.startswith(f"it cannot stand in place of the {whose} one: {text}") for one in findings)
 
 
+def test_an_unused_input_that_must_be_there_is_not_to_be_taken_out(prompts):
+    prompts.write("direct/answer", "{{ question }}", inputs=f"{SAME}, choices: {{kind: list, default: []}}")
+    (finding,) = lint(prompts.locate("direct/answer"), (*prompts.folders, *SHIPPED))
+    assert (finding.level, finding.text) == ("warning", "unused input 'choices'; use it")
+
+
 def test_a_schema_that_nothing_can_be_held_to_is_an_error(prompts):
     source = prompts.write("a/b", "{{ question }}").read_text()
     prompts.raw("a/b.jinja", source.replace("output: text", "output: {json_schema: {type: nonsense}}"))
@@ -193,7 +199,7 @@ def test_a_schema_that_nothing_can_be_held_to_is_an_error(prompts):
         ("{{ n if n else 'none' }}", False),
     ],
 )
-@pytest.mark.parametrize("more", ["", ", required: false", ", default: null"])
+@pytest.mark.parametrize("more", ["", ", required: false", ", required: no", ", default: null"])
 def test_an_input_that_may_be_shown_as_none_is_one_warning(prompts, body, warned, more):
     prompts.raw("a/_part.jinja", "{{ n }}")
     inputs = f"question: {{kind: text, required: true}}, n: {{kind: text{more}}}"

@@ -68,6 +68,13 @@ def test_defaults_are_of_their_kind():
         parse("", inputs="question: {kind: number, default: x}")
 
 
+def test_words_and_times_stay_text():
+    texts = "[yes, no, on, Off, 3:30, 007, 1_000, =, 2, -0.5, 1.5e3, true]"
+    choices = parse("", inputs=f"choices: {{kind: list, default: {texts}}}", body="x").matter.inputs["choices"].default
+    assert choices == ["yes", "no", "on", "Off", "3:30", "007", "1_000", "=", 2, -0.5, 1500.0, True]
+    assert [type(choice) for choice in choices[-4:]] == [int, float, float, bool]
+
+
 def test_truth_is_no_number():
     with pytest.raises(PromptError, match="input 'n' must be a number, got True"):
         parse("", body="{{ n }}", inputs="n: {kind: number}").render(n=True)
