@@ -93,6 +93,6 @@ def test_what_is_around_a_value_is_no_part_of_it(text, left):
 
 @pytest.mark.parametrize("text", ["b" + "*" * 200_000, "a " * 200_000, "answer: " * 50_000, "B" + " " * 200_000 + "x"])
 def test_it_takes_time_in_proportion_to_the_text(text):
-    begun = time.perf_counter()
+    begun = time.process_time()
     find_choice(text, ANIMALS)
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2

@@ -435,7 +435,7 @@ class TestRefused:
     def test_what_looks_like_scans_within_a_jpeg_or_behind_it_is_none(self) -> None:
         assert loaded(encoded(picture(), "JPEG", exif=b"Exif\0\0" + b"\xff\xda" * 200) + b"\xff\xda" * 200)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]), st.integers(0, 10**6), st.binary(max_size=8))
     def test_damage_is_an_image_or_an_image_error(self, format: str, place: int, damage: bytes) -> None:
         data = bytearray(encoded(picture(), format))

@@ -146,10 +146,10 @@ def test_text_from_outside_is_no_template():
     ],
 )
 def test_nothing_gets_out_of_the_sandbox_or_costs_much(body):
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(PromptError, match="a/b"):
         template(body).render(question="q" * 5000)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 HUNDRED = f"[{', '.join('0' * 100)}]"
@@ -172,10 +172,10 @@ def test_what_is_computed_of_constants_does_not_grow_with_each_level(start, arou
     expression = start
     for _ in range(20):
         expression = around % expression
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(PromptError, match=f"a/b: .*{reason}"):
         template(f"{{% if {expression} == 'x' %}}{{% endif %}}{{{{ question }}}}").render(question="q")
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("made", ["'aa' | replace('a', 'bb')", "['bb', 'bb'] | join"])

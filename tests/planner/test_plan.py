@@ -98,13 +98,13 @@ def nearly_plans(draw):
 
 
 @given(nearly_plans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_constraint_and_the_reader_accept_the_same(text):
     assert constraint_allows(text) == _accepts(text)
 
 
 @given(st.from_regex(PLAN_PATTERN, fullmatch=True, alphabet=st.characters(codec="utf-8")))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_the_pattern_allows_is_a_plan(text):
     plan = parse_plan(text)
     assert 1 <= len(plan.sub_questions) <= 6

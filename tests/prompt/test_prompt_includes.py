@@ -101,10 +101,10 @@ LOOP = "{% for x in question %}{% include 'a/_part' %}{% endfor %}"
 def test_includes_and_blocks_are_bounded(prompts, body, part, reason):
     prompts.raw("a/_part.jinja", part)
     prompts.write("a/b", body)
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(PromptError, match=f"a/b: .*{reason}"):
         prompts.render("a/b", question="q" * 1000)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_includes_cannot_multiply(prompts):

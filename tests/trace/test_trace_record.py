@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
 
 
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_trace_cut_at_any_byte_is_read_up_to_there(recorded, data):
     whole = recorded.read_bytes()
     cut = recorded.with_name("cut.jsonl")
@@ -126,7 +126,7 @@ def test_a_trace_cut_at_any_byte_is_read_up_to_there(recorded, data):
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_bytes_break_the_reader(tmp_path, data):
     path = tmp_path / "trace.jsonl"
     path.write_bytes(data)

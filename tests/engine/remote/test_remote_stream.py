@@ -231,7 +231,7 @@ async def test_leaving_early_hangs_up(serve: Serve, model: Any, ask: Ask, quick:
 
 
 @given(cuts=st.lists(st.integers(0, 200)), ends=st.sampled_from([b"\n", b"\r\n", b"\r"]))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_events_do_not_depend_on_where_the_bytes_are_cut(cuts: list[int], ends: bytes) -> None:
     whole = ": hi\n\ndata: caf\u00e9\n\nevent: x\ndata:a\ndata\ndata:  b\n\nid\n\ndata: {}\n".encode().replace(
         b"\n", ends
