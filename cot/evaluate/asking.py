@@ -67,11 +67,11 @@ async def ask_sample(
         question = Question(sample.question, tuple(loaded), sample.target.choices, examples=examples)
         outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, SAMPLE: sample.id}, note)
         if isinstance(metric, Judge):
-            score = _silent(outcome, engine) or _without_answer(outcome)
+            score = silent(outcome, engine) or _without_answer(outcome)
             if score is None:
                 score, judged = await metric(question, sample.target.answers, outcome.answer.text, recorder)
         else:
-            score = _silent(outcome, engine) or score_outcome(outcome, metric, sample)
+            score = silent(outcome, engine) or score_outcome(outcome, metric, sample)
         if shots and score.status == "errored":
             score = errored(f"{score.explanation} (asked with --shots {shots.n})")
     except TraceError:
@@ -109,7 +109,7 @@ def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
     return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
 
 
-def _silent(outcome: Outcome, engine: WatchedEngine) -> Score | None:
+def silent(outcome: Outcome, engine: WatchedEngine) -> Score | None:
     """Errored if the time ran out on an engine from which nothing came back; else None."""
     if engine.went_silent and outcome.stop_reason == "budget_seconds":
         return errored(f"nothing came back from the model: {outcome.notes[-1]}")
