@@ -114,6 +114,16 @@ async def test_no_answer_is_not_judged(make):
     assert (part.counts["unparsed"], part.judged, judge.requests) == (4, None, [])
 
 
+async def test_that_a_model_does_not_know_is_judged_where_it_is_the_ground_truth(make, tmp_path):
+    make()
+    (tmp_path / "task.yaml").write_text((tmp_path / "task.yaml").read_text().replace("a kitten", "Unknown"))
+    judge = verdicts(*["correct"] * 4)
+    (part,) = (await run(load_task("task.yaml"), judge, answer="unknown"))[0].parts
+    assert (part.score, part.judged) == (1, {"judged": 4})
+    assert {found["answer"] for found in results().values()} == {"unknown"}
+    assert "Given answer: unknown\n" in judge.requests[0].messages[-1].content[-1]
+
+
 async def test_a_judge_that_failed_is_asked_again_and_one_that_was_unsure_is_not(make):
     task = make()
     (part,) = (await run(task, verdicts("correct", "unsure", EngineError("gone"), "what?")))[0].parts
