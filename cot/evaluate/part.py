@@ -82,6 +82,8 @@ class Part(BaseModel):
     """How plans and sub-answers went; None where nothing was planned."""
     judged: dict[str, int] | None = None
     """Where a judge scores: answers by what it said: judged, unsure, unparsed, errored. Only the first are scored."""
+    judge_usage: dict[str, int] | None = None
+    """What judging took beside `usage`: sums over samples."""
     usage: dict[str, int]
     """Sums over samples."""
     seconds: float

@@ -93,7 +93,8 @@ class Running:
         self._steps = StepTally()
         self._stopped: Counter[str] = Counter()
         self._judged: Counter[str] = Counter()
-        self._usage: dict[str, int] = {}
+        self._usage: Counter[str] = Counter()
+        self._judge_usage: Counter[str] = Counter()
         self._seconds = self._confidence = self._squares = 0.0
         self._items: list[Item] = []
         self._groups: dict[str, GroupTally] = {}
@@ -109,8 +110,8 @@ class Running:
             self._stopped[result.ran_out] += 1
         if result.judge:
             self._judged[result.judge.status] += 1
-        for kind, amount in result.usage.items():
-            self._usage[kind] = self._usage.get(kind, 0) + amount
+            self._judge_usage.update(result.judge.usage)
+        self._usage.update(result.usage)
         self._steps.add(result.steps)
         self._seconds += result.seconds
         if self._metric in AGGREGATES:
@@ -177,6 +178,7 @@ class Running:
             risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
             steps=self._steps.figures(),
             judged=dict(sorted(self._judged.items())) if self._judged else None,
+            judge_usage=dict(self._judge_usage) if self._judged else None,
             usage=dict(self._usage),
             seconds=round(self._seconds, 6),
             figures=figures,
