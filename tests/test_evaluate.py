@@ -378,8 +378,10 @@ def test_an_answer_without_a_confidence_is_not_one_that_is_surely_wrong():
     running = Running("exact")
     for number, confidence in enumerate((0.9, 0.9, 0.0)):
         running.add(result(number, confidence=confidence))
+    running.add(result(3, "unparsed", confidence=0.0))
     part = running.part("mine", "direct")
     assert (part.calibration_error, part.risk_coverage_area) == (pytest.approx(0.1), 0)
+    assert part.mean_confidence == pytest.approx(0.9)
 
 
 async def test_unknown_is_right_where_it_is_the_ground_truth(make, tmp_path):

@@ -72,7 +72,7 @@ class Part(BaseModel):
     stopped: dict[str, int] = {}
     """Of the unparsed ones, those that had no answer yet when a budget ran out, by budget: seconds, tokens, steps."""
     mean_confidence: float | None
-    """Over the `scored` samples; None where the engine gives no confidence."""
+    """Over the answers that have one, so not over unparsed samples; None where the engine gives none."""
     calibration_error: float | None = None
     """Expected calibration error of the confidence, in [0, 1], over the answers that were correct or wrong; None where
     an answer is partly right, or the engine gives no confidence."""

@@ -96,6 +96,7 @@ class Running:
         self._usage: Counter[str] = Counter()
         self._judge_usage: Counter[str] = Counter()
         self._seconds = self._confidence = self._squares = 0.0
+        self._sure = 0
         self._items: list[Item] = []
         self._groups: dict[str, GroupTally] = {}
 
@@ -118,10 +119,12 @@ class Running:
             self._items.append(result.item())
         if result.status == "errored":
             return
-        if result.has_confidence and result.status != "partial":
-            self._confidences.append(result.confidence)
-            self._right.append(result.status == "correct")
-        self._confidence += result.confidence
+        if result.has_confidence:
+            self._sure += 1
+            self._confidence += result.confidence
+            if result.status != "partial":
+                self._confidences.append(result.confidence)
+                self._right.append(result.status == "correct")
         self._squares += (result.score or 0.0) ** 2
 
     def _scores_of(self, category: str, told: dict[str, Scores]) -> Scores:
@@ -173,7 +176,7 @@ class Running:
             images=self._all.images,
             counts={status: counts[status] for status in statuses},
             stopped=dict(sorted(self._stopped.items())),
-            mean_confidence=self._confidence / scored if self._confidence else None,
+            mean_confidence=self._confidence / self._sure if self._sure else None,
             calibration_error=calibration_error(confidences, right) if sure else None,
             risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
             steps=self._steps.figures(),
