@@ -84,7 +84,7 @@ def _listed(runs: "list[Listed]", task: str) -> "Table":
 
 
 def _print(run: "StoredRun", found: "Detail") -> None:
-    from cot.cli.eval_table import interval_text, percent, score_table
+    from cot.cli.eval_table import figures_table, interval_text, percent, score_table
     from cot.cli.words import counted, pace
     from cot.evaluate.summary import Summary
 
@@ -116,6 +116,8 @@ def _print(run: "StoredRun", found: "Detail") -> None:
         parts=tuple(one.part for one in found.parts),
     )
     out.print(score_table([summary]))
+    if figures := figures_table([summary]):
+        out.print(f"\n{figures}")
     categories = table("task", "strategy", "category", "n", "score", "95%")
     reasons = table("task", "strategy", "status", "n", "why")
     for one in found.parts:
