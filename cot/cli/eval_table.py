@@ -102,7 +102,7 @@ def interval_text(interval: tuple[float, float] | None, *, signed: bool = False)
     return f"[{low}, {high}]"
 
 
-def _figure(name: str, value: float | None) -> str:
+def _figure(name: str, value: float | int | None) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.1f}" if name == "score" and value is not None else percent(value)
