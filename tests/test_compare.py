@@ -154,7 +154,9 @@ def test_runs_that_cannot_be_compared_are_refused(made, tmp_path):
         "share no task: the first did mine, the second other": write_run(tmp_path / "1", results("cc", task="other")),
         "the task mine is version 1 in .* and version 2 in": write_run(tmp_path / "2", results("cc"), version=2),
         "share no sample of mine: there are 2 and 1 results": write_run(tmp_path / "3", [result(7)]),
-        "'0' of mine has another question or ground truth": write_run(tmp_path / "4", results("cc", question="?")),
+        "'0' of mine has another question, choices or ground truth in": write_run(
+            tmp_path / "4", results("cc", question="?")
+        ),
         "has mine direct '0' twice": write_run(tmp_path / "5", [*results("cc"), result(0)]),
     }
     for message, b in cases.items():

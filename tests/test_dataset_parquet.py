@@ -119,7 +119,7 @@ def test_numbers_of_a_data_base_are_told_as_people_write_them(write, tmp_path):
     assert [next(samples).target.answers for _ in truths[:-1]] == [
         ("2.5",), ("3",), ("100",), ("1152921504606846977",), ("-0.05",),
     ]  # fmt: skip
-    with pytest.raises(DataError, match=r"row 6: answers is a NoneType; expected text or a number"):
+    with pytest.raises(DataError, match=r"row 6: answers is null, which stands for a missing value"):
         next(samples)
 
 

@@ -373,6 +373,17 @@ def test_a_mean_of_confidences_that_nobody_gave_is_none():
         assert running.part("mine", "direct").mean_confidence == mean
 
 
+def test_an_answer_without_a_confidence_is_not_one_that_is_surely_wrong():
+    """As where a server gives probabilities with some replies, and not with all."""
+    running = Running("exact")
+    for number, confidence in enumerate((0.9, 0.9, 0.0)):
+        running.add(result(number, confidence=confidence))
+    running.add(result(3, "unparsed", confidence=0.0))
+    part = running.part("mine", "direct")
+    assert (part.calibration_error, part.risk_coverage_area) == (pytest.approx(0.1), 0)
+    assert part.mean_confidence == pytest.approx(0.9)
+
+
 async def test_unknown_is_right_where_it_is_the_ground_truth(make, tmp_path):
     await run(make(2, answer="unknown"), tmp_path / "out", lambda request: "unknown")
     await run(make(2), tmp_path / "other", lambda request: "unknown")

@@ -83,6 +83,9 @@ async def test_only_verdicts_are_scored(make):
     (part,) = (await run(make(), judge))[0].parts
     assert (part.metric, part.n, part.scored, part.score) == ("judge", 4, 2, 0.5)
     assert part.judged == {"judged": 2, "unparsed": 1, "unsure": 1}
+    assert part.judge_usage["calls"] == part.usage["calls"] == 4
+    assert part.judge_usage["completion_tokens"] == sum(one["judge"]["usage"]["completion_tokens"]
+                                                        for one in results().values())  # fmt: skip
     assert part.note == (
         "the judge gave 2 answers no verdict; they count as errored, and --retry-errors does not ask again"
     )
@@ -111,7 +114,17 @@ async def test_a_judge_can_give_a_number(make):
 async def test_no_answer_is_not_judged(make):
     judge = verdicts()
     (part,) = (await run(make(), judge, answer="unknown"))[0].parts
-    assert (part.counts["unparsed"], part.judged, judge.requests) == (4, None, [])
+    assert (part.counts["unparsed"], part.judged, part.judge_usage, judge.requests) == (4, None, None, [])
+
+
+async def test_that_a_model_does_not_know_is_judged_where_it_is_the_ground_truth(make, tmp_path):
+    make()
+    (tmp_path / "task.yaml").write_text((tmp_path / "task.yaml").read_text().replace("a kitten", "Unknown"))
+    judge = verdicts(*["correct"] * 4)
+    (part,) = (await run(load_task("task.yaml"), judge, answer="unknown"))[0].parts
+    assert (part.score, part.judged) == (1, {"judged": 4})
+    assert {found["answer"] for found in results().values()} == {"unknown"}
+    assert "Given answer: unknown\n" in judge.requests[0].messages[-1].content[-1]
 
 
 async def test_a_judge_that_failed_is_asked_again_and_one_that_was_unsure_is_not(make):

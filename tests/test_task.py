@@ -86,7 +86,12 @@ def test_a_wrong_task_is_one_line_that_names_the_file(write, old, new, message):
         (ROW.replace("red.png", "../red.png"), "line 1: .*leads out of the folder"),
         (ROW.replace("red.png", "/etc/hostname"), "line 1: .*leads out of the folder"),
         (ROW.replace("red.png", "https://example.org/a.png"), "is a URL; expected a file"),
-        (ROW.replace('"yes"', "null"), "answers is a NoneType"),
+        (ROW.replace('"yes"', "null"), "answers is null, which stands for a missing value; .* leave the row out with"),
+        (ROW.replace('"yes"', "true"), 'answers is the truth value True; .* as in: "yes" if FIELD else "no"'),
+        (
+            ROW.replace('"red.png"', '{"bytes": "", "path": "red.png"}'),
+            "images: got several fields: bytes, path; expected an image; name one, as in image.bytes",
+        ),
         (
             ROW.replace('"yes"', '{"a": 1, "b": 2}'),
             "answers holds several fields: a, b; expected text or a number; name",

@@ -132,7 +132,7 @@ def evaluate_tasks(
         selections = choose(suite, settings, wanted, shard=shard, before=definition_of(runs))
         if baseline:
             check_comparable(baseline, [s.identity for s in selections], names, controls[0].ablation)
-        summaries = run_selections(runs, selections, settings, output, judge_model)
+        summaries = run_selections(runs, selections, settings, output, judge_model, baseline)
     if not summaries:
         output.share_done(place)
         return

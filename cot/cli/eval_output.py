@@ -12,7 +12,7 @@ from typing import Final
 from rich.live import Live
 from rich.text import Text
 
-from cot.cli.eval_table import category_table, interval_text, percent, score_table
+from cot.cli.eval_table import category_table, figures_table, interval_text, percent, score_table
 from cot.cli.time_left import SECONDS_BETWEEN_LINES, TimeLeft
 from cot.cli.words import counted, pace
 from cot.evaluate.ablation import NO_ABLATION
@@ -127,8 +127,9 @@ class EvalOutput(Watch):
             return
         summaries = [summary for summary, _ in runs]
         print(score_table(summaries))
-        if by_category := category_table(summaries, options.strategies):
-            print(f"\n{by_category}")
+        for more in (category_table(summaries, options.strategies), figures_table(summaries)):
+            if more:
+                print(f"\n{more}")
 
     def fell(self, line: str) -> None:
         """Say, also to who wants no progress, that a score is below the gate."""

@@ -99,10 +99,11 @@ def run_selections(
     settings: "Settings",
     output: "EvalOutput",
     judge_model: str | None,
+    baseline: "Summary | None" = None,
 ) -> "list[Summary]":
     """What each run came to when what is missing is done; nothing if other processes still work on it.
 
-    Raises CotError.
+    baseline: what the runs are held to, by the same judge. Raises CotError.
     """
     from cot.evaluate.define import check_asked, check_judge, untranslated
     from cot.evaluate.shots import check_strategies
@@ -134,7 +135,7 @@ def run_selections(
     if settings.model == EMBEDDED and selections[0].identity.shots:
         output.say(f"note: {ONE_IMAGE}")
     try:
-        return asyncio.run(_ask_all(runs, selections, engine, judge, output))
+        return asyncio.run(_ask_all(runs, selections, engine, judge, output, baseline))
     except KeyboardInterrupt:
         output.interrupted()
         raise
@@ -143,14 +144,24 @@ def run_selections(
 
 
 async def _ask_all(
-    runs: list[Run], selections: "list[Selection]", engine: "Engine", judge: "Engine | None", output: "EvalOutput"
+    runs: list[Run],
+    selections: "list[Selection]",
+    engine: "Engine",
+    judge: "Engine | None",
+    output: "EvalOutput",
+    baseline: "Summary | None",
 ) -> "list[Summary]":
     """One run after another, then what all of them came to; nothing where other processes are still at work."""
     from cot.evaluate import Summary, evaluate
+    from cot.evaluate.define import judge_identity
     from cot.evaluate.folder import SUMMARY_FILE
+    from cot.evaluate.gate import check_judge
 
     last = None
     try:
+        if baseline:
+            # Only a model that is loaded tells which it is.
+            check_judge(baseline, judge_identity(selections, judge, runs[0].options.asking.language))
         for run in runs:
             output.begin(run.folder.path, run.control.name if len(runs) > 1 else "")
             last = await evaluate(run.folder, selections, engine, run.options, output, judge)

@@ -65,6 +65,30 @@ def category_table(summaries: Sequence[Summary], strategies: Sequence[str]) -> s
     return _aligned(lines, left=2 + several)
 
 
+def figures_table(summaries: Sequence[Summary]) -> str:
+    """What metrics say beyond a mean, a table for each: precision and F1 of POPE, accuracy+ of MME; empty without.
+
+    Shares are in percent; `score` is that of MME, a sum of percents.
+    """
+    several = len(summaries) > 1
+    parts = [(summary.ablation or NO_ABLATION, part) for summary in summaries for part in summary.parts if part.figures]
+    tables = []
+    for metric in dict.fromkeys(part.metric for _, part in parts):
+        told = [(ablation, part, part.figures or {}) for ablation, part in parts if part.metric == metric]
+        names = list(dict.fromkeys(name for *_, groups in told for figures in groups.values() for name in figures))
+        head = ["task", "strategy", *(["ablation"] if several else []), "category"]
+        lines = [[*head, *(name.replace("_", " ") for name in names)]]
+        for ablation, part, groups in told:
+            shown = [part.task, part.strategy, *([ablation] if several else [])]
+            for category, figures in groups.items():
+                label = category or ("all" if len(groups) == 1 else "none")
+                lines.append(
+                    [*shown, label, *(_figure(name, figures[name]) if name in figures else "" for name in names)]
+                )
+        tables.append(_aligned(lines, left=3 + several))
+    return "\n\n".join(tables)
+
+
 def percent(score: float | None) -> str:
     """`87.5%`; a dash where there is no score."""
     return "-" if score is None else f"{100 * score:.1f}%"
@@ -76,6 +100,12 @@ def interval_text(interval: tuple[float, float] | None, *, signed: bool = False)
         return "-"
     low, high = (f"{100 * bound:{'+' if signed else ''}.1f}" for bound in interval)
     return f"[{low}, {high}]"
+
+
+def _figure(name: str, value: float | int | None) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.1f}" if name == "score" and value is not None else percent(value)
 
 
 def _figures(part: Part) -> list[str]:

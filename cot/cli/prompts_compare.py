@@ -93,7 +93,11 @@ def compare(
             prompts_run.safe(f"stopped; the same command with --out {shlex.quote(str(place))} goes on"), err=True
         )
         raise
-    _report(_paired(before, after), (old, new), place, as_json=as_json)
+    pairs = _paired(before, after)
+    if left_out := len(before) - len(pairs):
+        are = "is" if left_out == 1 else "are"
+        typer.echo(f"note: {counted(left_out, 'sample')} errored on a side, and {are} in no figure", err=True)
+    _report(pairs, (old, new), place, as_json=as_json)
 
 
 def _asked_with(names: tuple[str, str], strategy: str) -> str:

@@ -1,6 +1,7 @@
 """`cot runs`: which evaluation runs there are, and what one came to."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,8 +84,8 @@ def _listed(runs: "list[Listed]", task: str) -> "Table":
 
 
 def _print(run: "StoredRun", found: "Detail") -> None:
-    from cot.cli.eval_table import interval_text, percent, score_table
-    from cot.cli.words import pace
+    from cot.cli.eval_table import figures_table, interval_text, percent, score_table
+    from cot.cli.words import counted, pace
     from cot.evaluate.summary import Summary
 
     definition, out = run.definition, console()
@@ -93,6 +94,10 @@ def _print(run: "StoredRun", found: "Detail") -> None:
     add_row(head, "state", f"{run.state}: {run.done} of {run.total} results")
     add_row(head, "started", definition.made_with.started_at)
     add_row(head, "model", f"{definition.model} ({definition.dtype}, {definition.quantization})")
+    if judge := definition.judge:
+        took: Counter[str] = sum((Counter(one.part.judge_usage) for one in found.parts), Counter())
+        cost = f"{counted(took['calls'], 'call')}, {took['prompt_tokens']} tokens in, {took['completion_tokens']} out"
+        add_row(head, "judge", f"{judge.model} ({judge.dtype}, {judge.quantization}): {cost}")
     if found.wall_seconds is not None:
         add_row(head, "wall clock", pace(found.wall_seconds, run.done))
     add_row(
@@ -111,6 +116,8 @@ def _print(run: "StoredRun", found: "Detail") -> None:
         parts=tuple(one.part for one in found.parts),
     )
     out.print(score_table([summary]))
+    if figures := figures_table([summary]):
+        out.print(f"\n{figures}")
     categories = table("task", "strategy", "category", "n", "score", "95%")
     reasons = table("task", "strategy", "status", "n", "why")
     for one in found.parts:

@@ -105,8 +105,9 @@ def pair(a: Chosen, b: Chosen, names: list[str]) -> dict[str, TaskPairs]:
             continue
         if first.asked[row] != _asked(result):
             raise DataError(
-                f"the sample {result.id[:60]!r} of {result.task} has another question or ground truth in {a.name} than"
-                f" in {b.name}; expected the same data; raise the task's version where it changes, and run both again"
+                f"the sample {result.id[:60]!r} of {result.task} has another question, choices or ground truth in"
+                f" {a.name} than in {b.name}; expected the same data; raise the task's version where it changes, and"
+                " run both again"
             )
         _take(tasks[result.task], first, row, start, result, groups)
     for task in tasks.values():

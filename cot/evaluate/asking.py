@@ -67,11 +67,14 @@ async def ask_sample(
         question = Question(sample.question, tuple(loaded), sample.target.choices, examples=examples)
         outcome = await _ask(question, strategy, engine, asking, recorder, {"task": task, SAMPLE: sample.id}, note)
         if isinstance(metric, Judge):
-            score = _silent(outcome, engine) or _without_answer(outcome)
-            if score is None:
-                score, judged = await metric(question, sample.target.answers, outcome.answer.text, recorder)
+            said = silent(outcome, engine) or _said(outcome, sample)
+            if isinstance(said, Score):
+                score = said
+            else:
+                score, judged = await metric(question, sample.target.answers, said, recorder)
+                score = dataclasses.replace(score, answer=storable(said))
         else:
-            score = _silent(outcome, engine) or score_outcome(outcome, metric, sample)
+            score = silent(outcome, engine) or score_outcome(outcome, metric, sample)
         if shots and score.status == "errored":
             score = errored(f"{score.explanation} (asked with --shots {shots.n})")
     except TraceError:
@@ -103,17 +106,23 @@ def score_outcome(outcome: Outcome, metric: Metric, sample: Sample) -> Score:
     """
     if outcome.stop_reason == "unparsed" and outcome.answer.raw and reads_replies(metric):
         return metric(outcome.answer.raw, sample.target)
-    abstained = outcome.stop_reason == "answered" and outcome.answer.value is None
-    if abstained and UNKNOWN in map(str.casefold, sample.target.answers):
-        return metric(UNKNOWN, sample.target)
-    return _without_answer(outcome) or metric(outcome.answer.text, sample.target)
+    said = _said(outcome, sample)
+    return said if isinstance(said, Score) else metric(said, sample.target)
 
 
-def _silent(outcome: Outcome, engine: WatchedEngine) -> Score | None:
+def silent(outcome: Outcome, engine: WatchedEngine) -> Score | None:
     """Errored if the time ran out on an engine from which nothing came back; else None."""
     if engine.went_silent and outcome.stop_reason == "budget_seconds":
         return errored(f"nothing came back from the model: {outcome.notes[-1]}")
     return None
+
+
+def _said(outcome: Outcome, sample: Sample) -> str | Score:
+    """The answer, or what becomes of a sample that has none."""
+    abstained = outcome.stop_reason == "answered" and outcome.answer.value is None
+    if abstained and UNKNOWN in map(str.casefold, sample.target.answers):
+        return UNKNOWN
+    return _without_answer(outcome) or outcome.answer.text
 
 
 def _without_answer(outcome: Outcome) -> Score | None:

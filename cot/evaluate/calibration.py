@@ -13,8 +13,9 @@ from typing import Final
 
 from cot.engine.base import Engine
 from cot.errors import CotError, DataError, EngineError, reason
-from cot.evaluate.asking import Asking, score_outcome
+from cot.evaluate.asking import Asking, score_outcome, silent
 from cot.evaluate.fitting import Answer, Asked, Calibration, check_enough, fit
+from cot.evaluate.health import WatchedEngine
 from cot.evaluate.images import Images, image_opener
 from cot.evaluate.select import Selection
 from cot.evaluate.steps import as_planned
@@ -51,6 +52,7 @@ async def calibrate(
     watch: Watch | None = None,
 ) -> Calibration:
     """Ask all samples, fit, and check. Images are fitted to and checked on in turn, so that no image is in both halves.
+    An engine that is gone is asked no more: what is left has failed.
 
     asking: its tuning has what is not fitted, no scales and no share of plans. votes: whether to fit `vote` too, which
     takes the longest.
@@ -60,7 +62,10 @@ async def calibrate(
     asking = replace(asking, tuning=asking.tuning or Tuning())
     failures: list[str] = []
     asker = _Asker(
-        engine, asking, image_opener(asking.image_limits, asking.ablation, asking.seed), TEMPERATURES if votes else ()
+        WatchedEngine(engine),
+        asking,
+        image_opener(asking.image_limits, asking.ablation, asking.seed),
+        TEMPERATURES if votes else (),
     )
     places = asyncio.Semaphore(concurrency)
     work = list(_numbered(selections))
@@ -120,21 +125,26 @@ def _identity(image: ImageSource) -> object:
 
 @dataclass(frozen=True)
 class _Asker:
-    engine: Engine
+    engine: WatchedEngine
     asking: Asking
     images: Images
     temperatures: tuple[float, ...]
 
     async def every_way(self, sample: Sample, metric: Metric, *, image: int) -> Asked:
-        """The sample in every way. Raises CotError if one of them fails."""
+        """The sample in every way. Raises CotError if one of them fails, or nothing comes back from the engine."""
+        if self.engine.gone:
+            raise EngineError(self.engine.gone)
+        engine = self.engine.for_sample()
         loaded = [await asyncio.to_thread(self.images, source) for source in sample.images]
         question = Question(sample.question, tuple(loaded), sample.target.choices)
 
         async def ask(strategy: str, tuning: Tuning) -> Answer:
             outcome = await run(
-                strategy, question, self.engine, self.asking.budget, seed=self.asking.seed,
+                strategy, question, engine, self.asking.budget, seed=self.asking.seed,
                 wording=Wording(self.asking.language), tuning=tuning,
             )  # fmt: skip
+            if failed := silent(outcome, engine):
+                raise EngineError(failed.explanation)
             return _scored(outcome, metric, sample)
 
         tuning = self.asking.tuning or Tuning()

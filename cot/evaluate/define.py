@@ -41,7 +41,7 @@ def define(
         **_asked(selections, options),
         settings={**_settings(asking), **_tools(options.strategies)},
         templates=template_hashes(asking.language, options.strategies),
-        judge=_judge_identity(selections, judge, asking.language),
+        judge=judge_identity(selections, judge, asking.language),
         made_with=MadeWith(
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             device=info.device,
@@ -83,7 +83,8 @@ def check_judge(selections: Sequence[Selection], named: bool, language: str) -> 
     return {template: check_template(template, language) for template in wanted.values() if template}
 
 
-def _judge_identity(selections: Sequence[Selection], judge: Engine | None, language: str) -> JudgeIdentity | None:
+def judge_identity(selections: Sequence[Selection], judge: Engine | None, language: str) -> JudgeIdentity | None:
+    """Who judges, and by what; None where nobody does. Raises as `check_judge` does."""
     templates = check_judge(selections, judge is not None, language)
     if judge is None:
         return None

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from cot.errors import UsageError, reason
 from cot.evaluate.ablation import Ablation
-from cot.evaluate.definition import TaskIdentity
+from cot.evaluate.definition import JudgeIdentity, TaskIdentity
 from cot.evaluate.part import Part
 from cot.evaluate.summary import Summary
+from cot.metric import JUDGE
 
 MAX_BYTES: Final = 10_000_000
 
@@ -72,6 +73,29 @@ def check_comparable(
                 " this run; expected the same version, data, --limit and --shuffle; if these are to be others, make a"
                 " new baseline"
             )
+
+
+def check_judge(baseline: Summary, judge: JudgeIdentity | None) -> None:
+    """Raise UsageError unless the answers that the baseline has scores of by a judge are judged by the same one."""
+    if all(part.metric != JUDGE for part in baseline.parts):
+        return
+    before = baseline.judge
+    if before is None:
+        raise UsageError("the baseline does not say who judged its answers; expected one that does: make a new one")
+    if judge is None or judge.model != before.model:
+        now = "nobody" if judge is None else judge.model
+        raise UsageError(
+            f"the baseline was judged by {before.model}, and this run is by {now}; expected the same --judge-model, or"
+            " make a new baseline"
+        )
+    kinds = ("revision", "dtype", "quantization")
+    others = [kind for kind in kinds if getattr(before, kind) != getattr(judge, kind)]
+    others += [name for name, sha256 in before.templates.items() if judge.templates.get(name) != sha256]
+    if others:
+        raise UsageError(
+            f"the baseline was judged by {before.model} with another {others[0]} than this run; expected the same, or"
+            " make a new baseline"
+        )
 
 
 def fallen(baseline: Summary, summary: Summary) -> list[str]:

@@ -64,6 +64,19 @@ class WatchedEngine:
         """What answers."""
         return self._engine.info
 
+    @property
+    def gone(self) -> str:
+        """Why it makes no sense to ask it any more; empty where it does."""
+        record, model = self.record, self.info.model
+        if record.failed_calls >= MOST_FAILED_CALLS:
+            return f"{model} failed {record.failed_calls} times in a row, the last time with: {record.last_failure}"
+        if record.silent_samples >= MOST_SILENT_SAMPLES:
+            return (
+                f"nothing came back from {model} for {record.silent_samples} samples in a row, the last time in"
+                f" {record.silent_seconds:.4g} seconds; see whether it still runs"
+            )
+        return ""
+
     async def complete(self, request: Request) -> Completion:
         """Answer one request. Raises EngineError."""
         begun = time.monotonic()
@@ -123,18 +136,10 @@ class Health:
         self._failed += result.failed
         again = "mend that, and give the same command with --retry-errors: it does again what failed, and goes on"
         for engine in self._engines:
-            record = engine.record
-            if record.failed_calls >= MOST_FAILED_CALLS:
-                raise EngineError(
-                    f"stopped: {engine.info.model} failed {record.failed_calls} times in a row, the last time with:"
-                    f" {record.last_failure}; {again}"
-                )
-            if record.silent_samples >= MOST_SILENT_SAMPLES:
-                raise EngineError(
-                    f"stopped: nothing came back from {engine.info.model} for {record.silent_samples} samples in a row,"
-                    f" the last time in {record.silent_seconds:.4g} seconds; see whether it still runs; {again}; where"
-                    " the model needs so long, set a larger --max-seconds, and another --out"
-                )
+            if why := engine.gone:
+                is_silent = engine.record.failed_calls < MOST_FAILED_CALLS
+                longer = "; where the model needs so long, set a larger --max-seconds, and another --out" * is_silent
+                raise EngineError(f"stopped: {why}; {again}{longer}")
         if not self._fine and self._failed >= MOST_FAILED_SAMPLES:
             raise EngineError(
                 f"stopped: all {self._failed} samples so far failed, the last with: {result.explanation}; {again}"

@@ -72,7 +72,7 @@ class Part(BaseModel):
     stopped: dict[str, int] = {}
     """Of the unparsed ones, those that had no answer yet when a budget ran out, by budget: seconds, tokens, steps."""
     mean_confidence: float | None
-    """Over the `scored` samples; None where the engine gives no confidence."""
+    """Over the answers that have one, so not over unparsed samples; None where the engine gives none."""
     calibration_error: float | None = None
     """Expected calibration error of the confidence, in [0, 1], over the answers that were correct or wrong; None where
     an answer is partly right, or the engine gives no confidence."""
@@ -82,6 +82,8 @@ class Part(BaseModel):
     """How plans and sub-answers went; None where nothing was planned."""
     judged: dict[str, int] | None = None
     """Where a judge scores: answers by what it said: judged, unsure, unparsed, errored. Only the first are scored."""
+    judge_usage: dict[str, int] | None = None
+    """What judging took beside `usage`: sums over samples."""
     usage: dict[str, int]
     """Sums over samples."""
     seconds: float

@@ -90,8 +90,9 @@ class SampleResult(BaseModel):
 
     @property
     def has_confidence(self) -> bool:
-        """Whether it is an answer that comes with one: not what only a metric found in a reply."""
-        return self.status not in ("unparsed", "errored") and self.stop_reason != "unparsed"
+        """Whether it is an answer that comes with one: not what only a metric found in a reply, nor what the engine
+        gave no probabilities for."""
+        return self.status not in ("unparsed", "errored") and self.stop_reason != "unparsed" and self.confidence > 0
 
     def item(self) -> Item:
         """As aggregates take it."""

@@ -52,7 +52,8 @@ async def evaluate(
         raise UsageError(f"got the tasks {names}; expected at least one, each once")
     for selection in selections:
         check_strategies(selection.identity.shots, options.strategies)
-    folder.define(define(selections, engine, options, judge))
+    definition = define(selections, engine, options, judge)
+    folder.define(definition)
     asked = WatchedEngine(engine)
     judging = asked if judge is engine else WatchedEngine(judge) if judge else None
     health = Health(asked, *([judging] if judging else []))
@@ -87,6 +88,7 @@ async def evaluate(
         model=engine.info.model,
         tasks=tuple(selection.identity for selection in selections),
         ablation=asking.ablation,
+        judge=definition.judge,
         parts=tally.parts(),
         wall_seconds=tally.wall_seconds(),
     )

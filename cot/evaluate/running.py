@@ -93,8 +93,10 @@ class Running:
         self._steps = StepTally()
         self._stopped: Counter[str] = Counter()
         self._judged: Counter[str] = Counter()
-        self._usage: dict[str, int] = {}
+        self._usage: Counter[str] = Counter()
+        self._judge_usage: Counter[str] = Counter()
         self._seconds = self._confidence = self._squares = 0.0
+        self._sure = 0
         self._items: list[Item] = []
         self._groups: dict[str, GroupTally] = {}
 
@@ -109,18 +111,20 @@ class Running:
             self._stopped[result.ran_out] += 1
         if result.judge:
             self._judged[result.judge.status] += 1
-        for kind, amount in result.usage.items():
-            self._usage[kind] = self._usage.get(kind, 0) + amount
+            self._judge_usage.update(result.judge.usage)
+        self._usage.update(result.usage)
         self._steps.add(result.steps)
         self._seconds += result.seconds
         if self._metric in AGGREGATES:
             self._items.append(result.item())
         if result.status == "errored":
             return
-        if result.has_confidence and result.status != "partial":
-            self._confidences.append(result.confidence)
-            self._right.append(result.status == "correct")
-        self._confidence += result.confidence
+        if result.has_confidence:
+            self._sure += 1
+            self._confidence += result.confidence
+            if result.status != "partial":
+                self._confidences.append(result.confidence)
+                self._right.append(result.status == "correct")
         self._squares += (result.score or 0.0) ** 2
 
     def _scores_of(self, category: str, told: dict[str, Scores]) -> Scores:
@@ -172,11 +176,12 @@ class Running:
             images=self._all.images,
             counts={status: counts[status] for status in statuses},
             stopped=dict(sorted(self._stopped.items())),
-            mean_confidence=self._confidence / scored if self._confidence else None,
+            mean_confidence=self._confidence / self._sure if self._sure else None,
             calibration_error=calibration_error(confidences, right) if sure else None,
             risk_coverage_area=risk_coverage(confidences, right).area if sure else None,
             steps=self._steps.figures(),
             judged=dict(sorted(self._judged.items())) if self._judged else None,
+            judge_usage=dict(self._judge_usage) if self._judged else None,
             usage=dict(self._usage),
             seconds=round(self._seconds, 6),
             figures=figures,

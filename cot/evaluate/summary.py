@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cot.errors import DataError
 from cot.evaluate.ablation import Ablation
-from cot.evaluate.definition import TaskIdentity
+from cot.evaluate.definition import JudgeIdentity, TaskIdentity
 from cot.evaluate.part import Part
 from cot.evaluate.result import SampleResult
 from cot.evaluate.running import Running
@@ -35,6 +35,8 @@ class Summary(BaseModel):
     """Which samples were asked."""
     ablation: Ablation | None = None
     """What was taken from the model: then the scores are controls."""
+    judge: JudgeIdentity | None = None
+    """Who judged the answers; None where no model did."""
     parts: tuple[Part, ...]
     wall_seconds: float | None = None
     """In which at least one sample was being worked on: without loading the model, and without pauses between starts of

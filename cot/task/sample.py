@@ -99,14 +99,19 @@ def text_of(value: Any, field: str) -> str:
         # What a data base calls numeric comes so out of Parquet, with all its places: 2.50 and 3.00.
         places = f"{value:f}"
         value = places.rstrip("0").rstrip(".") if "." in places else places
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
-        raise DataError(f"{field} is a {type(value).__name__}; expected text or a number")
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, bool):
+        raise DataError(
+            f'{field} is the truth value {value}; expected text or a number; write it out, as in: "yes" if FIELD else'
+            ' "no"'
+        )
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         # As text it would be a ground truth that nobody gave, and every answer wrong.
         raise DataError(
-            f"{field} is {value}, which stands for a missing value; expected text or a finite number; fill it in, or"
-            " leave the row out with `only`"
+            f"{field} is {'null' if value is None else value}, which stands for a missing value; expected text or a"
+            " finite number; fill it in, or leave the row out with `only`"
         )
+    if not isinstance(value, str | int | float | Path):
+        raise DataError(f"{field} is a {type(value).__name__}; expected text or a number")
     # A column of whole numbers with a gap comes as floats out of a table, and nobody answers "3.0".
     text = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
     if not text:
@@ -204,6 +209,10 @@ def _image(value: Any, rules: ImageRules) -> ImageSource:
         return _present(value)
     if isinstance(value, jinja2.Undefined):
         str(value)
+    if isinstance(value, dict):
+        # As Hugging Face keeps an image in Parquet; its repr would be bytes that nobody can read.
+        fields = ", ".join(map(str, value))[:100]
+        raise DataError(f"images: got several fields: {fields}; expected an image; name one, as in image.bytes")
     if not isinstance(value, str) or not value:
         raise DataError(f"images: got {value!r:.60}; expected the path of a file, or an image in base64")
     if rules.image_format == "base64":

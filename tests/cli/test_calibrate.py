@@ -1,5 +1,6 @@
 """`cot calibrate`, over a scripted model whose confidence means something, though not what it says."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -49,7 +50,10 @@ def reply(request):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capfd):
-    """Runs a command line where `task.yaml` has 160 samples; gives the exit code, stdout and stderr."""
+    """Runs a command line where `task.yaml` has 160 samples; gives the exit code, stdout and stderr.
+
+    script: what answers, or an `engine` in its place.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "task.yaml").write_text(TASK)
     rows = [f"Is it {number} now?,2,{number}.png" for number in range(N)]
@@ -59,8 +63,9 @@ def run(tmp_path, monkeypatch, capfd):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.json").write_text("{}")
 
-    def ran(*arguments, script=reply):
-        monkeypatch.setattr(calibrate_module, "load_engine", lambda settings: ScriptedEngine(script, info=INFO))
+    def ran(*arguments, script=reply, engine=None):
+        made = engine or ScriptedEngine(script, info=INFO)
+        monkeypatch.setattr(calibrate_module, "load_engine", lambda settings: made)
         code = cot.cli.main(["calibrate", *arguments])
         return code, *capfd.readouterr()
 
@@ -226,6 +231,32 @@ def test_that_too_many_samples_failed_is_told_with_why(run):
     assert (code, out) == (1, "")
     assert "error: 80 of 80 samples failed, the first with: " in err
     assert "no memory is left; too few are left to fit to" in err
+
+
+class Hanging(ScriptedEngine):
+    """Answers as `reply` does, and never about samples from the 100th on."""
+
+    hung = 0
+
+    async def complete(self, request):
+        found = re.match("Is it ([0-9]+) now", request.messages[-1].content[-1])
+        if found and int(found[1]) >= 100:
+            self.hung += 1
+            await asyncio.Event().wait()
+        return await super().complete(request)
+
+
+def test_time_that_runs_out_on_a_model_that_hangs_is_no_wrong_answer(run, monkeypatch):
+    monkeypatch.setenv("COT_MAX_SECONDS", "2")
+    engine = Hanging(reply, info=INFO)
+    arguments = ("m", "--task", "task.yaml", "--no-votes", "--concurrency", "8", "--json")
+    code, out, err = run(*arguments, "--out", "mine.json", engine=engine)
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["n"], found["left_out"]) == (100, 60)
+    assert engine.hung < 20, "a model that is gone is asked no more"
+    whole = json.loads(run(*arguments, "--out", "whole.json", "--limit", "100")[1])
+    assert found == whole | {"left_out": 60, "out": "mine.json"}
 
 
 def test_too_few_samples_are_too_few(run):

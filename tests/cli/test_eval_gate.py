@@ -1,5 +1,6 @@
 """`cot eval SUITE` and `--gate`."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 import cot.cli
 from cot.cli import eval_run
 from cot.engine import ScriptedEngine
+from cot.engine.scripted import SCRIPTED_INFO
 
 TASK = """
 name: {name}
@@ -172,3 +174,43 @@ def test_a_task_without_a_score_is_below_the_gate(run, baseline, tmp_path):
     code, _, err = run("first.yaml", "second.yaml", "--strategy", "direct", "--gate", baseline)
     assert code == 1
     assert "gate: first direct has no score; the baseline is 50.0%" in err
+
+
+def test_a_baseline_by_another_judge_is_refused_before_anything_is_asked(run, tmp_path, monkeypatch, capfd):
+    (tmp_path / "first.yaml").write_text(TASK.format(name="first").replace("exact", "judge"))
+    arguments = ("first.yaml", "--strategy", "direct", "--limit", "5")
+    asked = []
+
+    def load(settings):
+        """Named as it is asked for; a judge says that all is correct."""
+
+        def script(request):
+            asked.append(settings.model)
+            return "yes" if settings.model == "embedded" else "correct"
+
+        return ScriptedEngine(script, info=dataclasses.replace(SCRIPTED_INFO, model=settings.model))
+
+    monkeypatch.setattr(eval_run, "load_engine", load)
+    monkeypatch.setattr(eval_run, "check_model", lambda settings: None)
+
+    def judged(by, *more):
+        asked.clear()
+        return cot.cli.main(["eval", *arguments, "--judge-model", by, "--quiet", *more])
+
+    assert judged("strict", "--out", "b") == 0
+    kept = Path("b/summary.json")
+    assert json.loads(kept.read_text())["judge"]["model"] == "strict"
+    assert judged("strict", "--gate", str(kept)) == 0
+    assert asked.count("strict") == 5
+    assert judged("kind", "--gate", str(kept), "--out", "now") == 2
+    assert (asked, (tmp_path / "now").exists()) == ([], False)
+    summary = json.loads(kept.read_text())
+    other = summary["judge"] | {"templates": {"judge/verdict": "0" * 64}}
+    for judge, said in (
+        (other, "judged by strict with another judge/verdict than this run"),
+        (summary["judge"] | {"quantization": "nf4"}, "judged by strict with another quantization than this run"),
+        (None, "the baseline does not say who judged its answers"),
+    ):
+        kept.write_text(json.dumps(summary | {"judge": judge}))
+        assert judged("strict", "--gate", str(kept)) == 2
+        assert said in capfd.readouterr().err

@@ -9,6 +9,7 @@ from PIL import Image
 import cot.cli
 from cot.cli import prompts_compare as compare_module
 from cot.engine import ScriptedEngine
+from cot.errors import EngineError
 
 TASK = """
 name: photos
@@ -79,6 +80,16 @@ def test_the_difference_and_what_flipped(compare):
     # Both runs are kept, so the same command asks nothing again.
     code, again, _, engine = compare("shipped:direct/answer", "direct/answer", "--task", "task.yaml", "--out", "c")
     assert (code, again, engine.requests) == (0, out, [])
+
+
+def test_what_errored_on_a_side_is_counted_and_in_no_figure(compare):
+    def script(request):
+        text = request.messages[-1].content[-1]
+        return EngineError("gone") if "Is it 0 now?" in text and "One word" in text else reply(request)
+
+    code, out, err, _ = compare("shipped:direct/answer", "direct/answer", "--task", "task.yaml", script=script)
+    assert (code, "9 samples: 5 better, 3 worse" in out) == (0, True)
+    assert "note: 1 sample errored on a side, and is in no figure\n" in err
 
 
 def test_interrupted_it_can_go_on(compare):

@@ -120,6 +120,19 @@ def test_hostile_names_of_tasks_and_long_values_that_differ_are_shown(run, tmp_p
     assert re.search("model +….*/one/model -> ….*/two/model\n", out)
 
 
+def test_who_judged_and_what_that_took_is_shown(run, tmp_path):
+    judge = {"model": "strict", "revision": None, "dtype": "float32", "quantization": "nf4", "templates": {}}
+    judged = {
+        "status": "judged",
+        "verdict": "correct",
+        "usage": {"calls": 1, "prompt_tokens": 50, "completion_tokens": 2},
+    }
+    write_run(tmp_path / "c", [result(0, judge=judged), result(1, judge=judged), result(2, "unparsed")], judge=judge)
+    out = run("runs", "show", "c")[1]
+    assert re.search("judge +strict \\(float32, nf4\\): 2 calls, 100 tokens in, 4 out\n", out)
+    assert "judge" not in run("runs", "show", "runs/b")[1]
+
+
 def test_the_limit_of_a_run_is_shown(run, tmp_path):
     task = TaskIdentity(name="mine", version=1, sha256=DIGEST, data_sha256=DIGEST, n=2, limit=2, shots=4)
     write_run(tmp_path / "c", results("cc"), tasks=[task])

@@ -1,6 +1,7 @@
 """`cot eval` with a server that hangs: that is a failure of the server, and no answer that cannot be read."""
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -78,7 +79,8 @@ def test_a_server_that_hangs_stops_the_run_which_goes_on_later(folder, hanging, 
     assert time.monotonic() - begun < 60
     err = capfd.readouterr().err
     assert "stopped: nothing came back from" in err
-    assert "5 samples in a row" in err
+    # Where several are in flight, their time may run out before the first of them is looked at.
+    assert re.search(r"for [5-8] samples in a row", err)
     assert "--retry-errors" in err
     found = results()
     assert [one["status"] for one in found].count("correct") == 3
