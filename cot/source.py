@@ -26,9 +26,10 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 
 MAX_REDIRECTS = 5
 
-_ENCODINGS = ("", "identity", "gzip", "deflate")
-"""Ways in which a download may be sent, though only `identity` is asked for. What is compressed twice, or in newer
-ways, can be a million times as large as it was sent, and comes in one piece."""
+_UNPACKED, _TOO_FAR = {"gzip", "x-gzip", "deflate"}, {"br", "zstd"}
+"""Ways to compress that a download may be sent in, though none is asked for, and those that it may not: what is
+compressed twice, or in newer ways, can be a million times as large as it was sent, and comes in one piece. Of other
+words nothing is unpacked."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _KINDS: tuple[tuple[Callable[[int], bool], str, str], ...] = (
@@ -194,8 +195,9 @@ def _fetch(url: str, name: str, max_bytes: int, timeout_seconds: float, stop: th
                     f"image {shown(name)} was refused: HTTP {response.status_code} {response.reason_phrase}; "
                     "expected 200; check that the address opens in a browser"
                 )
-            encoding = response.headers.get("Content-Encoding", "").strip().lower()
-            if encoding not in _ENCODINGS:
+            encoding = response.headers.get("Content-Encoding", "")
+            ways = [way for word in encoding.split(",") if (way := word.strip().lower()) in _UNPACKED | _TOO_FAR]
+            if len(ways) > 1 or not _TOO_FAR.isdisjoint(ways):
                 raise ImageError(
                     f"image {shown(name)} was sent compressed as {shown(encoding)}; expected it as it is; "
                     "download it yourself"

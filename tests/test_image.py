@@ -483,6 +483,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif page == "image":
             self._start(200, {"Content-Length": str(len(encoded(picture())))})
             self.wfile.write(encoded(picture()))
+        elif page == "plain":
+            self._start(200, {"Content-Encoding": "aws-chunked"})
+            self.wfile.write(encoded(picture()))
         elif page.startswith("gzip"):
             data = encoded(picture())
             encodings = page.split(",")
@@ -553,6 +556,7 @@ class TestDownloads:
         assert "secret" not in refused(f"{server}/none?token=secret")
 
     def test_what_is_compressed_more_than_once_is_not_unpacked(self, server: str) -> None:
+        assert load_image(f"{server}/plain").pixels.tobytes() == picture().tobytes()
         assert load_image(f"{server}/gzip").pixels.tobytes() == picture().tobytes()
         assert "was sent compressed as 'gzip, gzip'" in refused(f"{server}/gzip,gzip")
 
