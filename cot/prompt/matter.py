@@ -123,9 +123,9 @@ class FrontMatter(BaseModel):
 
 def _check_json(output: dict[str, Any]) -> None:
     try:
-        json.dumps(output)
-    except (TypeError, ValueError) as error:  # YAML has dates and sets, JSON has not
-        raise ValueError(f"{error}; expected what JSON can say; put dates between quotes") from error
+        json.dumps(output, allow_nan=False)
+    except (TypeError, ValueError) as error:  # YAML has .nan and .inf, JSON has not
+        raise ValueError(f"{error}; expected what JSON can say") from error
 
 
 def split_source(source: str) -> tuple[str | None, str]:

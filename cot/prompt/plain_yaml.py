@@ -1,8 +1,9 @@
 """YAML as people write it: no tags, no names that are given twice, and no aliases.
 
-In: text. Out: plain values, as YAML 1.2 has them: `yes`, `off`, `3:30`, `007` and `=` are text, where PyYAML, which
-reads YAML 1.1, takes them for truth values, numbers and worse. A few lines of aliases can stand for gigabytes. What
-else may be said is for others to check.
+In: text. Out: plain values. Close to YAML 1.2, but that only true, false, null and numbers as people write them are
+more than text: `yes`, `off`, `3:30`, `007`, `0x1F`, `2024-01-01` and `=` are text, where PyYAML, which reads YAML 1.1,
+takes them for truth values, numbers, dates and worse. A few lines of aliases can stand for gigabytes. What else may be
+said is for others to check.
 """
 
 import re
@@ -21,6 +22,8 @@ _READ: Final = {
     ),
 }
 """How truth values and numbers are written, and what they can begin with."""
+_TEXT: Final = ("tag:yaml.org,2002:value", "tag:yaml.org,2002:timestamp")
+"""What is no more than text."""
 
 
 def load_plain(text: str) -> Any:
@@ -56,7 +59,7 @@ class _Plain(yaml.SafeLoader):
 
 
 _Plain.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (*_READ, "tag:yaml.org,2002:value")]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (*_READ, *_TEXT)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, (_pattern, _begins) in _READ.items():

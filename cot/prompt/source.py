@@ -149,7 +149,7 @@ def list_located(folders: Sequence[Folder]) -> tuple[Located, ...]:
 
 def strays(folders: Sequence[Folder]) -> Iterator[tuple[Path, str]]:
     """Files of the user's own that look like a template, its cases or a strategy and are none, and what each should
-    be."""
+    be. What is hidden is nobody's template."""
     depths = ("", "*/", "*/*/", "*/*/*/")
     for folder in folders:
         if folder.origin == "shipped":
@@ -158,7 +158,8 @@ def strays(folders: Sequence[Folder]) -> Iterator[tuple[Path, str]]:
             if not path.name.startswith(("_", ".")) and not _named(path, folder):
                 yield path, _NO_TEMPLATE
         for path in _files(folder, "strategy.yml", depths=depths):
-            yield path, "no strategy; expected the name strategy.yaml"
+            if path.name == "strategy.yml":
+                yield path, "no strategy; expected the name strategy.yaml"
         for ending in (".cases.yaml", ".cases.yml"):
             for path in _files(folder, ending, depths=depths):
                 template = path.with_name(f"{path.name.removesuffix(ending)}.jinja")
@@ -168,7 +169,8 @@ def strays(folders: Sequence[Folder]) -> Iterator[tuple[Path, str]]:
 
 def _files(folder: Folder, ending: str, *, depths: Sequence[str]) -> Iterator[Path]:
     for depth in depths:
-        yield from sorted(folder.path.glob(f"{depth}*{ending}"))
+        found = sorted(folder.path.glob(f"{depth}*{ending}"))
+        yield from (path for path in found if not any(p.startswith(".") for p in path.relative_to(folder.path).parts))
 
 
 def _named(path: Path, folder: Folder) -> tuple[str, str] | None:

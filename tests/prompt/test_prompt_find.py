@@ -82,7 +82,8 @@ def test_parts_and_strangers_are_not_listed(prompts):
 
 def test_what_looks_like_a_template_and_is_none_is_told(prompts):
     odd = ["top.jinja", "a/b c.jinja", "en/a/b.jinja", "zh_CN/a/b.jinja", "zh/x/y/z.jinja"]
-    for path in (*odd, "a/_part.jinja", "a/.#b.jinja", "a/b.txt"):
+    hidden = ["a/.#b.jinja", ".git/a/b c.jinja", "a/.ipynb_checkpoints/b c.jinja"]
+    for path in (*odd, *hidden, "a/_part.jinja", "a/b.txt", "a/mystrategy.yml"):
         prompts.raw(path, "x")
     for path in ("a/b", "zh/a/b", "pt-BR/a/b"):
         prompts.write(path, "x", place="user")

@@ -41,7 +41,7 @@ def test_limits_reach_what_is_rendered():
         ("version: 0", "version"),
         ("stop: a", "stop: Input should be a list"),
         ("output: [count]", "output: got .'count'.; expected one of text, choice"),
-        ("output: {json_schema: {const: 2020-01-01}}", "output: Object of type date.*put dates between quotes"),
+        ("output: {json_schema: {const: .nan}}", "output: Out of range float values.*expected what JSON can say"),
         ("colour: red", "colour: there is no such key"),
         ("examples: [{inputs: {}}]", "examples.0.output"),
         ("examples: [{output: x, picture: y}]", "examples.0.picture"),
@@ -69,9 +69,9 @@ def test_defaults_are_of_their_kind():
 
 
 def test_words_and_times_stay_text():
-    texts = "[yes, no, on, Off, 3:30, 007, 1_000, =, 2, -0.5, 1.5e3, true]"
+    texts = "[yes, no, on, Off, 3:30, 007, 1_000, =, 2024-01-01, 2, -0.5, 1.5e3, true]"
     choices = parse("", inputs=f"choices: {{kind: list, default: {texts}}}", body="x").matter.inputs["choices"].default
-    assert choices == ["yes", "no", "on", "Off", "3:30", "007", "1_000", "=", 2, -0.5, 1500.0, True]
+    assert choices == ["yes", "no", "on", "Off", "3:30", "007", "1_000", "=", "2024-01-01", 2, -0.5, 1500.0, True]
     assert [type(choice) for choice in choices[-4:]] == [int, float, float, bool]
 
 
