@@ -16,7 +16,7 @@ _PREFIX: Final = re.compile(
 )
 _FULL_STOPS: Final = (".", "。")
 _MEASURE: Final = re.compile(rf"(?:{_PREFIX.pattern})?(\d++(?:[.,]\d++)*+ ?[\"'\u201d\u2019])\.?", re.IGNORECASE)
-_ARTICLE: Final = re.compile(r"(?:an?|the)\s+(?=\S)")
+_ARTICLE: Final = re.compile(r"(?:an?|the)\s+(?=\D\S)")
 _LETTERED: Final = re.compile(r"[(\[]?([a-z])[*_]{0,3}[)\]]?[.:]?[*_]{0,3}(?:\s+(.+))?", re.DOTALL)
 _WORD: Final = re.compile(r"[\w'\u2019]+")
 
