@@ -211,4 +211,5 @@ def _print(found: "Calibration", before: "Entry | None") -> None:
         typer.echo("nothing changed")
     if found.left_out:
         are = "is" if found.left_out == 1 else "are"
-        typer.echo(f"note: {counted(found.left_out, 'sample')} failed, and {are} in no figure", err=True)
+        failed = f"{counted(found.left_out, 'sample')} failed, and {are} in no figure, the first with: {found.failure}"
+        typer.echo(f"note: {failed}", err=True)

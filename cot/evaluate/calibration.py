@@ -96,7 +96,7 @@ async def calibrate(
         raise EngineError(
             f"{len(failures)} of {len(work)} samples failed, the first with: {failures[0]}; too few are left to fit to"
         ) from error
-    return fit(asked, asking.tuning or Tuning(), max_cost=max_cost, left_out=len(failures))
+    return fit(asked, asking.tuning or Tuning(), max_cost=max_cost, failures=failures)
 
 
 def _numbered(selections: Iterable[Selection]) -> Iterator[tuple[Sample, Metric, int]]:

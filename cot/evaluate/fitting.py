@@ -70,16 +70,20 @@ class Honesty:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found. route: on the half that was not fitted to. left_out: samples that failed, in no figure."""
+    """What was found. route: on the half that was not fitted to. left_out: samples that failed, in no figure,
+    and with what the first of them did."""
 
     tuning: Tuning
     honesty: tuple[Honesty, ...]
     route: Routed
     n: int
     left_out: int
+    failure: str = ""
 
 
-def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, left_out: int = 0) -> Calibration:
+def fit(
+    asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, failures: Sequence[str] = ()
+) -> Calibration:
     """Fit to one half, and say what it comes to on the other. Raises DataError for too few samples."""
     half, others = [one for one in asked if one.fitted], [one for one in asked if not one.fitted]
     check_enough([one.fitted for one in asked])
@@ -101,7 +105,7 @@ def fit(asked: Sequence[Asked], tuning: Tuning, *, max_cost: float = MAX_COST, l
         raise DataError("the engine gives no probabilities; expected them, since there is nothing else to calibrate")
     tuning = fit_keep([_pair(one, tuning) for one in half], tuning, max_cost=max_cost)
     route = routed([_pair(one, tuning) for one in others], tuning)
-    return Calibration(tuning, tuple(honesty), route, len(asked), left_out)
+    return Calibration(tuning, tuple(honesty), route, len(asked), len(failures), next(iter(failures), ""))
 
 
 def check_enough(fitted: Sequence[bool]) -> None:

@@ -220,7 +220,7 @@ def test_a_fault_of_the_program_costs_one_sample(run):
 
     code, out, err = run("m", "--task", "task.yaml", "--no-votes", "--limit", "80", "--out", "mine.json", script=faulty)
     assert (code, "route, on what was not fitted to" in out) == (0, True)
-    assert "note: 1 sample failed, and is in no figure" in err
+    assert "note: 1 sample failed, and is in no figure, the first with: " in err
 
 
 def test_that_too_many_samples_failed_is_told_with_why(run):
@@ -256,7 +256,8 @@ def test_time_that_runs_out_on_a_model_that_hangs_is_no_wrong_answer(run, monkey
     assert (found["n"], found["left_out"]) == (100, 60)
     assert engine.hung < 20, "a model that is gone is asked no more"
     whole = json.loads(run(*arguments, "--out", "whole.json", "--limit", "100")[1])
-    assert found == whole | {"left_out": 60, "out": "mine.json"}
+    assert "nothing came back from the model" in found["failure"]
+    assert found == whole | {"left_out": 60, "failure": found["failure"], "out": "mine.json"}
 
 
 def test_too_few_samples_are_too_few(run):
