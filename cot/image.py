@@ -216,7 +216,9 @@ def _original(opened: Image.Image) -> Original:
 
 def _scale_transparent_colour(opened: ImageFile.ImageFile) -> None:
     """A PNG names the colour that is transparent in as many bits as its pixels have there, and Pillow makes 8 of those
-    of 2, 4 and, of colours, 16, but leaves the name as it is (W3C "Portable Network Graphics", section 11.3.1.1)."""
+    of 2, 4 and, of colours, 16, but leaves the name as it is (W3C "Portable Network Graphics", section 11.3.1.1).
+    Colours of 16 bits are then told apart by their first 8.
+    """
     named = opened.info.get("transparency")
     match opened.tile[0].args if opened.tile else None:
         case "L;2" if isinstance(named, int):

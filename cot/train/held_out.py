@@ -51,11 +51,13 @@ def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
 
 
 def calibration_samples() -> Iterator[tuple[str, Sample]]:
-    """Samples without end, on which nothing is measured: of seeds of their own, worded as in training."""
+    """Samples without end, on which nothing is measured: of seeds of their own, half of them in trained wordings and
+    half put together from parts."""
     for number in itertools.count():
         for part in CALIBRATED:
             rng = random.Random(f"{CALIBRATION}/{part}/{number}")
-            wording: Wording = "phrased" if number % 2 else "trained"
+            # Drawn, since images are fitted to and checked on in turn.
+            wording: Wording = random.Random(f"{CALIBRATION}/wording/{part}/{number}").choice(("trained", "phrased"))
             yield f"{CALIBRATION}/{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH, wording=wording)
 
 

@@ -82,7 +82,7 @@ def phrase(family: str, rng: random.Random) -> str:
     """A wording put together from parts, with its slots; never one that is kept out of training."""
     while True:
         text = _put_together(family, rng)
-        if _bare(text) not in _kept_out(family):
+        if _bare(text) not in _kept_out():
             return text
 
 
@@ -103,13 +103,16 @@ def _put_together(family: str, rng: random.Random) -> str:
 
 def _exchange(slot: re.Match[str]) -> str:
     """{p} for {p2} and the reverse."""
-    return f"{slot[0][:2]}{'' if slot[1] else '2'}}}"
+    number = {"": "2", "2": ""}.get(slot[1], slot[1])
+    return f"{slot[0][:2]}{number}}}"
 
 
 @cache
-def _kept_out(family: str) -> frozenset[str]:
+def _kept_out() -> frozenset[str]:
+    """What is kept out of training, of any family, and the same with its first two nouns exchanged."""
     kinds: tuple[Wording, ...] = ("held_out", "far_fetched")
-    return frozenset(_bare(text) for kind in kinds for text in WORDINGS[family][kind])
+    texts = [text for by in WORDINGS.values() for kind in kinds for text in by[kind]]
+    return frozenset(_bare(said) for text in texts for said in (text, _SLOT.sub(_exchange, text)))
 
 
 def _bare(text: str) -> str:
