@@ -26,8 +26,11 @@ from cot.errors import CotError, DataError, reason
 from evals.heldout import MULTI_FACT, PARTS, Case
 from evals.score import Result, gain, score, table
 
-SIZES: Final = {"easy-vqa": 9673, "scenes": 2400, "shapes": 900, "charts": 900, "unseen-style": 600}
-STEPS_SIZES: Final = {"easy-vqa": 500, "scenes": 2400, "shapes": 900, "charts": 900, "unseen-style": 300}
+SIZES: Final = {
+    "easy-vqa": 9673, "scenes": 2400, "shapes": 900, "charts": 900, "unseen-style": 600, "plain-scenes": 2400,
+    "plain-shapes": 900, "plain-charts": 600,
+}  # fmt: skip
+STEPS_SIZES: Final = SIZES | {"easy-vqa": 500, "unseen-style": 300}
 """How many cases of each part are asked with `decompose` too: the first ones."""
 CONTROLS: Final = ("blank", "wrong-image")
 """Scenes with images that do not tell the answer."""

@@ -2,7 +2,8 @@
 
 In: a part's name and a size. Out: cases, the same every time. Seeds are strings that training never
 uses; a quarter of the questions is in trained wordings, one is put together from parts, one in held-out wordings,
-and one in far-fetched ones that are held out; easy-VQA is its official test split.
+and one in far-fetched ones that are held out; `plain-scenes` and the like are the second of these alone, and more of
+it; easy-VQA is its official test split.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,9 +30,9 @@ class Case:
     qa: QA
 
 
-def _generated(part: str, n: int) -> Iterator[Case]:
+def _generated(part: str, n: int, *, plain: bool = False) -> Iterator[Case]:
     count = 0
-    for image_id, sample in held_out_samples(part):
+    for image_id, sample in held_out_samples(part, plain=plain):
         if count >= n:
             return
         for qa in sample.qas:
@@ -53,5 +54,6 @@ def _easy_vqa(n: int) -> Iterator[Case]:
 PARTS: Final[dict[str, Callable[[int], Iterator[Case]]]] = {
     "easy-vqa": _easy_vqa,
     **{part: partial(_generated, part) for part in GENERATORS},
+    **{f"plain-{part}": partial(_generated, part, plain=True) for part in ("scenes", "shapes", "charts")},
 }
 """Name -> its first n cases (a few more, to finish an image)."""

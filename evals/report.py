@@ -14,9 +14,13 @@ from cot.cli.eval_table import interval_text
 from cot.errors import CotError, DataError, reason
 
 WORDINGS: Final = ("phrased", "trained", "held_out", "far_fetched")
+_SCENES: Final = ("existence", "logic", "count", "comparison", "sum", "difference", "relation", "all")
 SHOWN: Final = {
     "easy-vqa": ("all",),
-    "scenes": ("existence", "logic", "count", "comparison", "sum", "difference", "relation", "all"),
+    "plain-scenes": _SCENES,
+    "plain-shapes": ("all",),
+    "plain-charts": ("lookup", "all"),
+    "scenes": _SCENES,
     "shapes": ("existence", "attribute", "count", "comparison", "relation", "all"),
     "charts": ("lookup", "all"),
     "unseen-style": ("all",),
@@ -93,7 +97,8 @@ def readme_table(figures: dict[str, Any]) -> str:
         row = figures[part]
         for family in families:
             direct, steps = ({"all": way, **way["by_family"]}[family] for way in (row["direct"], row["decompose"]))
-            label = _LABELS.get(part) or f"{part}: {_LABELS.get(family, family)}"
+            name = part.removeprefix("plain-") + ", plainly asked" * part.startswith("plain-")
+            label = _LABELS.get(part) or f"{name}: {_LABELS.get(family, family)}"
             cells = [label, f"{direct['n']:,}", _share(direct, 0), _share(steps, 0)]
             cells.append(_percent(steps, "plan_accuracy", 0))
             cells += [_worded(row, wording, family, 0) for wording in WORDINGS]

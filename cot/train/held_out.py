@@ -43,9 +43,12 @@ EXAMPLES: Final = "examples/"
 """Before a part: the split of solved examples to show before questions of it."""
 
 
-def held_out_samples(part: str) -> Iterator[tuple[str, Sample]]:
-    """Samples without end, each with what its questions share: `scenes/0`."""
+def held_out_samples(part: str, *, plain: bool = False) -> Iterator[tuple[str, Sample]]:
+    """Samples without end, each with what its questions share: `scenes/0`. plain: those alone whose questions are put
+    together from parts."""
     for number, wording in enumerate(itertools.cycle(WORDED)):
+        if plain and wording != "phrased":
+            continue
         rng = random.Random(f"held-out/{part}/{number}")
         yield f"{part}/{number}", GENERATORS[part](rng, questions=QUESTIONS_EACH, wording=wording)
 

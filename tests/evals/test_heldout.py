@@ -13,13 +13,21 @@ from evals.embedded import cases_of, controls
 from evals.heldout import PARTS
 
 
-@pytest.mark.parametrize("part", ["scenes", "shapes", "charts", "unseen-style"])
+@pytest.mark.parametrize("part", ["scenes", "shapes", "charts", "unseen-style", "plain-charts"])
 def test_cases_are_the_same_every_time_and_a_larger_size_only_adds(part: str) -> None:
     few, many = cases_of(part, 12), cases_of(part, 40)
     assert len(few) >= 12
     for one, other in zip(few, many, strict=False):
         assert one.qa == other.qa
         assert np.array_equal(np.asarray(one.image), np.asarray(other.image))
+
+
+def test_plain_parts_are_the_plain_questions_of_the_others_and_more() -> None:
+    plain, every = cases_of("plain-shapes", 30), cases_of("shapes", 60)
+    assert {case.qa.wording for case in plain} == {"phrased"}
+    known = [(case.image_id, case.qa.question) for case in every if case.qa.wording == "phrased"]
+    assert [(case.image_id, case.qa.question) for case in plain][: len(known)] == known
+    assert len(plain) > len(known) > 10
 
 
 def test_half_of_the_images_are_asked_in_wordings_that_never_train() -> None:

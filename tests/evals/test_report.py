@@ -45,7 +45,11 @@ def test_a_file_of_something_else_is_one_line(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "cannot read "), ("{", "cannot read "), ('{"scenes": {}}', "got no figures of easy-vqa, shapes, charts,")],
+    [
+        (None, "cannot read "),
+        ("{", "cannot read "),
+        ('{"scenes": {}}', "got no figures of easy-vqa, plain-scenes, plain-shapes,"),
+    ],
 )
 def test_a_file_without_the_figures_is_one_line(root: Path, tmp_path: Path, text: str | None, said: str) -> None:
     file = tmp_path / "figures.json"
