@@ -151,7 +151,7 @@ def show_answer(value: Value, raw: str) -> str:
 def comparable(value: Value) -> str:
     """The same text for values that say the same: case, blanks, what `bare` takes away and an article at the beginning
     do not count, 3.0 and the text "Three" are 3, and 6' is not 6"."""
-    typed = _typed(bare(value)) if isinstance(value, str) and not measure(value) and "%" not in value else None
+    typed = _typed(bare(value)) if isinstance(value, str) and not measure(value) else None
     text = show_value(value if typed is None else typed)
     return measure(text) or core(text).rstrip(".。") or text
 

@@ -334,7 +334,7 @@ async def test_a_tool_does_not_outlast_the_budget(careful, tools, question, comp
         ("arguments: {times: 1}", r"got `arguments` without a tool"),
         ("tool: width, arguments: {times: {a: 1}}", r"got {'a': 1} for 'times'; expected text, a number, true or"),
         ("tool: width, arguments: {times: [a]}", r"got \['a'\] for 'times'; expected text"),
-        ("tool: width, arguments: {times: 2026-01-31}", r"got datetime.date.* for 'times'; expected text"),
+        ("tool: width, arguments: {times: 2026-01-31}", r"argument times: Input should be a valid integer"),
         ("tool: width, arguments: {times: .inf}", r"argument times: Input should be a finite number"),
         ("tool: width, arguments: [times]", r"arguments: Input should be a valid dictionary"),
     ],
