@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -135,6 +136,14 @@ def _by_family(results: list[Result]) -> dict[str, Any]:
     return {**overall, "by_family": table(results, by=lambda r: r.family)}
 
 
+def _gain_of(result: Result) -> Iterator[str]:
+    """What a question's gain of steps counts for: its family, and of sums also how many things are added up."""
+    if result.family in MULTI_FACT:
+        yield result.family
+    if result.family == "sum":
+        yield f"sum of {result.facts}"
+
+
 def evaluate_part(model: Model, part: str, *, limit: int | None, processes: int) -> dict[str, Any]:
     """All figures of one part, by strategy, and the gain of `decompose` where both were asked."""
     begun = time.monotonic()
@@ -144,12 +153,16 @@ def evaluate_part(model: Model, part: str, *, limit: int | None, processes: int)
     n = min(SIZES[part], SIZES[part] if limit is None else limit)
     direct = measure(model, part, "direct", n, processes)
     steps = measure(model, part, "decompose", min(STEPS_SIZES[part], n), processes)
-    families = sorted({result.family for result in steps} & set(MULTI_FACT))
-    pairs = {family: [(a, b) for a, b in zip(direct, steps, strict=False) if a.family == family] for family in families}
+    pairs: dict[str, list[tuple[Result, Result]]] = defaultdict(list)
+    for pair in zip(direct, steps, strict=False):
+        for name in _gain_of(pair[0]):
+            pairs[name].append(pair)
     return {
         "direct": _figures(direct),
         "decompose": _figures(steps),
-        "gain_of_steps": {f: gain([a for a, _ in pair], [b for _, b in pair]) for f, pair in pairs.items()},
+        "gain_of_steps": {
+            name: gain([a for a, _ in pairs[name]], [b for _, b in pairs[name]]) for name in sorted(pairs)
+        },
         "seconds": round(time.monotonic() - begun, 1),
     }
 

@@ -17,7 +17,7 @@ from cot.train.easyvqa import all_questions, image_path, program
 from cot.train.held_out import GENERATORS, held_out_samples
 from cot.train.sample import QA
 
-MULTI_FACT: Final = ("comparison", "sum", "difference", "same_colour", "extreme_value", "logic", "threshold")
+MULTI_FACT: Final = ("comparison", "sum", "difference", "same_colour", "extreme_value", "logic", "threshold", "change")
 """Families whose questions need more than one fact, or a computation."""
 
 

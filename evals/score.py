@@ -30,8 +30,9 @@ are put together wrong."""
 class Result:
     """How one question went.
 
-    status: one of `STATUSES`. planned: whether exactly the needed sub-questions were asked; None for
-    `direct`, which plans nothing. steps_right, steps: sub-answers that agree with the program, of those that it knows.
+    status: one of `STATUSES`. facts: how many sub-questions the program has. planned: whether exactly these were asked;
+    None for `direct`, which plans nothing. steps_right, steps: sub-answers that agree with the program, of those that
+    it knows.
     faithful: whether the answer is what the sub-answers give; None where nothing was computed.
     """
 
@@ -45,6 +46,7 @@ class Result:
     steps: int = 0
     faithful: bool | None = None
     fell_back: bool = False
+    facts: int = 1
 
     @property
     def lost_to(self) -> Fault | None:
@@ -68,7 +70,7 @@ def score(case: Case, outcome: Outcome, strategy: str) -> Result:
         status = "unknown"
     else:
         status = "correct" if normalise(show_value(outcome.answer.value)) == normalise(qa.answer) else "wrong"
-    base = Result(case.image_id, qa.family, qa.wording, status, outcome.answer.confidence)
+    base = Result(case.image_id, qa.family, qa.wording, status, outcome.answer.confidence, facts=len(qa.facts))
     return base if strategy == "direct" else _with_steps(base, qa, outcome)
 
 

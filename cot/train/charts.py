@@ -106,6 +106,8 @@ def _ask(sample: Sample, bars: Bars, rng: random.Random, *, questions: int, word
         (_extreme, 2),
         (_extreme_value, 2),
         (_pair, 4),
+        (_sum_of_three, 0.8),
+        (_threshold, 0.8),
         (_bars, 0.7),
         (_which_value, 1),
         (_describe, 0.7),
@@ -159,6 +161,25 @@ def _pair(bars: Bars, rng: random.Random, wording: Wording) -> QA:
     name = {"value_sum": "sum", "value_difference": "difference"}.get(family, "comparison")
     facts = tuple(_value(label, bars) for label in mentioned)
     return QA(name, asked.text, answer, facts, expression, wording)
+
+
+def _sum_of_three(bars: Bars, rng: random.Random, wording: Wording) -> QA | None:
+    if len(bars) < 3:
+        return None
+    labels = rng.sample(list(bars), 3)
+    asked = worded("value_sum_of_three", rng, wording=wording, s=labels[0], s2=labels[1], s3=labels[2])
+    facts = tuple(_value(label, bars) for label in asked.mentioned(labels))
+    return QA("sum", asked.text, str(sum(bars[label] for label in labels)), facts, "#1 + #2 + #3", wording)
+
+
+def _threshold(bars: Bars, rng: random.Random, wording: Wording) -> QA:
+    """Is north more than 20?"""
+    label, value = rng.choice(list(bars.items()))
+    number = rng.choice([*bars.values(), *(value + off for off in range(-9, 10))])
+    number = min(max(number, 1), MAX_VALUE)
+    family, sign, true = rng.choice((("value_above", ">", value > number), ("value_below", "<", value < number)))
+    text = word(family, rng, wording=wording, s=label, k=number)
+    return QA("threshold", text, yes_no(true), (_value(label, bars),), f"#1 {sign} {number}", wording)
 
 
 def _bars(bars: Bars, rng: random.Random, wording: Wording) -> QA:

@@ -3,14 +3,22 @@
 In: what was drawn, as counts of nouns. Out: questions with programs.
 """
 
+import operator
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from cot.train.labels import MAX_COUNT
 from cot.train.sample import QA, Fact
-from cot.train.wording import Wording, canonical, worded
+from cot.train.wording import Wording, canonical, word, worded
 
+THRESHOLDS: Final[Mapping[str, tuple[str, Callable[[int, int], bool]]]] = {
+    "at_least": (">=", operator.ge), "exactly": ("=", operator.eq), "more_than": (">", operator.gt),
+    "fewer_than": ("<", operator.lt), "at_most": ("<=", operator.le),
+}  # fmt: skip
+"""Kind of wording -> how plans write it, and whether it holds of a count and a number."""
+SUMS: Final = {2: "sum", 3: "sum_of_three", 4: "sum_of_four"}
+"""Number of nouns -> kind of wording."""
 NUMBERS: Final = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
@@ -29,7 +37,7 @@ class Noun(NamedTuple):
 
 
 def slots(*nouns: Noun) -> dict[str, str]:
-    """The slots of wordings: {a} {s} {p}, then {a2} {s2} {p2} and so on."""
+    """The slots of wordings: {a} {s} {p}, then {a2} {s2} {p2} and so on, up to four."""
     named: dict[str, str] = {}
     for index, noun in enumerate(nouns, 1):
         number = "" if index == 1 else str(index)
@@ -45,6 +53,12 @@ def count_fact(noun: Noun, count: int) -> Fact:
 def exists_fact(noun: Noun, count: int) -> Fact:
     """Whether there is one."""
     return Fact("yes_no", canonical("existence", **slots(noun)), yes_no(count > 0))
+
+
+def number_of(family: str, number: int, rng: random.Random, *, wording: Wording) -> QA:
+    """How many objects, or kinds of objects, there are."""
+    fact = Fact("count", canonical(family), str(number))
+    return QA(family, word(family, rng, wording=wording), fact.answer, (fact,), wording=wording)
 
 
 def yes_no(true: bool) -> str:
@@ -102,10 +116,26 @@ class Counting:
         noun, count = self.present() if self.rng.random() < 0.5 else self.any_noun()
         return self._qa("existence", "existence", [(noun, count)], yes_no(count > 0), fact=exists_fact)
 
+    def absent(self) -> QA:
+        """Is there no apple?"""
+        noun, count = self.present() if self.rng.random() < 0.5 else self.any_noun()
+        return self._qa("logic", "absent", [(noun, count)], yes_no(not count), "not #1", fact=exists_fact)
+
     def count(self) -> QA:
         """How many apples are there?"""
-        noun, count = self.present() if self.rng.random() < 0.88 else self.any_noun()
+        return self.count_of(*(self.present() if self.rng.random() < 0.88 else self.any_noun()))
+
+    def count_of(self, noun: Noun, count: int) -> QA:
+        """The same of a given noun."""
         return self._qa("count", "count", [(noun, count)], str(count))
+
+    def changed(self) -> QA:
+        """How many apples are left if 2 are taken away?"""
+        noun, count = self.present()
+        kind, sign = self.rng.choice((("left_over", "-"), ("with_more", "+")))
+        number = self.rng.randint(1, 5 if sign == "+" else min(5, count))
+        result = count - number if sign == "-" else count + number
+        return self._qa("change", kind, [(noun, count)], str(result), f"#1 {sign} {number}", k=self._said(number))
 
     def compare(self) -> QA | None:
         """Are there more apples than cars?"""
@@ -130,26 +160,27 @@ class Counting:
         }[kind]
         return self._qa("comparison", kind, pair, yes_no(true), f"#1 {sign} #2", mirrored=f"#1 {opposite} #2")
 
-    def most_of_three(self) -> QA | None:
+    def extreme_of_three(self) -> QA | None:
         """Which are there most of, apples, cars or dogs?"""
         drawn = self._distinct(3)
         if drawn is None:
             return None
-        ranked = sorted((count for _, count in drawn), reverse=True)
+        most = self.rng.random() < 0.6
+        ranked = sorted((count for _, count in drawn), reverse=most)
         if ranked[0] == ranked[1]:
             return None
         answer = next(noun.plural for noun, count in drawn if count == ranked[0])
-        return self._qa("comparison", "most_of_three", drawn, answer, "most({0}: #1, {1}: #2, {2}: #3)")
+        kind, name = ("most_of_three", "most") if most else ("fewest_of_three", "fewest")
+        return self._qa("comparison", kind, drawn, answer, name + "({0}: #1, {1}: #2, {2}: #3)")
 
     def total_of(self) -> QA | None:
         """How many apples and cars are there in total?"""
-        number = 3 if self.rng.random() < 0.25 else 2
-        drawn = self._distinct(number, present=self.rng.random() < 0.9)
+        (number,) = self.rng.choices(list(SUMS), (0.6, 0.26, 0.14))
+        drawn = self._distinct(number, present=self.rng.random() < 0.9 - 0.3 * (number - 2))
         if drawn is None or sum(count for _, count in drawn) > 2 * MAX_COUNT:
             return None
         expression = " + ".join(f"#{index}" for index in range(1, number + 1))
-        kind = "sum" if number == 2 else "sum_of_three"
-        return self._qa("sum", kind, drawn, str(sum(count for _, count in drawn)), expression)
+        return self._qa("sum", SUMS[number], drawn, str(sum(count for _, count in drawn)), expression)
 
     def difference(self) -> QA | None:
         """How many more apples than cars are there?"""
@@ -165,26 +196,32 @@ class Counting:
     def threshold(self) -> QA:
         """Are there at least 3 apples?"""
         noun, count = self.present()
-        number = max(1, count + self.rng.choice((-1, 0, 0, 1, 1, 2)))
-        kind = self.rng.choice(("at_least", "exactly"))
-        true = count >= number if kind == "at_least" else count == number
-        sign = ">=" if kind == "at_least" else "="
-        said = NUMBERS[number] if number < len(NUMBERS) and self.rng.random() < 0.5 else number
-        return self._qa("threshold", kind, [(noun, count)], yes_no(true), f"#1 {sign} {number}", k=said)
+        kind = self.rng.choice(list(THRESHOLDS))
+        sign, holds = THRESHOLDS[kind]
+        number = max(1, count + self.rng.choice((-1, 0, 0, 1, 1, 2) if sign in (">=", "=") else (-2, -1, 0, 0, 1, 2)))
+        answer = yes_no(holds(count, number))
+        return self._qa("threshold", kind, [(noun, count)], answer, f"#1 {sign} {number}", k=self._said(number))
 
-    def both_or_either(self) -> QA | None:
+    def _said(self, number: int) -> str:
+        """A number in figures, or as a word."""
+        return NUMBERS[number] if number < len(NUMBERS) and self.rng.random() < 0.5 else str(number)
+
+    def of_two(self) -> QA | None:
         """Are there both a dog and a cat?"""
         (first, n1), (second, n2) = self.present(), self.any_noun()
         if self.rng.random() < 0.3:
             second, n2 = self.present()
-        kind = self.rng.choice(("both", "either"))
-        if kind == "either" and self.rng.random() < 0.6:
+        kind = self.rng.choice(("both", "both", "either", "either", "neither"))
+        if kind != "both" and self.rng.random() < 0.6:
             first, n1 = self.any_noun()
         if first == second:
             return None
         drawn = [(first, n1), (second, n2)]
         if self.rng.random() < 0.5:
             drawn.reverse()
-        true = (n1 > 0 and n2 > 0) if kind == "both" else (n1 > 0 or n2 > 0)
-        sign = "and" if kind == "both" else "or"
-        return self._qa("logic", kind, drawn, yes_no(true), f"#1 {sign} #2", fact=exists_fact)
+        true, expression = {
+            "both": (n1 > 0 and n2 > 0, "#1 and #2"),
+            "either": (n1 > 0 or n2 > 0, "#1 or #2"),
+            "neither": (n1 == n2 == 0, "not #1 and not #2"),
+        }[kind]
+        return self._qa("logic", kind, drawn, yes_no(true), expression, fact=exists_fact)

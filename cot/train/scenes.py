@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from cot.train.artwork import sprites
 from cot.train.canvas import Box, Facets, PatchMap, background, place, rank
-from cot.train.counting import NUMBERS, Counting, Noun
+from cot.train.counting import NUMBERS, Counting, Noun, number_of
 from cot.train.kinds import KINDS, TRAIN_STYLES
 from cot.train.labels import BACKGROUND_COLOURS, CLASSES
 from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
@@ -133,17 +133,20 @@ def _ask(sample: Sample, kinds: list[int], boxes: list[Box], colour: str | None,
         (counting.existence, 3),
         (counting.count, 4),
         (counting.compare, 3),
-        (counting.most_of_three, 1),
+        (counting.extreme_of_three, 1.2),
         (counting.total_of, 3),
         (counting.difference, 1.5),
-        (counting.threshold, 1),
-        (counting.both_or_either, 1),
+        (counting.threshold, 1.3),
+        (counting.of_two, 1.2),
+        (counting.absent, 0.5),
+        (counting.changed, 0.6),
         (lambda: relation(things, rng, wording=wording), 4),
         (lambda: relation_open(things, rng, wording=wording), 2),
         (lambda: extreme_place(things, rng, wording=wording), 1),
         (lambda: bigger(things, rng, wording=wording), 1),
         (lambda: _most(counts, rng, wording=wording), 1.5),
-        (lambda: _total(len(kinds), rng, wording=wording), 1),
+        (lambda: number_of("total", len(kinds), rng, wording=wording), 1),
+        (lambda: number_of("kinds", len(present), rng, wording=wording), 0.6),
         (lambda: _describe(counts, rng, wording=wording), 1),
         (lambda: _background(colour, rng, wording=wording), 1),
     ]
@@ -158,11 +161,6 @@ def _most(counts: Counter[int], rng: random.Random, *, wording: Wording) -> QA |
     answer = KINDS[ranked[0][0]].singular
     fact = Fact("phrase", canonical(family), answer)
     return QA("most_fewest", word(family, rng, wording=wording), answer, (fact,), wording=wording)
-
-
-def _total(number: int, rng: random.Random, *, wording: Wording) -> QA:
-    fact = Fact("count", canonical("total"), str(number))
-    return QA("total", word("total", rng, wording=wording), str(number), (fact,), wording=wording)
 
 
 def _describe(counts: Counter[int], rng: random.Random, *, wording: Wording) -> QA:

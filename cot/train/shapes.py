@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cot.train.canvas import Box, Facets, PatchMap, background, jitter, named_colour, place
-from cot.train.counting import Counting, Noun
+from cot.train.counting import Counting, Noun, number_of
 from cot.train.labels import CLASSES, FORMS, SHAPE_COLOURS, SIZES
 from cot.train.places import Thing, bigger, extreme_place, look_at, relation, relation_open
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Maker, Sample, Seen
@@ -208,11 +208,16 @@ def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: 
     makers: list[tuple[Maker, float]] = [
         (counting.existence, 3),
         (counting.count, 4),
+        (lambda: counting.count_of(noun("", "", ""), len(shapes)), 0.5),
+        (lambda: number_of("total", len(shapes), rng, wording=wording), 0.4),
         (counting.compare, 2.5),
         (counting.total_of, 2),
         (counting.difference, 1),
-        (counting.threshold, 0.7),
-        (counting.both_or_either, 1),
+        (counting.extreme_of_three, 0.4),
+        (counting.threshold, 1),
+        (counting.of_two, 1.2),
+        (counting.absent, 0.5),
+        (counting.changed, 0.4),
         (lambda: relation(things, rng, wording=wording), 4),
         (lambda: relation_open(things, rng, wording=wording), 1),
         (lambda: extreme_place(things, rng, wording=wording), 0.7),

@@ -25,7 +25,7 @@ WORDINGS: Final[Mapping[str, Mapping[Wording, Sequence[str]]]] = _read("wordings
 """Family -> kind of wording -> wordings; about a tenth are kept out of training."""
 
 _PHRASES: Final = _read("phrases.yaml")
-_SLOT: Final = re.compile(r"\{[asp]([23]?)\}")
+_SLOT: Final = re.compile(r"\{[asp]([2-4]?)\}")
 """A slot for a name: {a}, {s} or {p} for the first, {p2} for the second."""
 _PART: Final = re.compile(r"<(\w+)>")
 _EITHER: Final = re.compile(r"\(([^()]*\|[^()]*)\)")
