@@ -6,6 +6,7 @@ from PIL import Image
 import cot.cli
 from cot.cli.set_by import set_by_told
 from cot.config import load_settings
+from cot.engine.remote.address import parse_address
 from cot.errors import CotError
 from cot.settings import NAMES
 
@@ -103,3 +104,25 @@ def test_a_value_that_was_changed_comes_from_nowhere_else(tmp_path):
     settings, _ = load_settings({"seed": 3}, environment={"COT_MODEL": "a/b", "COT_SEED": "4"}, folder=tmp_path)
     assert (settings.set_by("model"), settings.set_by("seed"), settings.set_by("device")) == ("COT_MODEL", "", "")
     assert settings.model_copy(update={"model": "c/d"}).set_by("model") == ""
+
+
+@pytest.mark.parametrize("line", ["ask red.png x", "eval shapes --limit 1", "calibrate"])
+def test_a_folder_cannot_send_images_to_another_machine(said, line):
+    code, err = said(line, 'model = "https://models.example/v1#eyes"\n')
+    assert code == 2
+    assert "is on another machine and would get your images and COT_API_KEY; if you trust it" in err
+    assert err.endswith("; model is set by cot.toml")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.8.0.1", "[::1]", "a.localhost"])
+def test_a_folder_may_name_a_server_on_this_machine(host):
+    assert parse_address(f"http://{host}:9/v1").here
+    assert not parse_address(f"http://{host.strip('[]').replace(':', '')}.example:9/v1").here
+
+
+def test_a_server_that_the_user_names_too_is_asked(said):
+    code, err = said(
+        " ".join(["ask red.png x", *TRACES]), 'model = "http://name.invalid/v1"\n', COT_MODEL="http://name.invalid/v1"
+    )
+    assert code == 1
+    assert "another machine" not in err

@@ -4,6 +4,8 @@ In: the URL that the user wrote, and the environment. Out: an `Address` and an `
 A URL with a password or a query is refused, because URLs are shown and recorded.
 """
 
+import contextlib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -37,6 +39,13 @@ class Address:
     root: str
     host: str
     model: str | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether the server is on this machine, so that what it gets stays here."""
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return self.host == "localhost" or self.host.endswith(".localhost")
 
 
 def parse_address(url: str) -> Address:
