@@ -40,6 +40,14 @@ class Asked(Generic[T]):
     unfit: bool = False
     cut: bool = False
 
+    @property
+    def told(self) -> str:
+        """The problem as people are told it, empty if there is none. Of what is unfit `problem` has the reply, and what
+        it was held to, which nobody reads in passing."""
+        if not self.unfit:
+            return self.problem or ""
+        return f"the reply does not have the form that was asked for{', and was cut short' if self.cut else ''}"
+
 
 def read(
     candidate: Candidate, parse: Callable[[str], T | None], *, tokens: int, starved: bool, may_be_cut: bool

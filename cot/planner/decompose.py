@@ -8,8 +8,9 @@ way (no valid plan, an unknown part, a wrong type) is said, and the question is 
 from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion, unknown
 from cot.planner.direct import Otherwise, ask_directly, ask_whole, short_of_steps
-from cot.planner.facts import Found, as_choice, as_shown, ask_plan, compute, find, find_more, summarise
-from cot.planner.plan import DECIDE, NOT_VALID, OPEN, Plan
+from cot.planner.facts import Found, as_choice, as_shown, compute, find, find_more, summarise
+from cot.planner.plan import DECIDE, OPEN, Plan
+from cot.planner.planning import ask_plan, no_plan
 from cot.step import Reasoning
 
 
@@ -19,7 +20,7 @@ async def decompose(chain: Chain) -> Conclusion:
         return await short_of_steps(chain, "a plan needs 2 steps, and the budget has 1", ask_directly)
     asked = await ask_plan(chain)
     if asked.value is None:
-        return await ask_directly(chain, f"{NOT_VALID}: {asked.problem}")
+        return await ask_directly(chain, no_plan(asked))
     return await follow(chain, asked.value, ask_directly)
 
 

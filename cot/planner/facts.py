@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from cot.answer import constraint_for, match_choice, parse_answer, show_answer, show_value
-from cot.engine.base import Regex, Sampling
+from cot.engine.base import Regex
 from cot.errors import AnswerError, PlanError
 from cot.expression import Ref, Sum
 from cot.image import LoadedImage
@@ -18,7 +18,14 @@ from cot.planner.asked import Asked
 from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import product
-from cot.planner.plan import PLAN_PATTERN, Plan, fill_in, grounds, levels, parse_plan, parse_reworded, reworded_pattern
+from cot.planner.plan import (
+    Plan,
+    fill_in,
+    grounds,
+    levels,
+    parse_reworded,
+    reworded_pattern,
+)
 from cot.step import FinalAnswer, Source, SubAnswer, SubQuestion, Summary, Value
 from cot.tools.calculate import calculate
 
@@ -29,43 +36,6 @@ Found = dict[int, SubAnswer]
 MAX_FILLED_IN_CHARACTERS: Final = 80
 MAX_SHOWN_CHARACTERS: Final = 1000
 """Of one sub-answer in a summary."""
-
-
-async def ask_plan(chain: Chain) -> Asked[Plan]:
-    """Have the model plan; where its plan is not valid, the likeliest valid one of a few samples is taken.
-
-    Raises ChainStopped.
-    """
-    template, inputs, constraint = "decompose/plan", {"question": chain.question.text}, Regex(PLAN_PATTERN)
-    asked = _sure(await chain.ask(template, inputs, _plan, step="plan", constraint=constraint))
-    # Samples must leave a step, and most of the tokens, for the answer; a server that holds nothing would draw double.
-    if asked.value is not None or asked.unfit or chain.allowance.steps_left < 3:
-        return asked
-    tokens = chain.render(template, inputs).max_tokens
-    n = min(chain.tuning.samples, chain.allowance.tokens_left // (2 * tokens))
-    if n < 1:
-        return asked
-    sampling = Sampling(temperature=chain.tuning.temperature, seed=chain.seed)
-    drawn = await chain.sample(
-        template, inputs, _plan, step="plan again", n=n, sampling=sampling, constraint=constraint
-    )
-    valid = [one for one in drawn if one.value is not None]
-    if not valid:
-        return asked
-    chain.note(f"the first plan was not valid ({asked.problem}), so the likeliest of {len(valid)} that are is taken")
-    return _sure(max(valid, key=lambda one: one.confidence))
-
-
-def _sure(asked: Asked[Plan]) -> Asked[Plan]:
-    """A plan that knows how sure the model was of it."""
-    return replace(asked, value=asked.value and replace(asked.value, confidence=asked.confidence))
-
-
-def _plan(text: str) -> Plan:
-    plan = parse_plan(text.strip())
-    plan.check_distinct()
-    plan.check_computable()
-    return plan
 
 
 async def find(chain: Chain, plan: Plan, found: Found | None = None) -> Found:
@@ -109,7 +79,10 @@ async def find_more(chain: Chain, plan: Plan, found: Found) -> Found:
     except ChainStopped:
         return found
     if asked.value is None:
-        chain.note(f"more: {asked.problem}")
+        chain.note(
+            "what is unknown is not asked again: the other words for it were not valid"
+            f" ({asked.told}; see the trace for them)"
+        )
         return found
     for question in asked.value:
         chain.add(question)

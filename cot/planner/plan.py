@@ -99,7 +99,7 @@ class Plan:
         for question in self.sub_questions:
             first = seen.setdefault(" ".join(question.text.casefold().split()), question.id)
             if first != question.id:
-                raise PlanError(f"line {question.id}: got the same as in line {first}; expected another sub-question")
+                raise PlanError(f"it asks the same in lines {first} and {question.id}")
         match self.expression:
             case Comparison(left=left, right=right):
                 twice = left == right or takes_away_itself(left) or takes_away_itself(right)
@@ -112,7 +112,7 @@ class Plan:
             case None:
                 twice = False
         if twice:
-            raise PlanError(f"got {self.expression}, which compares an answer with itself; expected another one")
+            raise PlanError("it compares an answer with itself")
 
     def check_computable(self) -> None:
         """Raise PlanError if its expression cannot be computed from answers of its kinds, whatever these are: sentences
@@ -121,11 +121,12 @@ class Plan:
             return
         used = [question for question in self.sub_questions if question.id in self.supports]
         if isinstance(self.expression, Comparison) and any(question.wants == "text" for question in used):
-            raise PlanError(f"got {self.expression}, which compares sentences; expected answers of another kind")
+            raise PlanError("it compares sentences")
         try:
             evaluate(self.expression, {question.id: _ANSWERS[question.wants] for question in self.sub_questions})
         except PlanError as error:
-            raise PlanError(f"got {self.expression}, which cannot be computed: {error}") from error
+            kinds = ", ".join(f"#{question.id} [{question.wants}]" for question in used)
+            raise PlanError(f"it computes {self.expression} from answers of kinds that do not fit: {kinds}") from error
 
 
 def grounds(supports: Iterable[int], sub_questions: Iterable[SubQuestion]) -> tuple[int, ...]:

@@ -12,8 +12,8 @@ from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import follow
 from cot.planner.direct import ask_first, let_stand, likely, say_first
-from cot.planner.facts import ask_plan
-from cot.planner.plan import ITSELF, NOT_VALID
+from cot.planner.plan import ITSELF
+from cot.planner.planning import ask_plan, no_plan
 from cot.trace.show import percent
 
 
@@ -29,15 +29,16 @@ async def route(chain: Chain) -> Conclusion:
         return first
     say_first(chain, first)
     try:
-        plan = (await ask_plan(chain)).value
+        asked = await ask_plan(chain)
     except ChainStopped as stopped:
         if stopped.stop_reason != "error":
             raise
         # The answer is none the worse for a call that failed.
         chain.note(str(stopped))
         return let_stand(chain, first, "there is no plan")
+    plan = asked.value
     if plan is None:
-        return let_stand(chain, first, NOT_VALID)
+        return let_stand(chain, first, no_plan(asked))
     if not plan.needs_several_facts:
         return let_stand(chain, first, ITSELF)
 

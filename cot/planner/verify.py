@@ -11,8 +11,9 @@ from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import announce
 from cot.planner.direct import ask_first, let_stand, say_first
-from cot.planner.facts import Found, as_choice, as_shown, ask_one, ask_plan, compute, find
-from cot.planner.plan import LEFT_TO_MODEL, NO_FACTS, NOT_VALID, Plan
+from cot.planner.facts import Found, as_choice, as_shown, ask_one, compute, find
+from cot.planner.plan import LEFT_TO_MODEL, NO_FACTS, Plan
+from cot.planner.planning import ask_plan, no_plan
 from cot.region import Box, parse_box
 from cot.step import FinalAnswer, Reasoning, SubQuestion
 from cot.tools.zoom import zoom_step
@@ -52,13 +53,14 @@ async def verify(chain: Chain) -> Conclusion:
 
 async def _checkable_plan(chain: Chain) -> tuple[Plan | None, str]:
     try:
-        plan = (await ask_plan(chain)).value
+        asked = await ask_plan(chain)
     except ChainStopped as stopped:
         if stopped.stop_reason != "error":
             raise
         return None, str(stopped)
+    plan = asked.value
     if plan is None:
-        return None, NOT_VALID
+        return None, no_plan(asked)
     if plan.expression is None:
         return None, LEFT_TO_MODEL
     if not plan.needs_several_facts:

@@ -169,13 +169,19 @@ async def test_where_the_plan_is_not_valid_the_likeliest_valid_sample_is_followe
     assert (outcome.answer.value, outcome.answer.supports) == (True, (1, 2))
     asked = [step.text for step in step_of(outcome, SubQuestion)]
     assert asked == ["How many apples are there?", "How many cars are there?"]
-    assert any("line 2: got the same as in line 1" in note and "of 2 that are" in note for note in outcome.notes)
+    assert outcome.notes == (
+        "the first plan was not valid (it asks the same in lines 1 and 2; see the trace for it), so another one, the"
+        " likeliest of 2 that are, is followed",
+    )
 
 
 @pytest.mark.parametrize(
     ("plan", "why"),
     [
-        ("1. [count] How many apples?\n2. [number] how many  apples?\nanswer: #1 > #2", "got the same as in line 1"),
+        (
+            "1. [count] How many apples?\n2. [number] how many  apples?\nanswer: #1 > #2",
+            "it asks the same in lines 1 and 2",
+        ),
         ("1. [count] How many apples?\nanswer: #1 > #1", "compares an answer with itself"),
         ("1. [count] How many apples?\nanswer: most(apples: #1, cars: #1)", "compares an answer with itself"),
         ("1. [count] How many apples?\nanswer: #1 - #1", "compares an answer with itself"),
@@ -231,28 +237,29 @@ async def test_an_unknown_part_falls_back(question, engine, completion, said, fi
 
 
 @pytest.mark.parametrize(
-    ("expression", "why"),
+    ("expression", "kinds"),
     [
-        ("#1 > #2", "#1 is 'a phrase'; expected a number"),
-        ("#1 = #2", "#1 is 'a phrase'; expected a number"),
-        ("#2 - #3", "#3 is 'yes'; expected a number"),
-        ("most(hats: #2, cars: #4)", "#4 is 'a text'; expected a number"),
-        ("#3 and not #2", "#2 is '1'; expected yes or no"),
+        ("#1 > #2", "#1 [phrase], #2 [count]"),
+        ("#1 = #2", "#1 [phrase], #2 [count]"),
+        ("#2 - #3", "#2 [count], #3 [yes_no]"),
+        ("most(hats: #2, cars: #4)", "#2 [count], #4 [text]"),
+        ("#3 and not #2", "#2 [count], #3 [yes_no]"),
     ],
 )
-async def test_a_plan_that_its_kinds_of_answers_cannot_fill_is_none(question, engine, expression, why):
+async def test_a_plan_that_its_kinds_of_answers_cannot_fill_is_none(question, engine, expression, kinds):
     kinds_of = "1. [phrase] What is red?\n2. [count] How many cars?\n3. [yes_no] Is it?\n4. [text] What is there?"
     outcome = await run("decompose", question(), engine(f"{kinds_of}\nanswer: {expression}", direct="no"))
     assert (outcome.answer.value, outcome.usage.calls) == (False, 3)
-    said = f"the plan is not valid: got {expression}, which cannot be computed: {why}."
-    assert [step.text for step in step_of(outcome, Reasoning)] == [f"The question is asked directly: {said}"]
+    why = f"it computes {expression} from answers of kinds that do not fit: {kinds}"
+    said = f"The question is asked directly: the plan is not valid ({why}; see the trace for it)."
+    assert [step.text for step in step_of(outcome, Reasoning)] == [said]
 
 
 async def test_sentences_are_not_compared(question, engine):
     plan = "1. [text] What does the left sign say?\n2. [text] What does the right sign say?\nanswer: #1 = #2"
     outcome = await run("decompose", question(), engine(plan, direct="yes"))
     assert (outcome.answer.value, outcome.answer.source) == (True, "direct")
-    assert "got #1 = #2, which compares sentences" in outcome.steps[0].text
+    assert "it compares sentences" in outcome.steps[0].text
 
 
 async def test_an_unknown_answer_blocks_what_depends_on_it(question, engine):
@@ -340,17 +347,19 @@ async def test_an_engine_error_in_the_plan_is_an_outcome(question, engine):
     assert outcome.notes == ("plan: no memory",)
 
 
-def unfit():
+def unfit(*, cut=False):
     usage = {"prompt_tokens": 9, "completion_tokens": 1, "calls": 1}
-    return UnfitReplyError("got 'Hm'", text="Hm", usage=usage)
+    return UnfitReplyError("got 'Hm'", text="Hm", usage=usage, cut=cut)
 
 
-async def test_a_plan_that_no_reply_fits_is_not_drawn_again(question, engine):
-    scripted = engine(unfit(), direct="yes")
+@pytest.mark.parametrize(("cut", "more"), [(False, ""), (True, ", and was cut short")])
+async def test_a_plan_that_no_reply_fits_is_not_drawn_again(question, engine, cut, more):
+    scripted = engine(unfit(cut=cut), direct="yes")
     outcome = await run("decompose", question(), scripted)
     assert (outcome.answer.value, outcome.stop_reason) == (True, "answered")
+    why = f"the reply does not have the form that was asked for{more}; see the trace for it"
     said = [step.text for step in step_of(outcome, Reasoning)]
-    assert said == ["The question is asked directly: the plan is not valid: got 'Hm'."]
+    assert said == [f"The question is asked directly: the plan is not valid ({why})."]
     assert (len(scripted.requests), outcome.usage.calls) == (2, 2)
 
 

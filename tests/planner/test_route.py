@@ -81,12 +81,16 @@ async def test_a_plan_that_only_asks_again_is_not_followed(question, unsure, pla
 
 
 @pytest.mark.parametrize(
-    "plan", ["", "I think so.", COMPARE.replace("#2", "#9"), EngineError("gone"), UnfitReplyError("got Hm")]
+    ("plan", "why"),
+    [("", "got the last line ''"), ("I think so.", "got the last line"), (COMPARE.replace("#2", "#9"), "over #1 to #2")]
+    + [(COMPARE.replace("cars", "apples"), "it asks the same in lines 1 and 2"), (EngineError("gone"), "no plan")]
+    + [(UnfitReplyError("got Hm"), "the reply does not have the form that was asked for; see the trace for it")],
 )
-async def test_without_a_plan_the_direct_answer_stands(question, unsure, plan):
+async def test_without_a_plan_the_direct_answer_stands_and_why_is_said(question, unsure, plan, why):
     outcome = await run("route", question(), unsure(plan))
     assert (outcome.answer.value, outcome.stop_reason) == (False, "answered")
     assert "The direct answer stands" in reasons(outcome)
+    assert why in reasons(outcome)
 
 
 async def test_a_fact_that_stays_unknown_leaves_the_direct_answer(question, unsure):

@@ -94,7 +94,10 @@ async def test_a_fact_that_does_not_hold_leaves_the_direct_answer(question, loca
 
 @pytest.mark.parametrize(
     ("plan", "why"),
-    [("no plan", "the plan is not valid"), ("1. [yes_no] Are there more?\nanswer: #1", "no facts of their own")]
+    [
+        ("no plan", "the plan is not valid (got the last line 'no plan'"),
+        ("1. [yes_no] Are there more?\nanswer: #1", "no facts of their own"),
+    ]
     + [
         (COMPARE.replace("#1 > #2", "decide"), "leaves the answer to the model"),
         (EngineError("no plans here"), "no plans"),
