@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cot.answer import constraint_for, parse_answer, parse_free, show_answer
+from cot.answer import comparable, constraint_for, parse_answer, parse_free, show_answer
 from cot.engine.base import Constraint
 from cot.planner.asked import Asked
 from cot.planner.chain import Chain
@@ -57,6 +57,15 @@ def say_first(chain: Chain, first: Conclusion) -> None:
 def likely(chain: Chain, answer: FinalAnswer) -> float:
     """The probability that an answer is right, as far as the model is calibrated."""
     return chain.tuning.calibrated(answer.confidence, answer.source)
+
+
+def agree(chain: Chain, one: FinalAnswer, other: FinalAnswer) -> bool:
+    """Whether two answers say the same: the same choice, if the question has any."""
+    if chain.question.choices:
+        return one.value == other.value
+    # Python takes yes for 1.
+    same = one.value == other.value and isinstance(one.value, bool) == isinstance(other.value, bool)
+    return same or comparable(one.value) == comparable(other.value)
 
 
 def let_stand(chain: Chain, first: Conclusion, reason: str) -> Conclusion:

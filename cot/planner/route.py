@@ -11,7 +11,7 @@ from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import follow
-from cot.planner.direct import ask_first, let_stand, likely, say_first
+from cot.planner.direct import agree, ask_first, let_stand, likely, say_first
 from cot.planner.plan import ITSELF
 from cot.planner.planning import ask_plan, no_plan
 from cot.trace.show import percent
@@ -57,6 +57,8 @@ def _better(chain: Chain, first: Conclusion, by_steps: Conclusion) -> Conclusion
     # A confidence of 0 is that of an engine without probabilities, and says nothing.
     elif first.answer.value is None or not answer.confidence or likely(chain, answer) > likely(chain, first.answer):
         return by_steps
+    elif agree(chain, answer, first.answer):
+        reason = "the steps say the same"
     else:
         reason = f"the steps came to {answer.text}, but only {percent(likely(chain, answer))} sure"
     let_stand(chain, first, reason)

@@ -10,7 +10,7 @@ from cot.planner.budget import ChainStopped
 from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import announce
-from cot.planner.direct import ask_first, let_stand, say_first
+from cot.planner.direct import agree, ask_first, let_stand, say_first
 from cot.planner.facts import Found, as_choice, as_shown, ask_one, compute, find
 from cot.planner.plan import LEFT_TO_MODEL, NO_FACTS, Plan
 from cot.planner.planning import ask_plan, no_plan
@@ -43,10 +43,7 @@ async def verify(chain: Chain) -> Conclusion:
     if first.answer.value is None:
         chain.add(Reasoning(text=f"The direct answer is unknown, and the facts say {checked.text}."))
         return Conclusion(checked)
-    # Python takes yes for 1.
-    kinds = {isinstance(answer.value, bool) for answer in (checked, first.answer)}
-    same = checked.value == first.answer.value and len(kinds) == 1
-    if same or (not chain.question.choices and comparable(checked.value) == comparable(first.answer.value)):
+    if agree(chain, checked, first.answer):
         return let_stand(chain, first, "the facts say the same")
     return await _contradicted(chain, first, plan, found, checked)
 

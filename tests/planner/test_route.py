@@ -60,6 +60,13 @@ async def test_steps_that_are_less_likely_right_are_not_taken(question, unsure):
     assert "the steps came to yes, but only 81% sure" in reasons(outcome)
 
 
+async def test_steps_that_say_the_same_as_the_direct_answer_are_not_told_as_others(question, unsure):
+    scripted = unsure(COMPARE, COUNTS, direct="Yes.", probability=0.85)
+    outcome = await run("route", question(), scripted, tuning=Tuning(keep=0.9))
+    assert (outcome.answer.value, outcome.answer.confidence) == (True, pytest.approx(0.85))
+    assert "The direct answer stands: the steps say the same." in reasons(outcome)
+
+
 async def test_what_is_likelier_right_is_told_by_the_calibrated_confidences(question, unsure):
     modest = Tuning(steps_slope=0, steps_shift=-1.5)
     outcome = await run("route", question(), unsure(COMPARE, COUNTS), tuning=modest)
