@@ -51,10 +51,10 @@ DECIDE: Final = "decide"
 NOT_VALID: Final = "the plan is not valid"
 """Why there are no steps, where the model gave no plan."""
 
-ITSELF: Final = "the plan is the question itself"
+ONE_FACT: Final = "the plan asks for one fact only"
 NO_FACTS: Final = "the plan asks for no facts of their own"
 LEFT_TO_MODEL: Final = "the plan leaves the answer to the model"
-NOT_FOLLOWED: Final = (ITSELF, NO_FACTS, LEFT_TO_MODEL)
+NOT_FOLLOWED: Final = (ONE_FACT, NO_FACTS, LEFT_TO_MODEL)
 """Why there are none, where a valid plan is of no use to `route` or `verify`."""
 
 OPEN: Final = "the plan asks for a description, which parts do not make better"

@@ -12,7 +12,7 @@ from cot.planner.chain import Chain
 from cot.planner.conclusion import Conclusion
 from cot.planner.decompose import follow
 from cot.planner.direct import agree, ask_first, let_stand, likely, say_first
-from cot.planner.plan import ITSELF
+from cot.planner.plan import ONE_FACT
 from cot.planner.planning import ask_plan, no_plan
 from cot.trace.show import percent
 
@@ -40,7 +40,7 @@ async def route(chain: Chain) -> Conclusion:
     if plan is None:
         return let_stand(chain, first, no_plan(asked))
     if not plan.needs_several_facts:
-        return let_stand(chain, first, ITSELF)
+        return let_stand(chain, first, ONE_FACT)
 
     async def otherwise(chain: Chain, reason: str) -> Conclusion:
         return let_stand(chain, first, reason)

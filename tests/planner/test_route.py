@@ -83,7 +83,7 @@ async def test_what_is_likelier_right_is_told_by_the_calibrated_confidences(ques
 async def test_a_plan_that_only_asks_again_is_not_followed(question, unsure, plan):
     outcome = await run("route", question(), unsure(plan))
     assert (outcome.answer.value, outcome.stop_reason, outcome.usage.calls) == (False, "answered", 2)
-    assert "the plan is the question itself" in reasons(outcome)
+    assert "the plan asks for one fact only" in reasons(outcome)
     assert not any(isinstance(step, (SubQuestion, SubAnswer)) for step in outcome.steps)
 
 
