@@ -37,7 +37,7 @@ async def follow(chain: Chain, plan: Plan, otherwise: Otherwise) -> Conclusion:
     for _ in range(chain.tuning.rounds - 1):
         if all(found[number].value is not None for number in plan.supports):
             break
-        found = await find_more(chain, plan, found)
+        plan, found = await find_more(chain, plan, found)
     return await _combine(chain, plan, as_shown(chain, plan, found), otherwise)
 
 

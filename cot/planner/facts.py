@@ -52,17 +52,17 @@ async def find(chain: Chain, plan: Plan, found: Found | None = None) -> Found:
     return found
 
 
-async def find_more(chain: Chain, plan: Plan, found: Found) -> Found:
-    """Ask once more, in other words, for what the model did not know; the words are its own.
+async def find_more(chain: Chain, plan: Plan, found: Found) -> tuple[Plan, Found]:
+    """Ask once more, in other words, for what the model did not know; they are its own, and then stand in the plan.
 
-    Gives `found` back where nothing is unknown, where the budget has no steps for it, and where the
-    model words nothing anew.
+    Gives both back as they are where nothing is unknown, where the budget has no steps for it, and where the model
+    words nothing anew.
     """
     unknown = [q for q in plan.sub_questions if found[q.id].value is None]
     missing = [q for q in unknown if all(found[number].value is not None for number in q.depends_on)]
     # One step words them, and one is left for the decision or the direct answer.
     if chain.stopped or not missing or chain.allowance.steps_left < len(unknown) + 2:
-        return found
+        return plan, found
     inputs = {
         "question": chain.question.text,
         "summary": summarise(chain, found),
@@ -77,16 +77,17 @@ async def find_more(chain: Chain, plan: Plan, found: Found) -> Found:
             constraint=Regex(reworded_pattern(missing)),
         )
     except ChainStopped:
-        return found
+        return plan, found
     if asked.value is None:
         chain.note(
             "what is unknown is not asked again: the other words for it were not valid"
             f" ({asked.told}; see the trace for them)"
         )
-        return found
+        return plan, found
     for question in asked.value:
         chain.add(question)
-    return await find(chain, _with(plan, asked.value), found)
+    plan = _with(plan, asked.value)
+    return plan, await find(chain, plan, found)
 
 
 async def ask_one(
@@ -209,8 +210,11 @@ async def _answer(chain: Chain, question: SubQuestion, found: Found) -> SubAnswe
 
 
 def _reworded(text: str, plan: Plan, missing: Sequence[SubQuestion]) -> tuple[SubQuestion, ...]:
-    """Other words for what is missing. Raises PlanError, also if the plan would ask the same twice with them."""
+    """Other words for what is missing. Raises PlanError, also if they are none, which would find out nothing, or if the
+    plan would ask the same twice with them."""
     found = parse_reworded(text.strip(), missing)
+    if found == tuple(missing):
+        raise PlanError("they are the same words")
     _with(plan, found).check_distinct()
     return found
 
