@@ -76,10 +76,13 @@ def as_tool(
 ) -> Tool:
     """Make a tool of a function whose arguments are all annotated and can be given by name.
 
-    Raises ToolError if the name is not made of a to z, 0 to 9 and _, or an argument does not fit.
+    Raises ToolError if the name is not made of a to z, 0 to 9 and _, if the function is asynchronous, or if an argument
+    does not fit.
     """
     if not _NAME.fullmatch(name):
         raise ToolError(f"got the tool name {name!r}; expected at most 40 of a to z, 0 to 9 and _, a letter first")
+    if inspect.iscoroutinefunction(function):
+        raise ToolError(f"tool {name}: got an async function; expected a plain one: write def in place of async def")
     try:
         parameters, hints = inspect.signature(function).parameters, get_type_hints(function)
     except (TypeError, ValueError, NameError) as error:

@@ -149,6 +149,14 @@ def test_names_are_checked(name):
         as_tool(name, height)
 
 
+def test_an_async_function_is_refused():
+    async def tide() -> int:
+        return 1
+
+    with pytest.raises(ToolError, match="tool tide: got an async function; expected a plain one: write def"):
+        as_tool("tide", tide)
+
+
 @pytest.mark.parametrize("function", [lambda size: size, lambda *sizes: 1, lambda **sizes: 1, 3])
 def test_arguments_need_types(function):
     with pytest.raises(ToolError, match="tool t: got"):
