@@ -93,8 +93,8 @@ class Plan:
         return len(self.sub_questions) == 1 and self.sub_questions[0].wants == "text"
 
     def check_distinct(self) -> None:
-        """Raise PlanError if it asks the same twice, or compares an answer with itself. No pattern can tell, so a model
-        held to the format may do it."""
+        """Raise PlanError if it asks the same twice, compares an answer with itself, or has one name for two things. No
+        pattern can tell, so a model held to the format may do it."""
         seen: dict[str, int] = {}
         for question in self.sub_questions:
             first = seen.setdefault(" ".join(question.text.casefold().split()), question.id)
@@ -104,6 +104,8 @@ class Plan:
             case Comparison(left=left, right=right):
                 twice = left == right or takes_away_itself(left) or takes_away_itself(right)
             case Extreme(entries=entries):
+                if len({label.casefold() for label, _ in entries}) < len(entries):
+                    raise PlanError("it calls two things by one name")
                 twice = len({ref for _, ref in entries}) < len(entries)
             case Logic(operands=operands):
                 twice = len({ref for _, ref in operands}) < len(operands)

@@ -195,6 +195,13 @@ async def test_a_plan_that_compares_an_answer_with_itself_is_none(question, engi
     assert any(why in step.text for step in step_of(outcome, Reasoning))
 
 
+async def test_a_plan_that_calls_two_things_by_one_name_is_none(question, engine):
+    plan = COMPARE.replace("#1 > #2", "most(apples: #1, Apples: #2)")
+    outcome = await run("decompose", question("Which are more?"), engine(plan, COUNTS, direct="cars"))
+    assert (outcome.answer.value, outcome.answer.source) == ("cars", "direct")
+    assert "it calls two things by one name" in outcome.steps[0].text
+
+
 async def test_what_is_counted_twice_over_is_no_comparison_with_itself(question, engine):
     plan = COMPARE.replace("#1 > #2", "#1 + #1 > #2")
     assert (await run("decompose", question(), engine(plan, COUNTS))).answer.value is True
