@@ -162,6 +162,12 @@ def takes_away_itself(total: Sum) -> bool:
     return any((-sign, term) in signed for sign, term in signed) or any(map(takes_away_itself, inner))
 
 
+def of_the_same(left: Sum, right: Sum) -> bool:
+    """Whether two sums differ in numbers only, so that comparing them, as `#1 >= #1 + 2` does, says nothing of #1."""
+    one, other = ([term for term in total.terms if not isinstance(term[1], Integer)] for total in (left, right))
+    return sorted(map(repr, one)) == sorted(map(repr, other))
+
+
 def evaluate(expression: Expression, answers: Mapping[int, Value]) -> Value:
     """Compute the value from the sub-answers by id. Raises PlanError if one is unknown or of the wrong type."""
     for number in supports(expression):

@@ -27,6 +27,7 @@ from cot.expression import (
     Sum,
     evaluate,
     expression_pattern,
+    of_the_same,
     parse_expression,
     supports,
     takes_away_itself,
@@ -102,7 +103,7 @@ class Plan:
                 raise PlanError(f"it asks the same in lines {first} and {question.id}")
         match self.expression:
             case Comparison(left=left, right=right):
-                twice = left == right or takes_away_itself(left) or takes_away_itself(right)
+                twice = of_the_same(left, right) or takes_away_itself(left) or takes_away_itself(right)
             case Extreme(entries=entries):
                 if len({label.casefold() for label, _ in entries}) < len(entries):
                     raise PlanError("it calls two things by one name")

@@ -183,6 +183,11 @@ async def test_where_the_plan_is_not_valid_the_likeliest_valid_sample_is_followe
             "it asks the same in lines 1 and 2",
         ),
         ("1. [count] How many apples?\nanswer: #1 > #1", "compares an answer with itself"),
+        ("1. [count] How many apples?\nanswer: #1 >= #1 + 2", "compares an answer with itself"),
+        (
+            "1. [count] How many apples?\n2. [count] Cars?\nanswer: #1 + #2 = 1 + #2 + #1",
+            "compares an answer with itself",
+        ),
         ("1. [count] How many apples?\nanswer: most(apples: #1, cars: #1)", "compares an answer with itself"),
         ("1. [count] How many apples?\nanswer: #1 - #1", "compares an answer with itself"),
         ("1. [count] How many apples?\nanswer: 3 + abs(#1 - #1) > 2", "compares an answer with itself"),
@@ -202,8 +207,9 @@ async def test_a_plan_that_calls_two_things_by_one_name_is_none(question, engine
     assert "it calls two things by one name" in outcome.steps[0].text
 
 
-async def test_what_is_counted_twice_over_is_no_comparison_with_itself(question, engine):
-    plan = COMPARE.replace("#1 > #2", "#1 + #1 > #2")
+@pytest.mark.parametrize("expression", ["#1 + #1 > #2", "#1 + #2 > #2 + 2", "#2 + 1 = #1 - 1"])
+async def test_what_is_counted_twice_over_is_no_comparison_with_itself(question, engine, expression):
+    plan = COMPARE.replace("#1 > #2", expression)
     assert (await run("decompose", question(), engine(plan, COUNTS))).answer.value is True
 
 
