@@ -25,6 +25,7 @@ SIGNAL_PATH: Final = "/v1/traces"
 HEADER_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
 """`name=value,name=value`, values percent-encoded; the second wins."""
 
+_FIXED_HEADERS: Final = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 TIMEOUT_SECONDS: Final = 30.0
 MAX_REPLY_BYTES: Final = 2**16
 
@@ -42,7 +43,7 @@ def send(spans: Mapping[str, Any], address: str, *, environment: Mapping[str, st
     """
     import httpx
 
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"} | _headers(os.environ if environment is None else environment)
+    headers = _FIXED_HEADERS | _headers(os.environ if environment is None else environment)
     name = shown(public_url(address))
     try:
         parts = urlsplit(address)
