@@ -1,6 +1,8 @@
 import dataclasses
 import io
 import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,7 +11,7 @@ from runs import PLAN, recorded, script
 from cot.errors import TraceError
 from cot.step import ToolUse
 from cot.trace.diff import MAX_LINES, Change, diff_traces, line_changes
-from cot.trace.event import StepTaken
+from cot.trace.event import Note, StepTaken
 from cot.trace.page import diff_page
 from cot.trace.read import Trace, read
 from cot.trace.show_diff import diff_lines
@@ -156,6 +158,21 @@ def test_traces_of_too_many_steps_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("cot.trace.diff.MAX_PAIRS", 48)
     with pytest.raises(TraceError, match="got traces of 7 and 7 steps"):
         diff_traces(trace, trace)
+
+
+def noted(*texts):
+    return Trace(Path(), tuple(Note(text=text) for text in texts))
+
+
+def test_as_many_steps_as_can_be_are_set_beside_each_other():
+    pairs = diff_traces(noted(*"pqxaybzc"), noted(*"abcpq")).pairs
+    assert "".join({"same": "=", "only_a": "-", "only_b": "+"}[pair.side] + pair.title for pair in pairs) == (
+        "-p-q-x=a-y=b-z=c+p+q"
+    )
+    # Equal steps between others must not take minutes.
+    long = [[text for number in range(2500) for text in (f"{name}{number}", "same")] for name in "ab"]
+    sides = Counter(pair.side for pair in diff_traces(noted(*long[0]), noted(*long[1])).pairs)
+    assert sides == {"same": 2500, "only_a": 2500, "only_b": 2500}
 
 
 def test_hostile_text_is_shown_as_text(tmp_path):
