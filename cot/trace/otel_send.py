@@ -42,7 +42,9 @@ def send(spans: Mapping[str, Any], address: str, *, environment: Mapping[str, st
     """
     import httpx
 
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"} | _headers(os.environ if environment is None else environment)
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"} | _headers(
+        os.environ if environment is None else environment
+    )
     name = shown(public_url(address))
     try:
         parts = urlsplit(address)
