@@ -194,7 +194,7 @@ def test_regions_are_four_numbers_in_order(tmp_path):
         .replace('"value":3,', '"value":"1 2 30 40",')
     )
     trace.path.write_text(text)
-    assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0))]
+    assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0), ())]
 
 
 @pytest.mark.parametrize(
@@ -211,4 +211,6 @@ def test_regions_are_four_numbers_in_order(tmp_path):
 )
 def test_regions_that_tools_are_told(tmp_path, arguments, found):
     step = ToolUse(name="zoom", arguments=arguments, result="x")
-    assert list(regions(Trace(tmp_path, (StepTaken(step=step),)))) == [("zoom", box) for box in found]
+    assert [(name, box) for name, box, _ in regions(Trace(tmp_path, (StepTaken(step=step),)))] == [
+        ("zoom", box) for box in found
+    ]

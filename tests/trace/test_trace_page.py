@@ -8,8 +8,9 @@ from html_pages import HOSTILE, assert_safe
 from PIL import Image
 from runs import recorded, script
 
+from cot.step import ToolUse
 from cot.trace.diff import diff_traces
-from cot.trace.event import OriginalImage
+from cot.trace.event import OriginalImage, StepTaken
 from cot.trace.page import diff_page, traces_page
 from cot.trace.read import read
 
@@ -27,6 +28,23 @@ def test_one_trace_shows_all_of_it(tmp_path):
     assert len([e for e in found.all("rect") if e["class"] in ("prefill", "decode")]) == 6
     assert found.all("use") == [{"href": f"#i{trace.started.images[0].sha256}"}]
     assert str(tmp_path) not in traces_page([trace.redacted(frozenset({"images"}))])
+
+
+def test_a_region_that_a_tool_looked_at_lies_on_its_image_alone(tmp_path):
+    trace = read(recorded(tmp_path))
+    first = trace.started.images[0]
+    images = (first, first.model_copy(update={"source": "blue.png"}))
+    edges = {"left": 0.5, "top": 0, "right": 1, "bottom": 1}
+    named = ToolUse(name="zoom", arguments={"image": "blue.png", **edges}, result="")
+    events = (trace.started.model_copy(update={"images": images}), StepTaken(step=named))
+    # One that names no image may be of any.
+    unnamed = (events[0], StepTaken(step=named.model_copy(update={"arguments": edges})))
+    for what, shown in (
+        (events, ["picture", "picture", "region"]),
+        (unnamed, ["picture", "region", "picture", "region"]),
+    ):
+        found = assert_safe(traces_page([dataclasses.replace(trace, events=what)]))
+        assert [e["class"] for tag, e in found.elements if tag != "text" and e.get("class") in shown] == shown
 
 
 def with_alternatives(trace, text):
