@@ -14,6 +14,7 @@ from typing import Final, Literal
 from cot.errors import TraceError
 from cot.step import ToolUse
 from cot.trace.compared import run_costs, run_outcome, run_setup, step_cost, step_fields, step_title
+from cot.trace.plain import plain
 from cot.trace.read import Trace
 from cot.trace.redact import REDACTED
 from cot.trace.tree import Node, nodes
@@ -29,7 +30,10 @@ MAX_PAIRS: Final = 25_000_000
 
 @dataclass(frozen=True)
 class Change:
-    """A field that differs; a side that has no such field has an empty text."""
+    """A field that differs; a side that has no such field has an empty text.
+
+    Lines of what differs in blanks or in what nobody sees are in quotes, with that written out.
+    """
 
     name: str
     a: str
@@ -171,8 +175,18 @@ def _changed_templates(a: Trace, b: Trace) -> Iterator[Change]:
 
 
 def _changes(a: dict[str, str], b: dict[str, str]) -> tuple[Change, ...]:
-    names = dict.fromkeys([*a, *b])
-    return tuple(Change(n, a.get(n, ""), b.get(n, "")) for n in names if a.get(n, "") != b.get(n, ""))
+    sides = ((name, a.get(name, ""), b.get(name, "")) for name in dict.fromkeys([*a, *b]))
+    return tuple(_change(name, one, other) for name, one, other in sides if one != other)
+
+
+def _change(name: str, a: str, b: str) -> Change:
+    if _seen(a) == _seen(b):
+        a, b = ("\n".join(map(repr, text.splitlines(keepends=True))) for text in (a, b))
+    return Change(name, a, b)
+
+
+def _seen(text: str) -> list[str]:
+    return plain(text, most=len(text) + 1).split()
 
 
 def _known(changes: Iterable[Change]) -> tuple[Change, ...]:

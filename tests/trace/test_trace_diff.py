@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import io
 import re
 from collections import Counter
@@ -53,6 +54,16 @@ def test_a_changed_answer_is_followed_to_its_step(tmp_path):
     assert "value: 3 → 0" in shown
     assert "= #2 How many cars are there?" in shown
     assert "ended differently" in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [("yes \n", r"'yes' → 'yes \n'"), ("ye\u200bs", r"'yes' → 'ye\u200bs'"), ("no", "yes → no")]
+)
+def test_what_nobody_sees_is_written_out(tmp_path, said, shown):
+    a, b = (read(recorded(tmp_path, script(direct=reply), strategy="direct")) for reply in ("yes", said))
+    diff = diff_traces(a, b)
+    assert f"    said: {shown}\n" in printed(diff)
+    assert shown in html.unescape(re.sub("<[^>]*>", "", diff_page(diff)))
 
 
 def test_a_reworded_sub_question_stays_beside_the_old_one(tmp_path):
