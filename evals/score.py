@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from cot.answer import show_value
+from cot.errors import DataError
 from cot.evaluate.steps import normalise, score_steps
 from cot.planner.direct import FALL_BACK
 from cot.planner.run import Outcome
@@ -86,7 +87,10 @@ def _with_steps(base: Result, qa: QA, outcome: Outcome) -> Result:
 
 
 def table(results: Iterable[Result], *, by: Callable[[Result], str]) -> dict[str, dict[str, Any]]:
-    """Scores by group: n, accuracy with its 95% interval, counts, and what is known of the steps."""
+    """Scores by group: n, accuracy with its 95% interval, counts, and what is known of the steps.
+
+    What errored counts in n, and as neither right nor lost. Raises DataError for a group of nothing else.
+    """
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         groups[by(result)].append(result)
@@ -94,17 +98,20 @@ def table(results: Iterable[Result], *, by: Callable[[Result], str]) -> dict[str
 
 
 def _summary(group: list[Result]) -> dict[str, Any]:
-    correct = sum(r.status == "correct" for r in group)
+    counts = {s: sum(r.status == s for r in group) for s in STATUSES}
+    asked = [r for r in group if r.status != "errored"]
+    if not asked:
+        raise DataError(f"got {len(group)} questions that all errored; expected one with an answer at least")
     row: dict[str, Any] = {
         "n": len(group),
-        "accuracy": round(correct / len(group), 4),
-        "interval": [round(bound, 4) for bound in wilson(correct, len(group))],
-        "counts": {s: sum(r.status == s for r in group) for s in STATUSES},
+        "accuracy": round(counts["correct"] / len(asked), 4),
+        "interval": [round(bound, 4) for bound in wilson(counts["correct"], len(asked))],
+        "counts": counts,
     }
     if planned := [r.planned for r in group if r.planned is not None]:
         row["plan_accuracy"] = round(sum(planned) / len(planned), 4)
         row["fell_back"] = sum(r.fell_back for r in group)
-        row["lost_to"] = {fault: sum(r.lost_to == fault for r in group) for fault in get_args(Fault)}
+        row["lost_to"] = {fault: sum(r.lost_to == fault for r in asked) for fault in get_args(Fault)}
     if steps := sum(r.steps for r in group):
         row["step_accuracy"] = round(sum(r.steps_right for r in group) / steps, 4)
     if faithful := [r.faithful for r in group if r.faithful is not None]:
@@ -113,9 +120,11 @@ def _summary(group: list[Result]) -> dict[str, Any]:
 
 
 def gain(before: list[Result], after: list[Result]) -> dict[str, Any]:
-    """Paired difference of accuracy, after minus before, with its 95% interval clustered by image."""
-    old, new = ([float(result.status == "correct") for result in run] for run in (before, after))
-    found = paired_difference(old, new, [result.image_id for result in before])
+    """Paired difference of accuracy, after minus before, with its 95% interval clustered by image, over the questions
+    that errored in neither. Raises DataError if there are none."""
+    asked = [pair for pair in zip(before, after, strict=True) if all(result.status != "errored" for result in pair)]
+    old, new = ([float(pair[side].status == "correct") for pair in asked] for side in (0, 1))
+    found = paired_difference(old, new, [result.image_id for result, _ in asked])
     return {
         "n": found.n,
         "difference": round(found.mean, 4),

@@ -75,6 +75,10 @@ def test_names_of_a_folder_have_accents_as_models_write_them(tmp_path):
 def test_a_folder_of_images(tmp_path):
     picture(tmp_path / "animals" / "cat" / "1.png")
     (tmp_path / "animals" / "notes.txt").write_text("x")
+    # As archives have them that were made on a Mac, and as programs leave them behind.
+    for hidden in ("cat/._1.png", "__MACOSX/cat/._1.png", ".trash/cat/1.png"):
+        (tmp_path / "animals" / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "animals" / hidden).write_bytes(b"no image")
     assert rows(tmp_path, loader="folder", path="animals") == [
         {"image": tmp_path / "animals/cat/1.png", "image_id": "cat/1.png", "name": "1", "folder": "cat"}
     ]
@@ -115,6 +119,9 @@ def test_mme_in_both_of_its_forms(tmp_path):
     (root / "artwork" / "questions_answers_YN").mkdir()
     for text in (root / "OCR" / "0001.txt", root / "artwork" / "questions_answers_YN" / "10002.txt"):
         text.write_text("Is it? Please answer yes or no.\tYes\nIs it not? Please answer yes or no.\tNo\n\n")
+    for hidden in (".cache", "OCR"):
+        (root / hidden).mkdir(exist_ok=True)
+        (root / hidden / "._0001.txt").write_bytes(b"\x00\x05\x16\x07")
     samples = list(load_task("mme", data=tmp_path).samples())
     assert [sample.id for sample in samples] == ["OCR/0001/1", "OCR/0001/2", "artwork/10002/1", "artwork/10002/2"]
     assert [sample.category for sample in samples] == ["OCR", "OCR", "artwork", "artwork"]

@@ -46,6 +46,12 @@ def test_cells_keep_their_types(write, tmp_path):
     assert rows(write(tmp_path / "a.parquet", made, row_group_size=150)) == made
 
 
+def test_hidden_files_of_a_folder_are_passed_over(write, tmp_path):
+    write(tmp_path / "data" / "a.parquet", [{"n": 1}])
+    (tmp_path / "data" / "._a.parquet").write_bytes(b"no parquet")
+    assert rows(tmp_path / "data") == [{"n": 1}]
+
+
 def test_numbers_of_32_bits_have_no_more_digits_than_they_have(tmp_path):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     short = arrow.float32()

@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import os
 import tracemalloc
 import unicodedata
@@ -204,6 +205,30 @@ def test_a_ground_truth_that_is_no_choice_is_found_at_once(write):
         write(TASK + 'choices: \'["cat", "dog"]\'\n').survey()
     normalised = TASK.replace("metric: exact", "metric: {name: exact, options: {normalise: vqa}}")
     write(normalised + 'choices: \'["Yes", "no"]\'\n').survey()
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "left", "right"),
+    [
+        ("two three two four", "D", "two three four", "four"),
+        ("two three two four", "C", "two three four", "two"),
+        ("two three two four", "three", "two three four", "three"),
+        ("B three A four", "B", "B three A four", "B"),
+    ],
+)
+def test_equal_choices_are_one(write, choices, answer, left, right):
+    row = json.dumps({"question": "?", "answer": answer, "image": "red.png", "choices": choices.split()})
+    task = write(TASK.replace("exact", "choice") + "choices: choices\n", row)
+    (sample,) = task.samples()
+    assert (sample.target.choices, sample.target.answers) == (tuple(left.split()), (right,))
+    assert [task.metric(choice, sample.target).value for choice in sample.target.choices].count(1) == 1
+
+
+@pytest.mark.parametrize("choices", ["B three A B", "two two"])
+def test_equal_choices_that_leave_no_question_are_refused(write, choices):
+    row = json.dumps({"question": "?", "answer": "B", "image": "red.png", "choices": choices.split()})
+    with pytest.raises(DataError, match=r"line 1: choices must be distinct, .*; mend them, or leave the row out"):
+        write(TASK.replace("exact", "choice") + "choices: choices\n", row).survey()
 
 
 def test_bad_rows_are_counted_where_that_is_asked(write):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,10 @@ def report_runs(
     if parquet is not None:
         _check_parquet(parquet)
     chosen = [one for name in runs for one in choose_all(name)]
+    if twice := [
+        name for name, n in Counter(f"{one.run.path.resolve()}:{one.strategy}" for one in chosen).items() if n > 1
+    ]:
+        raise UsageError(f"got {twice[0]} more than once; expected each run and strategy once; leave it out")
     if html is not None or md is not None or lm_eval is not None:
         report = collect(chosen, max_samples=samples if html is not None else 0)
         if lm_eval is not None:

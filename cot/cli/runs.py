@@ -32,6 +32,7 @@ def list_(
 ) -> None:
     """List runs, newest first: a line for each task and strategy, with its score and 95% interval."""
     from cot.compare import find_runs
+    from cot.trace.plain import plain
 
     found = find_runs(folder, task=task, model=model)
     shown = [run.look() for run in (found[:limit] if limit else found)]
@@ -39,6 +40,10 @@ def list_(
         typer.echo(json.dumps([run.model_dump(mode="json") for run in shown], indent=2))
     elif shown:
         console().print(_listed(shown, task))
+        for run in shown:
+            # In the table it would leave no room for anything else.
+            if run.problem:
+                typer.echo(f"unreadable: {plain(run.problem, one_line=True)}", err=True)
     if not shown:
         typer.echo(f"no such run in {folder}; make one with: cot eval TASK", err=True)
     elif len(found) > len(shown):
@@ -79,7 +84,7 @@ def _listed(runs: "list[Listed]", task: str) -> "Table":
                 strategy = f"{part.strategy}, {run.ablation}" if run.ablation else part.strategy
                 add_row(made, *head, part.task, strategy, *score, *counts)
         if not run.parts:
-            add_row(made, *head, run.problem or ", ".join(run.tasks))
+            add_row(made, *head, ", ".join(run.tasks))
     return made
 
 

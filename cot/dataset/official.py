@@ -13,12 +13,18 @@ from cot.dataset.table import delimited, listed, read_json
 from cot.errors import DataError, reason
 
 IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_SHOWN: Final = "[!.]*"
+"""Names of files that a file system does not hide: archives made on a Mac have a `._1.jpg`, no image, for each `1.jpg`.
+"""
+
 _MOST_MME_BYTES: Final = 100_000
 _MOST_INDEX_CHARACTERS: Final = 64  # As in VLMEvalKit.
 
 
 def folder_of_images(spec: DataSpec, folder: Path) -> Iterator[Row]:
     """Every image below a folder, by name: `image`, `name` without ending, and `folder`, that of the image.
+
+    What begins with a dot is passed over.
 
     Names are ground truths too, so accents are one character with their letter (NFC), as models write them; file
     systems may have them apart.
@@ -27,8 +33,10 @@ def folder_of_images(spec: DataSpec, folder: Path) -> Iterator[Row]:
     if not root.is_dir():
         raise DataError(f"{root} is no folder; expected one with images; check the path in the task")
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file():
-            image_id = path.relative_to(root).as_posix()
+        place = path.relative_to(root)
+        hidden = any(part.startswith(".") for part in place.parts)
+        if path.suffix.lower() in IMAGE_ENDINGS and not hidden and path.is_file():
+            image_id = place.as_posix()
             names = {"image_id": image_id, "name": path.stem, "folder": path.parent.name}
             composed = {field: unicodedata.normalize("NFC", name) for field, name in names.items()}
             yield Row({"image": path, **composed}, str(path))
@@ -71,10 +79,10 @@ def mme(spec: DataSpec, folder: Path) -> Iterator[Row]:
     root = data_path(spec, folder)
     if (root / "MME_Benchmark").is_dir():
         root /= "MME_Benchmark"
-    for category in sorted(path for path in root.glob("*") if path.is_dir()):
+    for category in sorted(path for path in root.glob(_SHOWN) if path.is_dir()):
         split = category / "questions_answers_YN"
         texts, images = (split, category / "images") if split.is_dir() else (category, category)
-        for text in sorted(texts.glob("*.txt")):
+        for text in sorted(texts.glob(f"{_SHOWN}.txt")):
             image = next((path for ending in IMAGE_ENDINGS if (path := images / (text.stem + ending)).is_file()), None)
             if image is None:
                 raise DataError(f"{text} has no image; expected {images / text.stem} with one of {IMAGE_ENDINGS}")

@@ -26,6 +26,7 @@ from cot.task.sample import (
     ImageRules,
     Sample,
     answer_type_of,
+    each_once,
     facts_of,
     group_of,
     images_of,
@@ -190,9 +191,7 @@ class LoadedTask:
         found = {name: compiled(values) for name, compiled in self.expressions.items() if name not in _NAMING}
         images = images_of(found["images"], rules)
         choices = texts_of(found["choices"], "choices", drop_empty_end=True) if "choices" in found else ()
-        if len(set(choices)) != len(choices):
-            raise DataError(f"choices must be distinct, got {list(choices)!r}"[:300])
-        answers = texts_of(found["answers"], "answers")
+        choices, answers = each_once(choices, texts_of(found["answers"], "answers"))
         kind = answer_type_of(found["answer_type"]) if "answer_type" in found else "text"
         target = Target(answers, choices, kind, precision_of(found.get("precision")))
         self._check(target)

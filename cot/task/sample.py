@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
+from string import ascii_uppercase
 from typing import Annotated, Any, Final, Literal, get_args
 
 import jinja2
@@ -129,6 +130,24 @@ def texts_of(value: Any, field: str, *, drop_empty_end: bool = False) -> tuple[s
     while drop_empty_end and values and is_missing(values[-1]):
         values.pop()
     return tuple(text_of(one, field) for one in values)
+
+
+def each_once(choices: tuple[str, ...], answers: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Choices without repetitions, and the ground truths, those that are letters (A first) as the choices they name.
+
+    Published data has rows with equal options, such as MMLU and MedMCQA. Whoever is told of both can only name
+    the text, and is right if either is. Raises DataError where it cannot be told what a letter stands for, or one
+    choice alone is left.
+    """
+    left = tuple(dict.fromkeys(choices))
+    letters = dict(zip(ascii_uppercase, choices, strict=False))
+    if len(left) == len(choices):
+        return choices, answers
+    if len(left) < 2 or not letters.keys().isdisjoint(choices):
+        raise DataError(
+            f"choices must be distinct, got {list(choices)!r:.150}; mend them, or leave the row out with `only`"
+        )
+    return left, tuple(letters.get(answer, answer) for answer in answers)
 
 
 def images_of(value: Any, rules: ImageRules) -> tuple[ImageSource, ...]:

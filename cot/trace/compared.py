@@ -63,12 +63,13 @@ def _call_fields(call: Call) -> dict[str, str]:
         "parsed": "" if value == call.raw else value,
         "problem": call.problem or "",
         "finish reason": call.finish_reason or "",
-        "confidence": "" if call.confidence is None else _confidence(call.confidence),
+        "confidence": _confidence(call.confidence or 0.0),
     }
 
 
 def _confidence(confidence: float) -> str:
-    return f"{confidence:.4f}"
+    """Nothing for 0, which stands for an engine without probabilities, or for no answer."""
+    return f"{confidence:.4f}" if confidence else ""
 
 
 def step_cost(node: Node) -> str:

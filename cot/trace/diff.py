@@ -6,6 +6,7 @@ another order differ in the last ones.
 """
 
 import difflib
+from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -13,6 +14,7 @@ from typing import Final, Literal
 from cot.errors import TraceError
 from cot.step import ToolUse
 from cot.trace.compared import run_costs, run_outcome, run_setup, step_cost, step_fields, step_title
+from cot.trace.plain import plain
 from cot.trace.read import Trace
 from cot.trace.redact import REDACTED
 from cot.trace.tree import Node, nodes
@@ -23,12 +25,15 @@ MAX_LINES: Final = 5000
 """Of a field, which are held against each other and shown."""
 
 MAX_PAIRS: Final = 25_000_000
-"""Steps of one trace times those of the other; more would take minutes."""
+"""Steps of one trace times those of the other; aligning takes a bit of memory for each."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A field that differs; a side that has no such field has an empty text."""
+    """A field that differs; a side that has no such field has an empty text.
+
+    Lines of what differs in blanks or in what nobody sees are in quotes, with that written out.
+    """
 
     name: str
     a: str
@@ -101,26 +106,53 @@ def _pairs(a: Trace, b: Trace) -> Iterator[Pair]:
         raise TraceError(
             f"got traces of {len(left):,} and {len(right):,} steps; expected some 5,000 at most; see cot trace show"
         )
-    matcher = difflib.SequenceMatcher(None, [_key(n) for n in left], [_key(n) for n in right], autojunk=False)
-    for operation, from_a, to_a, from_b, to_b in matcher.get_opcodes():
-        if operation == "equal":
-            yield from map(_pair, left[from_a:to_a], right[from_b:to_b])
+    done_a = done_b = 0
+    for at_a, at_b in (*_common([_key(n) for n in left], [_key(n) for n in right]), (len(left), len(right))):
+        yield from _leftover(left[done_a:at_a], right[done_b:at_b])
+        yield from map(_pair, left[at_a : at_a + 1], right[at_b : at_b + 1])
+        done_a, done_b = at_a + 1, at_b + 1
+
+
+def _common(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Places in a and b of their longest common subsequence, in order.
+
+    A row of the table is one whole number, with a bit for each of b that is 0 where the length grows: Hyyrö,
+    "Bit-parallel LCS-length computation revisited", 2004. difflib takes cubic time where equal ones are many.
+    """
+    places: dict[Hashable, int] = {}
+    for place, key in enumerate(b):
+        places[key] = places.get(key, 0) | 1 << place
+    rows = [every := (1 << len(b)) - 1]
+    for key in a:
+        row, same = rows[-1], rows[-1] & places.get(key, 0)
+        rows.append((row + same | row - same) & every)
+    found = []
+    at_a, at_b = len(a), len(b)
+    while at_a and at_b:
+        bit = 1 << at_b - 1
+        if rows[at_a] & bit:
+            at_b -= 1
+        elif not rows[at_a - 1] & bit:
+            at_a -= 1
         else:
-            yield from _leftover(left[from_a:to_a], right[from_b:to_b])
+            at_a, at_b = at_a - 1, at_b - 1
+            found.append((at_a, at_b))
+    return found[::-1]
 
 
 def _leftover(left: Sequence[Node], right: Sequence[Node]) -> Iterator[Pair]:
     """Steps without an exact counterpart: those of a kind belong together in order, such as reworded sub-questions."""
-    waiting = list(right)
+    waiting = {kind: deque(n for n in right if n.kind == kind) for kind in ("sub_question", "reasoning")}
+    taken = set()
     for node in left:
-        other = next((n for n in waiting if n.kind == node.kind and n.kind in ("sub_question", "reasoning")), None)
-        if other is None:
-            yield Pair("only_a", node.kind, step_title(node), _changes(step_fields(node), {}), step_cost(node))
+        if others := waiting.get(node.kind):
+            taken.add(id(others[0]))
+            yield _pair(node, others.popleft())
         else:
-            waiting.remove(other)
-            yield _pair(node, other)
-    for node in waiting:
-        yield Pair("only_b", node.kind, step_title(node), _changes({}, step_fields(node)), "", step_cost(node))
+            yield Pair("only_a", node.kind, step_title(node), _changes(step_fields(node), {}), step_cost(node))
+    for node in right:
+        if id(node) not in taken:
+            yield Pair("only_b", node.kind, step_title(node), _changes({}, step_fields(node)), "", step_cost(node))
 
 
 def _pair(a: Node, b: Node) -> Pair:
@@ -143,8 +175,18 @@ def _changed_templates(a: Trace, b: Trace) -> Iterator[Change]:
 
 
 def _changes(a: dict[str, str], b: dict[str, str]) -> tuple[Change, ...]:
-    names = dict.fromkeys([*a, *b])
-    return tuple(Change(n, a.get(n, ""), b.get(n, "")) for n in names if a.get(n, "") != b.get(n, ""))
+    sides = ((name, a.get(name, ""), b.get(name, "")) for name in dict.fromkeys([*a, *b]))
+    return tuple(_change(name, one, other) for name, one, other in sides if one != other)
+
+
+def _change(name: str, a: str, b: str) -> Change:
+    if _seen(a) == _seen(b):
+        a, b = ("\n".join(map(repr, text.splitlines(keepends=True))) for text in (a, b))
+    return Change(name, a, b)
+
+
+def _seen(text: str) -> list[str]:
+    return plain(text, most=len(text) + 1).split()
 
 
 def _known(changes: Iterable[Change]) -> tuple[Change, ...]:

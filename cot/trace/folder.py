@@ -3,10 +3,11 @@
 In: the folder of the traces. Out: names and dates. No file in a run's folder is opened.
 """
 
-import contextlib
 import os
 import re
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -47,20 +48,32 @@ def folder_names(trace_dir: Path, *, follow_links: bool = True) -> list[str]:
         ) from error
 
 
-def newest(trace_dir: Path, file: str) -> Path | None:
-    """The file of that name in the folder of the newest run that has one; None if none has.
+def newest_first(
+    trace_dir: Path, file: str, fits: Callable[[datetime | None], bool] = lambda _: True
+) -> Iterator[tuple[datetime | None, str]]:
+    """When each run began, None for a folder with another name, and the path of its `file`, there or not: newest first.
 
-    Of runs that began in one second the one that was written to last. Raises TraceError if the folder is unreadable.
+    Of runs that began in one second the one whose file was written to last. fits: which times are wanted.
+    Raises TraceError if the folder is unreadable.
     """
-    found: list[tuple[int, Path]] = []
-    second = ""
-    for name in reversed(folder_names(trace_dir)):
-        if not RUN_FOLDER.fullmatch(name):
-            continue
-        if found and name[:STAMP_CHARACTERS] != second:
-            break
-        path = trace_dir / name / file
-        with contextlib.suppress(OSError):
-            found.append((path.stat().st_mtime_ns, path))
-            second = name[:STAMP_CHARACTERS]
-    return max(found)[1] if found else None
+    # Joined as text: a `Path` for each part takes longer than reading the file.
+    folder = os.path.join(trace_dir, "")
+    names = reversed(folder_names(trace_dir))
+    found = ((when, f"{folder}{name}{os.sep}{file}") for name in names if fits(when := started_at(name)))
+    for _, same in groupby(found, key=lambda one: one[0] or one[1]):
+        several = list(same)
+        yield from sorted(several, key=lambda one: _written(one[1]), reverse=True) if several[1:] else several
+
+
+def newest(trace_dir: Path, file: str) -> Path | None:
+    """The file of that name in the folder of the newest run that has one, by `newest_first`; None if none has."""
+    runs = newest_first(trace_dir, file, lambda when: when is not None)
+    return next((Path(path) for _, path in runs if os.path.exists(path)), None)
+
+
+def _written(path: str) -> int:
+    """When a file was written to last, in nanoseconds; before all others if it is missing."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1

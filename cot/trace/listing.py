@@ -6,7 +6,6 @@ it should be is shown as missing, and a file that is no trace as `unreadable`. A
 lines that may hold what is looked for.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from cot.step import StopReason
 from cot.trace.ends import ends, event, may_hold
-from cot.trace.folder import folder_names, started_at
+from cot.trace.folder import newest_first
 from cot.trace.record import TRACE_FILE
 
 UNFINISHED: Final = "unfinished"
@@ -100,7 +99,7 @@ class Wanted:
 
 
 def list_traces(trace_dir: Path, wanted: Wanted | None = None, *, limit: int | None = None) -> Iterator[Listed]:
-    """The traces of a folder that are wanted, newest first.
+    """The traces of a folder that are wanted, newest first, as `newest_first` has them.
 
     limit: at most this many, >= 1; reading stops there. A folder that does not exist has none.
     Raises TraceError if the folder cannot be read.
@@ -108,13 +107,7 @@ def list_traces(trace_dir: Path, wanted: Wanted | None = None, *, limit: int | N
     wanted = wanted or Wanted()
     may_fit = wanted.sieve()
     found = 0
-    # Joined as text: a `Path` for each part takes longer than reading the file.
-    folder = os.path.join(trace_dir, "")
-    for name in reversed(folder_names(trace_dir)):
-        when = started_at(name)
-        if not wanted.at(when):
-            continue
-        file = f"{folder}{name}{os.sep}{TRACE_FILE}"
+    for when, file in newest_first(trace_dir, TRACE_FILE, wanted.at):
         try:
             first, last = ends(file)
         except (FileNotFoundError, NotADirectoryError):

@@ -63,7 +63,8 @@ def _root(trace: Trace, content: bool) -> dict[str, Any]:
         "gen_ai.request.seed": started.seed if started else None,
         "cot.strategy": started.strategy if started else None,
         "cot.stop_reason": stop_reason,
-        "cot.confidence": answer.confidence if answer else None,
+        # 0 where the engine gives no probabilities.
+        "cot.confidence": (answer.confidence or None) if answer else None,
         **(_usage(finished.measured.usage) if finished else {}),
     }
     if content and started is not None:

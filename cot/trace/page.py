@@ -86,11 +86,14 @@ def _run(trace: Trace, pixels: dict[str, str]) -> Run:
     answer = finished.answer if finished else None
     bars, total = timeline(trace)
     found = tuple(regions(trace))
+    sources = {image.source for image in started.images} if started else set()
     return Run(
         name=trace.name,
         trace=trace,
         started=started,
-        pictures=tuple(_picture(trace, image, found, pixels) for image in started.images) if started else (),
+        pictures=tuple(_picture(trace, image, _on(image, sources, found), pixels) for image in started.images)
+        if started
+        else (),
         nodes=nodes(trace),
         bars=bars,
         total_seconds=total,
@@ -100,7 +103,12 @@ def _run(trace: Trace, pixels: dict[str, str]) -> Run:
     )
 
 
-def _picture(trace: Trace, traced: TracedImage, found: tuple[Region, ...], pixels: dict[str, str]) -> Picture:
+def _on(image: TracedImage, sources: set[str], found: tuple[Region, ...]) -> list[Region]:
+    """Regions of an image: what names none of the `sources` may be of any."""
+    return [region for region in found if image.source in (sources.intersection(region[2]) or sources)]
+
+
+def _picture(trace: Trace, traced: TracedImage, found: Sequence[Region], pixels: dict[str, str]) -> Picture:
     picture = Picture(traced)
     path = trace.image_path(traced)
     if traced.source == REDACTED and not traced.sha256:
@@ -118,7 +126,7 @@ def _picture(trace: Trace, traced: TracedImage, found: tuple[Region, ...], pixel
             picture.problem = "there is no such image beside the trace"
             if path.exists():
                 picture.problem = "the image beside the trace cannot be opened"
-    for name, (left, top, right, bottom) in found:
+    for name, (left, top, right, bottom), _ in found:
         scale_x, scale_y = (traced.width, traced.height) if max(right, bottom) <= 1 else (1, 1)
         box = (left * scale_x, top * scale_y, (right - left) * scale_x, (bottom - top) * scale_y)
         picture.regions.append((name, *box))

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from cot.step import Step, SubAnswer, SubQuestion
+from cot.step import Step, SubAnswer, SubQuestion, ToolUse
 from cot.trace.event import Call, Note, StepTaken
 from cot.trace.read import Trace
 
-Region = tuple[str, tuple[float, float, float, float]]
-"""What names it; left, top, right and bottom, in pixels or fractions."""
+Region = tuple[str, tuple[float, float, float, float], tuple[str, ...]]
+"""What names it; left, top, right and bottom, in pixels or fractions; texts one of which may be the source of its
+image."""
 
 Kind = Literal["call", "sub_question", "reasoning", "tool_use", "summary", "final_answer", "note"]
 
@@ -93,23 +94,25 @@ def regions(trace: Trace) -> Iterator[Region]:
     for node in nodes(trace):
         if node.question is not None and node.question.wants == "region" and node.answer is not None:
             yield from _region(f"#{node.number}", node.answer.value)
-        if node.step is not None and node.step.kind == "tool_use":
-            yield from _region(node.step.name, node.step.arguments.get("region"))
-            yield from _box(node.step.name, [node.step.arguments.get(name) for name in EDGES])
-            yield from _region(node.step.name, node.step.result if "region" in node.step.name else None)
+        if isinstance(node.step, ToolUse):
+            name, arguments = node.step.name, node.step.arguments
+            said = tuple(value for value in arguments.values() if isinstance(value, str))
+            yield from _region(name, arguments.get("region"), said)
+            yield from _box(name, [arguments.get(edge) for edge in EDGES], said)
+            yield from _region(name, node.step.result if "region" in name else None, said)
 
 
-def _region(name: str, value: object) -> Iterator[Region]:
+def _region(name: str, value: object, said: tuple[str, ...] = ()) -> Iterator[Region]:
     numbers = re.findall(r"-?[0-9]{1,6}(?:\.[0-9]{1,18})?", value[:200]) if isinstance(value, str) else []
-    yield from _box(name, [float(number) for number in numbers])
+    yield from _box(name, [float(number) for number in numbers], said)
 
 
-def _box(name: str, edges: Sequence[object]) -> Iterator[Region]:
+def _box(name: str, edges: Sequence[object], said: tuple[str, ...]) -> Iterator[Region]:
     found = [float(edge) for edge in edges if isinstance(edge, int | float) and abs(edge) < MAX_EDGE]
     if len(edges) == len(found) == 4:
         left, top, right, bottom = found
         if left < right and top < bottom:
-            yield name, (left, top, right, bottom)
+            yield name, (left, top, right, bottom), said
 
 
 def _step(found: list[Node], by_number: dict[int, Node], step: Step) -> Node:

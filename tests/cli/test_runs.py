@@ -145,9 +145,15 @@ def test_why_a_run_cannot_be_read_and_what_is_a_control_is_listed(run, tmp_path)
     write_run(tmp_path / "runs" / "c", results("cc"), ablation="blank")
     with (tmp_path / "runs" / "b" / "samples.jsonl").open("a") as file:
         file.write("{}\n")
-    listed = {line.split()[0]: line for line in run("runs", "list")[1].splitlines()}
-    assert "unreadable" in listed["runs/b"]
-    assert "samples.jsonl, line 7: no result of a sample" in listed["runs/b"]
+    (tmp_path / "runs" / "d").mkdir()
+    (tmp_path / "runs" / "d" / "run.json").write_text("{}\n")
+    _, out, err = run("runs", "list")
+    listed = {line.split()[0]: line for line in out.splitlines()}
+    # Why is said below the table, which it would make so wide that nothing else has room.
+    assert listed["runs/b"].split()[-3:] == ["unreadable", "large", "mine"]
+    assert listed["runs/d"].split() == ["runs/d", "unreadable"]
+    assert re.search("^unreadable: runs/b/samples.jsonl, line 7: no result of a sample", err, re.MULTILINE)
+    assert re.search("^unreadable: runs/d/run.json is not what this version of cot reads", err, re.MULTILINE)
     assert "direct, blank" in listed["runs/c"]
 
 

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from cot.engine.scripted import ScriptedEngine
+from cot.errors import DataError
 from cot.image import from_pixels
 from cot.planner.run import run
 from cot.question import Question
@@ -54,7 +55,7 @@ async def test_a_fallback_is_told_apart() -> None:
         (["1. [count] How many dogs are there?\nanswer: #1", "6"], "plan"),
         (["no plan at all", "no plan at all", "6"], "plan"),
         ([TOTAL.plan, "3", "4"], "sub-answer"),
-        ([TOTAL.plan, "3", "unknown"], "sub-answer"),
+        ([TOTAL.plan, "3", *["unknown"] * 3], "sub-answer"),
         ([TOTAL.plan.replace("+", "-"), "3", "2"], "operation"),
         ([TOTAL.plan.replace("+", "-"), "3", "4"], "sub-answer"),
     ],
@@ -98,6 +99,23 @@ def test_gain_is_paired() -> None:
     before = [Result(f"i{n // 2}", "sum", "trained", "wrong", 0.5) for n in range(20)]
     after = [Result(f"i{n // 2}", "sum", "trained", "correct" if n % 2 else "wrong", 0.5) for n in range(20)]
     assert gain(before, after)["difference"] == 0.5
+
+
+def test_what_errored_is_counted_apart_and_is_in_no_score() -> None:
+    def results(statuses: str) -> list[Result]:
+        status = {"r": "correct", "w": "wrong", "e": "errored"}
+        return [Result(f"i{n}", "sum", "trained", status[one], 0.9, planned=False) for n, one in enumerate(statuses)]
+
+    row = table(results("rrrwee"), by=lambda r: r.family)["sum"]
+    assert (row["n"], row["accuracy"], row["counts"]["errored"]) == (6, 0.75, 2)
+    assert row["interval"] == table(results("rrrw"), by=lambda r: r.family)["sum"]["interval"]
+    assert row["lost_to"] == {"plan": 1, "sub-answer": 0, "operation": 0}
+    found = gain(results("wwrre"), results("rrrew"))
+    assert (found["n"], found["difference"]) == (3, 0.6667)
+    with pytest.raises(DataError, match="got 2 questions that all errored"):
+        table(results("ee"), by=lambda r: r.family)
+    with pytest.raises(DataError):
+        gain(results("e"), results("r"))
 
 
 def test_calibration_error() -> None:

@@ -55,6 +55,15 @@ def test_markdown_of_hostile_text_is_text(tmp_path):
     assert not set(text) & set("\x1b\u202e")
 
 
+@pytest.mark.parametrize("again", ["a", "a:direct", "../runs/a"])
+def test_a_run_that_is_named_twice_is_refused(tmp_path, monkeypatch, capsys, again):
+    write_run(tmp_path / "runs" / "a", results("cw"))
+    monkeypatch.chdir(tmp_path / "runs")
+    assert cot.cli.main(["report", "a", again, "--csv", "-"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, "a:direct more than once; expected each run and strategy once" in told.err) == ("", True)
+
+
 def test_csv_has_a_line_for_each_result(tmp_path):
     made = [
         *results("cpe"),

@@ -1,6 +1,9 @@
 import dataclasses
+import html
 import io
 import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,7 +12,7 @@ from runs import PLAN, recorded, script
 from cot.errors import TraceError
 from cot.step import ToolUse
 from cot.trace.diff import MAX_LINES, Change, diff_traces, line_changes
-from cot.trace.event import StepTaken
+from cot.trace.event import Note, StepTaken
 from cot.trace.page import diff_page
 from cot.trace.read import Trace, read
 from cot.trace.show_diff import diff_lines
@@ -51,6 +54,16 @@ def test_a_changed_answer_is_followed_to_its_step(tmp_path):
     assert "value: 3 → 0" in shown
     assert "= #2 How many cars are there?" in shown
     assert "ended differently" in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [("yes \n", r"'yes' → 'yes \n'"), ("ye\u200bs", r"'yes' → 'ye\u200bs'"), ("no", "yes → no")]
+)
+def test_what_nobody_sees_is_written_out(tmp_path, said, shown):
+    a, b = (read(recorded(tmp_path, script(direct=reply), strategy="direct")) for reply in ("yes", said))
+    diff = diff_traces(a, b)
+    assert f"    said: {shown}\n" in printed(diff)
+    assert shown in html.unescape(re.sub("<[^>]*>", "", diff_page(diff)))
 
 
 def test_a_reworded_sub_question_stays_beside_the_old_one(tmp_path):
@@ -158,6 +171,21 @@ def test_traces_of_too_many_steps_are_refused(tmp_path, monkeypatch):
         diff_traces(trace, trace)
 
 
+def noted(*texts):
+    return Trace(Path(), tuple(Note(text=text) for text in texts))
+
+
+def test_as_many_steps_as_can_be_are_set_beside_each_other():
+    pairs = diff_traces(noted(*"pqxaybzc"), noted(*"abcpq")).pairs
+    assert "".join({"same": "=", "only_a": "-", "only_b": "+"}[pair.side] + pair.title for pair in pairs) == (
+        "-p-q-x=a-y=b-z=c+p+q"
+    )
+    # Equal steps between others must not take minutes.
+    long = [[text for number in range(2500) for text in (f"{name}{number}", "same")] for name in "ab"]
+    sides = Counter(pair.side for pair in diff_traces(noted(*long[0]), noted(*long[1])).pairs)
+    assert sides == {"same": 2500, "only_a": 2500, "only_b": 2500}
+
+
 def test_hostile_text_is_shown_as_text(tmp_path):
     hostile = "\x1b[31mred\u202e[bold]x[/bold]"
     diff = diff_traces(
@@ -177,7 +205,7 @@ def test_regions_are_four_numbers_in_order(tmp_path):
         .replace('"value":3,', '"value":"1 2 30 40",')
     )
     trace.path.write_text(text)
-    assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0))]
+    assert list(regions(read(trace.path))) == [("#1", (1.0, 2.0, 30.0, 40.0), ())]
 
 
 @pytest.mark.parametrize(
@@ -194,4 +222,6 @@ def test_regions_are_four_numbers_in_order(tmp_path):
 )
 def test_regions_that_tools_are_told(tmp_path, arguments, found):
     step = ToolUse(name="zoom", arguments=arguments, result="x")
-    assert list(regions(Trace(tmp_path, (StepTaken(step=step),)))) == [("zoom", box) for box in found]
+    assert [(name, box) for name, box, _ in regions(Trace(tmp_path, (StepTaken(step=step),)))] == [
+        ("zoom", box) for box in found
+    ]

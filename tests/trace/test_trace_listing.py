@@ -1,4 +1,5 @@
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from runs import recorded, script
 from cot.errors import EngineError, TraceError
 from cot.trace.event import Note, RunStarted
 from cot.trace.listing import UNFINISHED, UNREADABLE, Listed, Wanted, list_traces
-from cot.trace.read import read_trace
+from cot.trace.read import find_trace, read_trace
 from cot.trace.record import Recorder
 
 STARTED = RunStarted(question="How many dogs?", images=(), strategy="direct", seed=0)
@@ -45,6 +46,21 @@ def test_newest_first_and_only_what_is_wanted(tmp_path):
     assert [listed.question for listed in list_traces(tmp_path, Wanted(until=noon))] == ["one"]
     assert [listed.question for listed in list_traces(tmp_path, Wanted(text="THREE"))] == ["three"]
     assert not list(list_traces(tmp_path / "nowhere"))
+
+
+def test_of_one_second_the_one_that_was_written_last_comes_first_and_is_the_last(tmp_path):
+    asked = {
+        "first": "20260101-120000-ffffffff",
+        "third": "20260101-120000-00000000",
+        "second": "20260101-120000-88888888",
+    }
+    for age, question in enumerate(("first", "second", "third")):
+        path = write(tmp_path, asked[question], line(STARTED.model_copy(update={"question": question})))
+        os.utime(path, (age, age))
+    write(tmp_path, "20251231-120000-ffffffff", line(STARTED.model_copy(update={"question": "before"})))
+    listed = list(list_traces(tmp_path))
+    assert [one.question for one in listed] == ["third", "second", "first", "before"]
+    assert find_trace("last", tmp_path) == listed[0].path
 
 
 def test_each_filter_holds(tmp_path):

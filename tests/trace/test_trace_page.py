@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import re
 import subprocess
 
@@ -8,8 +9,10 @@ from html_pages import HOSTILE, assert_safe
 from PIL import Image
 from runs import recorded, script
 
+from cot.step import FinalAnswer, SubAnswer, ToolUse
 from cot.trace.diff import diff_traces
-from cot.trace.event import OriginalImage
+from cot.trace.event import OriginalImage, StepTaken
+from cot.trace.otel import otlp_json
 from cot.trace.page import diff_page, traces_page
 from cot.trace.read import read
 
@@ -27,6 +30,44 @@ def test_one_trace_shows_all_of_it(tmp_path):
     assert len([e for e in found.all("rect") if e["class"] in ("prefill", "decode")]) == 6
     assert found.all("use") == [{"href": f"#i{trace.started.images[0].sha256}"}]
     assert str(tmp_path) not in traces_page([trace.redacted(frozenset({"images"}))])
+
+
+def test_a_region_that_a_tool_looked_at_lies_on_its_image_alone(tmp_path):
+    trace = read(recorded(tmp_path))
+    first = trace.started.images[0]
+    images = (first, first.model_copy(update={"source": "blue.png"}))
+    edges = {"left": 0.5, "top": 0, "right": 1, "bottom": 1}
+    named = ToolUse(name="zoom", arguments={"image": "blue.png", **edges}, result="")
+    events = (trace.started.model_copy(update={"images": images}), StepTaken(step=named))
+    # One that names no image may be of any.
+    unnamed = (events[0], StepTaken(step=named.model_copy(update={"arguments": edges})))
+    for what, shown in (
+        (events, ["picture", "picture", "region"]),
+        (unnamed, ["picture", "region", "picture", "region"]),
+    ):
+        found = assert_safe(traces_page([dataclasses.replace(trace, events=what)]))
+        assert [e["class"] for tag, e in found.elements if tag != "text" and e.get("class") in shown] == shown
+
+
+def test_how_sure_an_engine_without_probabilities_is_nobody_says(tmp_path):
+    def unsure(event):
+        step = getattr(event, "step", None)
+        if isinstance(step, SubAnswer | FinalAnswer):
+            return event.model_copy(update={"step": step.model_copy(update={"confidence": 0.0})})
+        update = {"confidence": None, "tokens": ()} if event.event == "call" else {}
+        if event.event == "run_finished":
+            update = {"answer": event.answer.model_copy(update={"confidence": 0.0})}
+        return event.model_copy(update=update)
+
+    sure = read(recorded(tmp_path))
+    trace = dataclasses.replace(sure, events=tuple(map(unsure, sure.events)))
+    small = assert_safe(traces_page([trace])).texts["small"]
+    assert "%" not in small
+    assert "from #1 #2" in small
+    assert "cot.confidence" in json.dumps(otlp_json(sure))
+    assert "cot.confidence" not in json.dumps(otlp_json(trace))
+    changes = {change.name: change.a for pair in diff_traces(trace, sure).pairs for change in pair.changes}
+    assert changes["confidence"] == ""
 
 
 def with_alternatives(trace, text):
