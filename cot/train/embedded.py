@@ -19,7 +19,8 @@ import torch
 
 from cot.engine.local.load import pick_device
 from cot.errors import DataError, UsageError, reason
-from cot.train.data import BatchMaker, Part, feed
+from cot.train.data import BatchMaker, Part
+from cot.train.feed import feed
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers

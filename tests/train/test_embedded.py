@@ -19,8 +19,9 @@ from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
 from cot.train import model as models
 from cot.train import objective
-from cot.train.data import BatchMaker, draw, feed
+from cot.train.data import BatchMaker, draw
 from cot.train.embedded import WARM_UP_STEPS, Trainer, train_embedded
+from cot.train.feed import feed
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
 from cot.train.recipe import Recipe
