@@ -21,12 +21,13 @@ from cot.engine.local.load import pick_device
 from cot.errors import DataError, UsageError, reason
 from cot.train.data import BatchMaker, Part
 from cot.train.feed import feed
+from cot.train.folder import held, make_folder
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers
 from cot.train.recipe import Recipe
 from cot.train.sample import INPUT_PIXELS
-from cot.train.start import finished_weights, load_tokenizer, make_folder, read_checkpoint
+from cot.train.start import finished_weights, load_tokenizer, read_checkpoint
 
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
@@ -46,7 +47,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         torch.manual_seed(recipe.seed)
-        make_folder(folder, "--work")
+        folder.mkdir(parents=True, exist_ok=True)
         saved = read_checkpoint(folder, device, size=recipe.size, init=init)
         if again and not saved:
             raise UsageError(
@@ -288,10 +289,12 @@ def train_embedded(
     resumed instead. again: where the run in `work` has ended, train on questions for the recipe's minutes once more,
     from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, or `work` holds
     no run to train on `again`, EngineError for a device that is not there or an `init` that does not load, DataError if
-    `init` or what `work` holds is damaged or does not fit the recipe.
+    `init` or what `work` holds is damaged or does not fit the recipe, or another process uses `work`.
     """
     device = pick_device(device)
     make_folder(out, "--out")
-    trainer = Trainer(recipe, work, device, init, again=again)
-    trainer.run()
-    trainer.export(out)
+    make_folder(work, "--work")
+    with held(work):
+        trainer = Trainer(recipe, work, device, init, again=again)
+        trainer.run()
+        trainer.export(out)

@@ -1,4 +1,4 @@
-"""What a training run starts from: folders to write, a checkpoint of its own, or a finished one.
+"""What a training run starts from: a checkpoint of its own, or a finished one.
 
 In: what the command line names. Out: a tokenizer, the weights of a finished checkpoint, or all that a stopped run left.
 What is wrong with them is found here, before hours of training. It trains nothing.
@@ -6,7 +6,6 @@ What is wrong with them is found here, before hours of training. It trains nothi
 
 import math
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,9 @@ import torch
 from tokenizers import Tokenizer
 
 from cot.engine.local.load import load
-from cot.errors import DataError, UsageError, reason
+from cot.errors import DataError, reason
 from cot.train.model import SIZES, SPECIAL_TOKENS, train_tokenizer
 from cot.train.sample import GRID, INPUT_PIXELS
-
-
-def make_folder(folder: Path, option: str) -> None:
-    """Make a folder, and see that files can be written there. Raises UsageError, naming the option, if not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"{option} {folder} cannot be written: {error.strerror}; name another folder") from error
 
 
 def load_tokenizer(folder: Path, size: str, init: Path | None) -> Tokenizer:

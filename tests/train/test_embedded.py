@@ -4,6 +4,7 @@ import json
 import math
 import random
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cot.train import objective
 from cot.train.data import BatchMaker, draw
 from cot.train.embedded import WARM_UP_STEPS, Trainer, train_embedded
 from cot.train.feed import feed
+from cot.train.folder import LOCK_FILE, held
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
 from cot.train.recipe import Recipe
@@ -295,7 +297,7 @@ def test_training_on_again_needs_a_run(tmp_path: Path) -> None:
     recipe = Recipe(size="tiny", minutes=0, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
     with pytest.raises(UsageError, match="got --again, and .*work holds no run to train on"):
         train_embedded(recipe, work=tmp_path / "work", out=tmp_path / "out", again=True)
-    assert list((tmp_path / "work").iterdir()) == []
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [LOCK_FILE]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
@@ -309,6 +311,16 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path: Path) 
         run.checkpoint()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert not (tmp_path / "checkpoint.new").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
+def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with held(work):
+        said = train("--out", tmp_path / "out", "--work", work)
+    assert said == f"another process trains in {work}; wait for it, or name another --work"
+    assert [path.name for path in work.iterdir()] == [LOCK_FILE]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
@@ -344,7 +356,7 @@ def test_a_damaged_finished_checkpoint_is_one_line(trainer: Trainer, tmp_path: P
     assert f"cannot load the model of {init}: " in train(*places)
     (init / "config.json").write_text("{")
     assert f"cannot load the config of {init}: " in train(*places)
-    assert list((tmp_path / "work").iterdir()) == []
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [LOCK_FILE]
 
 
 def test_what_is_damaged_in_the_folder_of_a_run_is_one_line(trainer: Trainer, tmp_path: Path) -> None:
