@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 
 from cot.engine.local.load import pick_device
 from cot.errors import DataError, UsageError, reason
 from cot.train.data import BatchMaker, Part
 from cot.train.feed import feed
-from cot.train.folder import held, make_folder
+from cot.train.folder import filled, held, make_folder
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers
@@ -272,12 +273,22 @@ class Trainer:
         return {"loss": loss.item(), **figures}
 
     def export(self, folder: Path) -> None:
-        """Write the model as an ordinary checkpoint, with how it was trained beside it."""
-        save(self.model, build_processor(self.tokenizer), folder)
+        """Write the model as an ordinary checkpoint, with how it was trained beside it: all of it, or nothing.
+
+        Raises DataError if it cannot be written.
+        """
         # That of what was trained last, which need not be this command's; `recipes` has those of all parts.
         recipe = self.state.get("recipes", {}).get(self.state["part"], asdict(self.recipe))
         record = {"recipe": recipe, **{k: v for k, v in self.state.items() if k != "history"}}
-        (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+        try:
+            with filled(folder) as new:
+                save(self.model, build_processor(self.tokenizer), new)
+                (new / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"cannot write the checkpoint {folder}: {reason(error)}; if the disk is full, free some space: the run"
+                f" is whole in {self.folder}, and the same command without --again writes it"
+            ) from error
 
 
 def train_embedded(
@@ -289,7 +300,8 @@ def train_embedded(
     resumed instead. again: where the run in `work` has ended, train on questions for the recipe's minutes once more,
     from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, or `work` holds
     no run to train on `again`, EngineError for a device that is not there or an `init` that does not load, DataError if
-    `init` or what `work` holds is damaged or does not fit the recipe, or another process uses `work`.
+    `init` or what `work` holds is damaged or does not fit the recipe, another
+    process uses `work`, or a disk is full.
     """
     device = pick_device(device)
     make_folder(out, "--out")

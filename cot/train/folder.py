@@ -1,8 +1,9 @@
-"""The folders that training writes: that they can be written, and by one process at a time.
+"""The folders that training writes: that they can be written, by one process at a time, and whole.
 
-In: what the command line names. Out: a folder that is there, or held. It knows nothing of what is written.
+In: what the command line names. Out: a folder that is there, held, or filled. It knows nothing of what is written.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,3 +34,16 @@ def held(folder: Path) -> Iterator[None]:
         raise DataError(f"another process trains in {folder}; wait for it, or name another --work")
     with lock:
         yield
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[Path]:
+    """A new folder to write files to; they take the places of those in `folder`, or make it, when all are whole.
+
+    What else is in `folder` stays, and all of it if the block raises.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as new:
+        yield Path(new)
+        for path in Path(new).iterdir():
+            os.replace(path, folder / path.name)

@@ -214,6 +214,7 @@ async def test_the_command_writes_a_checkpoint_that_transformers_and_the_engine_
     assert json.loads((out / "training.json").read_text())["recipe"]["size"] == "tiny"
     model = AutoModelForImageTextToText.from_pretrained(out)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert len({path.stat().st_mode for path in out.iterdir()}) == 1, "who may read one file may read all"
     assert AutoProcessor.from_pretrained(out).chat_template
     image = from_pixels(draw(random.Random(1)).image, source="test")
     engine = LocalEngine.load(out)
@@ -311,6 +312,25 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path: Path) 
         run.checkpoint()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert not (tmp_path / "checkpoint.new").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files")
+def test_a_disk_that_is_full_at_the_end_leaves_what_stood_there(trainer: Trainer, tmp_path: Path) -> None:
+    import resource
+
+    trainer.export(tmp_path)
+    (tmp_path / "notes.md").write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(
+            DataError, match=f"cannot write the checkpoint {tmp_path}: .*the same command without --again writes it"
+        ):
+            trainer.export(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
