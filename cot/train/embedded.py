@@ -142,12 +142,13 @@ class Trainer:
             torch.save(whole, new)
             new.replace(path)
         except (OSError, RuntimeError) as error:
-            with contextlib.suppress(OSError):
-                new.unlink(missing_ok=True)
             raise DataError(
                 f"cannot write {path}: {reason(error)}; if the disk is full, free some space: the last checkpoint is "
                 "whole, and the same command goes on from it"
             ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
 
     def _batches(self, part: Part) -> Iterator[dict[str, torch.Tensor]]:
         recipe = self.recipe
@@ -216,6 +217,13 @@ class Trainer:
             self._read_out()
         if self.recipe.compile:
             self._warm_up()
+        try:
+            self._take_steps(minutes)
+        except KeyboardInterrupt:
+            self.checkpoint()
+            raise
+
+    def _take_steps(self, minutes: float) -> None:
         logged = saved = last = time.monotonic()
         sums: dict[str, float] = {}
         images = count = 0
@@ -308,5 +316,9 @@ def train_embedded(
     make_folder(work, "--work")
     with held(work):
         trainer = Trainer(recipe, work, device, init, again=again)
-        trainer.run()
+        try:
+            trainer.run()
+        except KeyboardInterrupt:
+            print(f"stopped at step {trainer.state['steps']}; the same command goes on", flush=True)
+            raise
         trainer.export(out)

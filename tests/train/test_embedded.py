@@ -343,6 +343,25 @@ def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
     assert [path.name for path in work.iterdir()] == [LOCK_FILE]
 
 
+def test_an_interrupt_keeps_what_was_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer._step
+
+    def interrupted(self: Trainer, *arguments: Any) -> dict[str, float]:
+        if self.state["steps"] == 3:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+    recipe = Recipe(size="tiny", minutes=60, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+    with pytest.raises(KeyboardInterrupt):
+        train_embedded(recipe, work=tmp_path / "work", out=tmp_path / "out")
+    assert capsys.readouterr().out.endswith("stopped at step 3; the same command goes on\n")
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [LOCK_FILE, "checkpoint.pt", "tokenizer.json"]
+    assert Trainer(recipe, tmp_path / "work", "cpu").state["steps"] == 3
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
 def test_a_recipe_has_finite_times_and_rates(value: float) -> None:
     with pytest.raises(UsageError, match=rf"got --minutes {value}; expected a number of at least 0, and finite"):
