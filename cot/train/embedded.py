@@ -60,7 +60,7 @@ class Trainer:
         size = SIZES[recipe.size]
         finished = None if saved else init
         weights = finished_weights(finished) if finished else None
-        self.tokenizer = load_tokenizer(folder, recipe.size, finished)
+        self.tokenizer = load_tokenizer(folder, recipe.size, finished, resumed=bool(saved))
         self.model = build_model(size, self.tokenizer).to(device)
         self.init = str(init.resolve()) if init else None
         if weights:

@@ -18,18 +18,23 @@ from cot.train.model import SIZES, SPECIAL_TOKENS, train_tokenizer
 from cot.train.sample import GRID, INPUT_PIXELS
 
 
-def load_tokenizer(folder: Path, size: str, init: Path | None) -> Tokenizer:
+def load_tokenizer(folder: Path, size: str, init: Path | None, *, resumed: bool) -> Tokenizer:
     """The tokenizer of a run, kept in its folder: that of a finished checkpoint, if it starts from one, or trained.
 
-    Raises DataError if it is missing there, damaged, or not the embedded model's.
+    resumed: the run has a checkpoint, which means nothing with another tokenizer than the one beside it. One that lies
+    there without a checkpoint may be of another size or version, and is not used.
+    Raises DataError if it is missing, damaged, or not the embedded model's.
     """
     path = folder / "tokenizer.json"
     origin = init / path.name if init else path
     if init and not origin.is_file():
         raise DataError(f"--init {init} has no {path.name}; expected a checkpoint that 'cot train embedded' wrote")
-    if not origin.exists():
+    if resumed and not origin.is_file():
+        raise DataError(f"{folder} has a checkpoint without its {path.name}; put it back, or name another --work")
+    if not init and not resumed:
         new = path.with_suffix(".new")
-        train_tokenizer(SIZES[size].vocabulary, samples=300 if size == "tiny" else 6000).save(str(new))
+        trained = train_tokenizer(SIZES[size].vocabulary, samples=300 if size == "tiny" else 6000)
+        new.write_text(trained.to_str(pretty=True), encoding="utf-8")
         new.replace(path)
     try:
         tokenizer = Tokenizer.from_file(str(origin))

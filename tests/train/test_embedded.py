@@ -18,6 +18,7 @@ from cot.engine.base import Message, Request
 from cot.engine.local import LocalEngine
 from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
+from cot.shipped import weights_folder
 from cot.train import model as models
 from cot.train import objective
 from cot.train.data import BatchMaker, draw
@@ -412,6 +413,14 @@ def test_what_is_damaged_in_the_folder_of_a_run_is_one_line(trainer: Trainer, tm
     assert train(*places).startswith(f"{work / 'tokenizer.json'} is damaged: ")
     (work / "tokenizer.json").write_text('{"model": {"type": "BPE", "vocab": {}, "merges": []}}')
     assert "lacks <pad>, <s>, </s>" in train(*places)
+    (work / "tokenizer.json").unlink()
+    assert train(*places).startswith(f"{work} has a checkpoint without its tokenizer.json; put it back, or name")
+
+
+def test_the_tokenizer_of_a_run_that_left_no_checkpoint_is_not_used(trainer: Trainer, tmp_path: Path) -> None:
+    shutil.copyfile(weights_folder() / "tokenizer.json", tmp_path / "tokenizer.json")
+    begun = Trainer(Recipe(size="tiny", workers=0), tmp_path, "cpu")
+    assert begun.tokenizer.get_vocab_size() == trainer.tokenizer.get_vocab_size()
 
 
 def test_a_run_goes_on_only_as_what_it_was(
