@@ -275,7 +275,12 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_((p for group in groups for p in group["params"]), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_((p for group in groups for p in group["params"]), 1.0)
+        if not math.isfinite(norm):
+            raise DataError(
+                f"the gradients are no longer finite at step {self.state['steps']}, with a loss of {loss.item()}; the"
+                " last checkpoint is from before: go on from it with a lower --learning-rate"
+            )
         for optimizer in self.optimizers:
             optimizer.step()
         return {"loss": loss.item(), **figures}
@@ -309,7 +314,7 @@ def train_embedded(
     from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, or `work` holds
     no run to train on `again`, EngineError for a device that is not there or an `init` that does not load, DataError if
     `init` or what `work` holds is damaged or does not fit the recipe, another
-    process uses `work`, or a disk is full.
+    process uses `work`, training diverges, or a disk is full.
     """
     device = pick_device(device)
     make_folder(out, "--out")

@@ -363,6 +363,15 @@ def test_an_interrupt_keeps_what_was_learned(
     assert Trainer(recipe, tmp_path / "work", "cpu").state["steps"] == 3
 
 
+def test_a_run_that_diverges_ends_and_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    recipe = Recipe(size="tiny", minutes=1, vision_minutes=0, look_up_minutes=0, batch=2, workers=0, learning_rate=1e30)
+    with pytest.raises(DataError, match="no longer finite at step .*; the last checkpoint .* a lower --learning-rate"):
+        Trainer(recipe, tmp_path, "cpu").run()
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert kept["state"]["steps"] == 0
+    assert all(torch.isfinite(tensor).all() for tensor in kept["model"].values())
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
 def test_a_recipe_has_finite_times_and_rates(value: float) -> None:
     with pytest.raises(UsageError, match=rf"got --minutes {value}; expected a number of at least 0, and finite"):
