@@ -18,8 +18,8 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 
-from cot.engine.local.load import pick_device
-from cot.errors import DataError, UsageError, reason
+from cot.engine.local.load import import_quietly, pick_device
+from cot.errors import DataError, EngineError, UsageError, reason
 from cot.train.data import BatchMaker, Part
 from cot.train.feed import feed
 from cot.train.folder import filled, held, make_folder
@@ -312,11 +312,12 @@ def train_embedded(
     device: auto, cpu, cuda, cuda:N. init: a finished checkpoint to start from; where `work` has a checkpoint, that is
     resumed instead. again: where the run in `work` has ended, train on questions for the recipe's minutes once more,
     from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, or `work` holds
-    no run to train on `again`, EngineError for a device that is not there or an `init` that does not load, DataError if
-    `init` or what `work` holds is damaged or does not fit the recipe, another
+    no run to train on `again`, EngineError for a device that is not there, an `init` that does not load, or a step that
+    this machine cannot make, DataError if `init` or what `work` holds is damaged or does not fit the recipe, another
     process uses `work`, training diverges, or a disk is full.
     """
     device = pick_device(device)
+    import_quietly()
     make_folder(out, "--out")
     make_folder(work, "--work")
     with held(work):
@@ -326,4 +327,10 @@ def train_embedded(
         except KeyboardInterrupt:
             print(f"stopped at step {trainer.state['steps']}; the same command goes on", flush=True)
             raise
+        except (MemoryError, RuntimeError) as error:  # what torch says of this machine, such as no memory, no compiler
+            advice = "leave --compile out, or " if recipe.compile else ""
+            raise EngineError(
+                f"torch failed at step {trainer.state['steps']}: {reason(error)}; {advice}try a smaller --batch and"
+                " fewer --plan-rows: the run goes on from its last checkpoint"
+            ) from error
         trainer.export(out)

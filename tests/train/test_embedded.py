@@ -372,6 +372,18 @@ def test_a_run_that_diverges_ends_and_keeps_its_last_checkpoint(tmp_path: Path) 
     assert all(torch.isfinite(tensor).all() for tensor in kept["model"].values())
 
 
+def test_a_step_that_does_not_fit_into_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(*arguments: Any) -> dict[str, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB.")  # as on a GPU
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    said = train("--out", tmp_path / "out", "--work", tmp_path / "work", "--minutes", "1", "--batch", "2", code=1)
+    assert said == (
+        "torch failed at step 0: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller --batch and fewer"
+        " --plan-rows: the run goes on from its last checkpoint"
+    )
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
 def test_a_recipe_has_finite_times_and_rates(value: float) -> None:
     with pytest.raises(UsageError, match=rf"got --minutes {value}; expected a number of at least 0, and finite"):
