@@ -110,9 +110,11 @@ class Trainer:
                 for group, share in zip(optimizer.param_groups, shares, strict=True):
                     group["share"] = share  # of this recipe, as its rate is
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            # One that says its size has this one, see `read_checkpoint`.
+            advice = "go on with the cot that wrote it" if "size" in saved else "choose the --size of its run"
             raise DataError(
-                f"{self.folder / 'checkpoint.pt'} does not fit size {self.recipe.size!r}: {reason(error)}; "
-                "choose the --size of its run, or name another --work"
+                f"{self.folder / 'checkpoint.pt'} does not fit size {self.recipe.size!r}: {reason(error)}; {advice}, "
+                "or name another --work"
             ) from error
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
 

@@ -251,6 +251,7 @@ def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path) ->
     if not torch.cuda.is_available():
         assert "device 'cuda' is not available" in train(*places, "--device", "cuda")
     assert "less than or equal to 4294967295" in train(*places, "--seed", 2**70)
+    assert "got no text; expected a path" in train(*places, "--init", "")
     assert train(*places, "--minutes", "inf") == "got --minutes inf; expected a number of at least 0, and finite"
     assert list(tmp_path.iterdir()) == []
 
@@ -471,6 +472,15 @@ def test_a_checkpoint_that_does_not_say_its_size_loads_if_it_fits(trainer: Train
         DataError, match=r"checkpoint.pt does not fit size 'embedded': .*; choose the --size of its run"
     ):
         Trainer(Recipe(size="embedded", workers=0), work, "cpu")
+
+
+def test_a_checkpoint_of_another_version_says_so(trainer: Trainer, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(trainer.folder, tmp_path / "work"))
+    saved = torch.load(work / "checkpoint.pt", weights_only=True)
+    saved["heads"].popitem()
+    torch.save(saved, work / "checkpoint.pt")
+    with pytest.raises(DataError, match="does not fit size 'tiny': .*; go on with the cot that wrote it, or"):
+        Trainer(Recipe(size="tiny", workers=0), work, "cpu")
 
 
 def test_a_checkpoint_that_sees_images_at_another_size_says_so(trainer: Trainer, tmp_path: Path) -> None:
