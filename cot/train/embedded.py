@@ -49,7 +49,7 @@ class Trainer:
         self.recipe, self.folder, self.device = recipe, folder, device
         torch.manual_seed(recipe.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        saved = read_checkpoint(folder, device, size=recipe.size, init=init)
+        saved = read_checkpoint(folder, size=recipe.size, init=init)
         if again and not saved:
             raise UsageError(
                 f"got --again, and {folder} holds no run to train on; expected one that has ended; name its folder with"

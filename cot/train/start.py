@@ -70,11 +70,12 @@ def for_grid(places: torch.Tensor) -> torch.Tensor:
     return torch.cat([places[:1], resized[0].flatten(1).T])
 
 
-def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) -> dict[str, Any] | None:
+def read_checkpoint(folder: Path, *, size: str, init: Path | None) -> dict[str, Any] | None:
     """What a stopped run left in its folder; None if there is nothing.
 
-    Raises DataError if it is damaged, of another size, sees images at another one, or started from another checkpoint
-    than `init`. Those that older versions wrote say less of this.
+    Its tensors are on the CPU: where a GPU is short of memory, that is no fault of the checkpoint.
+    Raises DataError if it cannot be read, is damaged, of another size, sees images at another one, or started from
+    another checkpoint than `init`. Those that older versions wrote say less of this.
     """
     path = folder / "checkpoint.pt"
     if not path.exists():
@@ -82,9 +83,11 @@ def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) 
     wanted = str(init.resolve()) if init else None
     anew = "name another --work, or take it away to start anew"
     try:
-        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, started = saved.get("size", size), saved.get("init", wanted)
         sees = saved.get("input_pixels", INPUT_PIXELS)
+    except (MemoryError, OSError) as error:
+        raise DataError(f"cannot read {path}: {reason(error)}; mend that, or name another --work") from error
     except Exception as error:  # of many types, with advice that is none here
         raise DataError(f"{path} is damaged ({type(error).__name__}); {anew}") from error
     if found != size:
