@@ -25,7 +25,9 @@ def embedded(
     work: Annotated[
         Path, typer.Option(parser=named_path, metavar="PATH", help="Folder for what a stopped run resumes from.")
     ] = Path("runs/embedded"),
-    init: Annotated[Path | None, typer.Option(help="A finished checkpoint to start from.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(parser=named_path, metavar="PATH", help="A finished checkpoint to start from.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train on for --minutes where the run has ended.")] = False,
     minutes: Annotated[float, _minutes("to answer")] = 90.0,
     vision_minutes: Annotated[float, _minutes("to see, before that")] = 150.0,

@@ -10,11 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer
@@ -240,32 +238,6 @@ def evenly(qas: list[QA], rng: random.Random) -> list[QA]:
         kinds.setdefault((qa.family, *wants, without_details(qa.expression)), []).append(qa)
     rounds = itertools.zip_longest(*rng.sample(list(kinds.values()), len(kinds)))
     return [qa for one in rounds for qa in one if qa is not None]
-
-
-def feed(maker: BatchMaker, *, workers: int, ahead: bool) -> Iterator[dict[str, torch.Tensor]]:
-    """Endless batches, made by `workers` processes (0: this one) a round at a time.
-
-    ahead: make the next round while this one is used. Right where a GPU uses it; on a CPU the two
-    would fight for the cores, and a step that waits for one of its threads is several times slower.
-    The batches do not depend on either setting.
-    """
-
-    def tensors(arrays: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    if not workers:
-        yield from (tensors(maker(index)) for index in itertools.count())
-        return
-    with get_context("spawn").Pool(workers) as pool:
-        rounds = (range(first, first + 4 * workers) for first in itertools.count(0, 4 * workers))
-        made = pool.map_async(maker, next(rounds), chunksize=1)
-        while True:
-            ready = made.get()
-            if ahead:
-                made = pool.map_async(maker, next(rounds), chunksize=1)
-            yield from map(tensors, ready)
-            if not ahead:
-                made = pool.map_async(maker, next(rounds), chunksize=1)
 
 
 def corpus(seed: int, samples: int) -> Iterator[str]:

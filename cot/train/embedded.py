@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 
-from cot.engine.local.load import pick_device
-from cot.errors import DataError, UsageError, reason
-from cot.train.data import BatchMaker, Part, feed
+from cot.engine.local.load import import_quietly, pick_device
+from cot.errors import DataError, EngineError, UsageError, reason
+from cot.train.data import BatchMaker, Part
+from cot.train.feed import feed
+from cot.train.folder import filled, held, make_folder
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, save
 from cot.train.objective import Objective
 from cot.train.optimizers import new_optimizers
 from cot.train.recipe import Recipe
 from cot.train.sample import INPUT_PIXELS
-from cot.train.start import finished_weights, load_tokenizer, make_folder, read_checkpoint
+from cot.train.start import finished_weights, load_tokenizer, read_checkpoint
 
 CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
@@ -45,8 +48,8 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         torch.manual_seed(recipe.seed)
-        make_folder(folder, "--work")
-        saved = read_checkpoint(folder, device, size=recipe.size, init=init)
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = read_checkpoint(folder, size=recipe.size, init=init)
         if again and not saved:
             raise UsageError(
                 f"got --again, and {folder} holds no run to train on; expected one that has ended; name its folder with"
@@ -57,7 +60,7 @@ class Trainer:
         size = SIZES[recipe.size]
         finished = None if saved else init
         weights = finished_weights(finished) if finished else None
-        self.tokenizer = load_tokenizer(folder, recipe.size, finished)
+        self.tokenizer = load_tokenizer(folder, recipe.size, finished, resumed=bool(saved))
         self.model = build_model(size, self.tokenizer).to(device)
         self.init = str(init.resolve()) if init else None
         if weights:
@@ -107,9 +110,11 @@ class Trainer:
                 for group, share in zip(optimizer.param_groups, shares, strict=True):
                     group["share"] = share  # of this recipe, as its rate is
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            # One that says its size has this one, see `read_checkpoint`.
+            advice = "go on with the cot that wrote it" if "size" in saved else "choose the --size of its run"
             raise DataError(
-                f"{self.folder / 'checkpoint.pt'} does not fit size {self.recipe.size!r}: {reason(error)}; "
-                "choose the --size of its run, or name another --work"
+                f"{self.folder / 'checkpoint.pt'} does not fit size {self.recipe.size!r}: {reason(error)}; {advice}, "
+                "or name another --work"
             ) from error
         print(f"resumed: part {self.state['part']}, step {self.state['steps']}", flush=True)
 
@@ -139,12 +144,13 @@ class Trainer:
             torch.save(whole, new)
             new.replace(path)
         except (OSError, RuntimeError) as error:
-            with contextlib.suppress(OSError):
-                new.unlink(missing_ok=True)
             raise DataError(
                 f"cannot write {path}: {reason(error)}; if the disk is full, free some space: the last checkpoint is "
                 "whole, and the same command goes on from it"
             ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
 
     def _batches(self, part: Part) -> Iterator[dict[str, torch.Tensor]]:
         recipe = self.recipe
@@ -213,6 +219,13 @@ class Trainer:
             self._read_out()
         if self.recipe.compile:
             self._warm_up()
+        try:
+            self._take_steps(minutes)
+        except KeyboardInterrupt:
+            self.checkpoint()
+            raise
+
+    def _take_steps(self, minutes: float) -> None:
         logged = saved = last = time.monotonic()
         sums: dict[str, float] = {}
         images = count = 0
@@ -264,18 +277,33 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_((p for group in groups for p in group["params"]), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_((p for group in groups for p in group["params"]), 1.0)
+        if not math.isfinite(norm):
+            raise DataError(
+                f"the gradients are no longer finite at step {self.state['steps']}, with a loss of {loss.item()}; the"
+                " last checkpoint is from before: go on from it with a lower --learning-rate"
+            )
         for optimizer in self.optimizers:
             optimizer.step()
         return {"loss": loss.item(), **figures}
 
     def export(self, folder: Path) -> None:
-        """Write the model as an ordinary checkpoint, with how it was trained beside it."""
-        save(self.model, build_processor(self.tokenizer), folder)
+        """Write the model as an ordinary checkpoint, with how it was trained beside it: all of it, or nothing.
+
+        Raises DataError if it cannot be written.
+        """
         # That of what was trained last, which need not be this command's; `recipes` has those of all parts.
         recipe = self.state.get("recipes", {}).get(self.state["part"], asdict(self.recipe))
         record = {"recipe": recipe, **{k: v for k, v in self.state.items() if k != "history"}}
-        (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+        try:
+            with filled(folder) as new:
+                save(self.model, build_processor(self.tokenizer), new)
+                (new / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+        except (OSError, SafetensorError) as error:
+            raise DataError(
+                f"cannot write the checkpoint {folder}: {reason(error)}; if the disk is full, free some space: the run"
+                f" is whole in {self.folder}, and the same command without --again writes it"
+            ) from error
 
 
 def train_embedded(
@@ -286,11 +314,25 @@ def train_embedded(
     device: auto, cpu, cuda, cuda:N. init: a finished checkpoint to start from; where `work` has a checkpoint, that is
     resumed instead. again: where the run in `work` has ended, train on questions for the recipe's minutes once more,
     from a full rate and with what the optimizers know. Raises UsageError if a folder cannot be written, or `work` holds
-    no run to train on `again`, EngineError for a device that is not there or an `init` that does not load, DataError if
-    `init` or what `work` holds is damaged or does not fit the recipe.
+    no run to train on `again`, EngineError for a device that is not there, an `init` that does not load, or a step that
+    this machine cannot make, DataError if `init` or what `work` holds is damaged or does not fit the recipe, another
+    process uses `work`, training diverges, or a disk is full.
     """
     device = pick_device(device)
+    import_quietly()
     make_folder(out, "--out")
-    trainer = Trainer(recipe, work, device, init, again=again)
-    trainer.run()
-    trainer.export(out)
+    make_folder(work, "--work")
+    with held(work):
+        trainer = Trainer(recipe, work, device, init, again=again)
+        try:
+            trainer.run()
+        except KeyboardInterrupt:
+            print(f"stopped at step {trainer.state['steps']}; the same command goes on", flush=True)
+            raise
+        except (MemoryError, RuntimeError) as error:  # what torch says of this machine, such as no memory, no compiler
+            advice = "leave --compile out, or " if recipe.compile else ""
+            raise EngineError(
+                f"torch failed at step {trainer.state['steps']}: {reason(error)}; {advice}try a smaller --batch and"
+                " fewer --plan-rows: the run goes on from its last checkpoint"
+            ) from error
+        trainer.export(out)

@@ -3,6 +3,7 @@
 A plain LLaVA: CLIP vision tower, two-layer projector, Llama decoder.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -148,3 +149,6 @@ def save(model: Any, processor: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
     processor.save_pretrained(folder)
+    # safetensors lets nobody else read what it writes, whatever the umask says.
+    for path in folder.glob("*.safetensors"):
+        shutil.copymode(folder / "config.json", path)

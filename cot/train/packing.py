@@ -6,13 +6,15 @@ and itself only, at the positions it would have alone; an opening that many turn
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import torch
 from tokenizers import Tokenizer
 
 from cot.train.mentions import mentions
 from cot.train.sample import Look, Sample, Seen
+
+if TYPE_CHECKING:
+    import torch
 
 IGNORE: Final = -100
 OPENING: Final = 1
@@ -125,12 +127,13 @@ def _turn(
     )
 
 
-def packed_mask(segments: torch.Tensor, above: torch.Tensor, prefix: int) -> torch.Tensor:
+def packed_mask(segments: "torch.Tensor", above: "torch.Tensor", prefix: int) -> "torch.Tensor":
     """What a token may look at, added to attention scores: (batch, 1, length, length).
 
     segments, above: (batch, text tokens), see `Packed`. 0 for the prefix and what comes before a token in its own turn
     and the opening above it; the least bfloat16 elsewhere.
     """
+    import torch  # not above: those who only make batches need none
 
     def whole(text: torch.Tensor) -> torch.Tensor:
         return torch.cat([torch.zeros(len(text), prefix, dtype=text.dtype, device=text.device), text], dim=1)

@@ -1,4 +1,4 @@
-"""What a training run starts from: folders to write, a checkpoint of its own, or a finished one.
+"""What a training run starts from: a checkpoint of its own, or a finished one.
 
 In: what the command line names. Out: a tokenizer, the weights of a finished checkpoint, or all that a stopped run left.
 What is wrong with them is found here, before hours of training. It trains nothing.
@@ -6,7 +6,6 @@ What is wrong with them is found here, before hours of training. It trains nothi
 
 import math
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,28 @@ import torch
 from tokenizers import Tokenizer
 
 from cot.engine.local.load import load
-from cot.errors import DataError, UsageError, reason
+from cot.errors import DataError, reason
 from cot.train.model import SIZES, SPECIAL_TOKENS, train_tokenizer
 from cot.train.sample import GRID, INPUT_PIXELS
 
 
-def make_folder(folder: Path, option: str) -> None:
-    """Make a folder, and see that files can be written there. Raises UsageError, naming the option, if not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"{option} {folder} cannot be written: {error.strerror}; name another folder") from error
-
-
-def load_tokenizer(folder: Path, size: str, init: Path | None) -> Tokenizer:
+def load_tokenizer(folder: Path, size: str, init: Path | None, *, resumed: bool) -> Tokenizer:
     """The tokenizer of a run, kept in its folder: that of a finished checkpoint, if it starts from one, or trained.
 
-    Raises DataError if it is missing there, damaged, or not the embedded model's.
+    resumed: the run has a checkpoint, which means nothing with another tokenizer than the one beside it. One that lies
+    there without a checkpoint may be of another size or version, and is not used.
+    Raises DataError if it is missing, damaged, or not the embedded model's.
     """
     path = folder / "tokenizer.json"
     origin = init / path.name if init else path
     if init and not origin.is_file():
         raise DataError(f"--init {init} has no {path.name}; expected a checkpoint that 'cot train embedded' wrote")
-    if not origin.exists():
+    if resumed and not origin.is_file():
+        raise DataError(f"{folder} has a checkpoint without its {path.name}; put it back, or name another --work")
+    if not init and not resumed:
         new = path.with_suffix(".new")
-        train_tokenizer(SIZES[size].vocabulary, samples=300 if size == "tiny" else 6000).save(str(new))
+        trained = train_tokenizer(SIZES[size].vocabulary, samples=300 if size == "tiny" else 6000)
+        new.write_text(trained.to_str(pretty=True), encoding="utf-8")
         new.replace(path)
     try:
         tokenizer = Tokenizer.from_file(str(origin))
@@ -76,11 +70,12 @@ def for_grid(places: torch.Tensor) -> torch.Tensor:
     return torch.cat([places[:1], resized[0].flatten(1).T])
 
 
-def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) -> dict[str, Any] | None:
+def read_checkpoint(folder: Path, *, size: str, init: Path | None) -> dict[str, Any] | None:
     """What a stopped run left in its folder; None if there is nothing.
 
-    Raises DataError if it is damaged, of another size, sees images at another one, or started from another checkpoint
-    than `init`. Those that older versions wrote say less of this.
+    Its tensors are on the CPU: where a GPU is short of memory, that is no fault of the checkpoint.
+    Raises DataError if it cannot be read, is damaged, of another size, sees images at another one, or started from
+    another checkpoint than `init`. Those that older versions wrote say less of this.
     """
     path = folder / "checkpoint.pt"
     if not path.exists():
@@ -88,9 +83,11 @@ def read_checkpoint(folder: Path, device: str, *, size: str, init: Path | None) 
     wanted = str(init.resolve()) if init else None
     anew = "name another --work, or take it away to start anew"
     try:
-        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, started = saved.get("size", size), saved.get("init", wanted)
         sees = saved.get("input_pixels", INPUT_PIXELS)
+    except (MemoryError, OSError) as error:
+        raise DataError(f"cannot read {path}: {reason(error)}; mend that, or name another --work") from error
     except Exception as error:  # of many types, with advice that is none here
         raise DataError(f"{path} is damaged ({type(error).__name__}); {anew}") from error
     if found != size:

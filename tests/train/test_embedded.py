@@ -4,6 +4,7 @@ import json
 import math
 import random
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from cot.engine.base import Message, Request
 from cot.engine.local import LocalEngine
 from cot.errors import CotError, DataError, UsageError
 from cot.image import from_pixels
+from cot.shipped import weights_folder
 from cot.train import model as models
 from cot.train import objective
-from cot.train.data import BatchMaker, draw, feed
+from cot.train.data import BatchMaker, draw
 from cot.train.embedded import WARM_UP_STEPS, Trainer, train_embedded
+from cot.train.feed import feed
+from cot.train.folder import LOCK_FILE, held
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
 from cot.train.muon import Float32Muon
 from cot.train.recipe import Recipe
@@ -211,6 +215,7 @@ async def test_the_command_writes_a_checkpoint_that_transformers_and_the_engine_
     assert json.loads((out / "training.json").read_text())["recipe"]["size"] == "tiny"
     model = AutoModelForImageTextToText.from_pretrained(out)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert len({path.stat().st_mode for path in out.iterdir()}) == 1, "who may read one file may read all"
     assert AutoProcessor.from_pretrained(out).chat_template
     image = from_pixels(draw(random.Random(1)).image, source="test")
     engine = LocalEngine.load(out)
@@ -246,6 +251,7 @@ def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path) ->
     if not torch.cuda.is_available():
         assert "device 'cuda' is not available" in train(*places, "--device", "cuda")
     assert "less than or equal to 4294967295" in train(*places, "--seed", 2**70)
+    assert "got no text; expected a path" in train(*places, "--init", "")
     assert train(*places, "--minutes", "inf") == "got --minutes inf; expected a number of at least 0, and finite"
     assert list(tmp_path.iterdir()) == []
 
@@ -294,7 +300,7 @@ def test_training_on_again_needs_a_run(tmp_path: Path) -> None:
     recipe = Recipe(size="tiny", minutes=0, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
     with pytest.raises(UsageError, match="got --again, and .*work holds no run to train on"):
         train_embedded(recipe, work=tmp_path / "work", out=tmp_path / "out", again=True)
-    assert list((tmp_path / "work").iterdir()) == []
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [LOCK_FILE]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk here")
@@ -308,6 +314,75 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path: Path) 
         run.checkpoint()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert not (tmp_path / "checkpoint.new").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files")
+def test_a_disk_that_is_full_at_the_end_leaves_what_stood_there(trainer: Trainer, tmp_path: Path) -> None:
+    import resource
+
+    trainer.export(tmp_path)
+    (tmp_path / "notes.md").write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(
+            DataError, match=f"cannot write the checkpoint {tmp_path}: .*the same command without --again writes it"
+        ):
+            trainer.export(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
+def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with held(work):
+        said = train("--out", tmp_path / "out", "--work", work)
+    assert said == f"another process trains in {work}; wait for it, or name another --work"
+    assert [path.name for path in work.iterdir()] == [LOCK_FILE]
+
+
+def test_an_interrupt_keeps_what_was_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer._step
+
+    def interrupted(self: Trainer, *arguments: Any) -> dict[str, float]:
+        if self.state["steps"] == 3:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+    recipe = Recipe(size="tiny", minutes=60, vision_minutes=0, look_up_minutes=0, batch=2, workers=0)
+    with pytest.raises(KeyboardInterrupt):
+        train_embedded(recipe, work=tmp_path / "work", out=tmp_path / "out")
+    assert capsys.readouterr().out.endswith("stopped at step 3; the same command goes on\n")
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [LOCK_FILE, "checkpoint.pt", "tokenizer.json"]
+    assert Trainer(recipe, tmp_path / "work", "cpu").state["steps"] == 3
+
+
+def test_a_run_that_diverges_ends_and_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    recipe = Recipe(size="tiny", minutes=1, vision_minutes=0, look_up_minutes=0, batch=2, workers=0, learning_rate=1e30)
+    with pytest.raises(DataError, match="no longer finite at step .*; the last checkpoint .* a lower --learning-rate"):
+        Trainer(recipe, tmp_path, "cpu").run()
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert kept["state"]["steps"] == 0
+    assert all(torch.isfinite(tensor).all() for tensor in kept["model"].values())
+
+
+def test_a_step_that_does_not_fit_into_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(*arguments: Any) -> dict[str, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB.")  # as on a GPU
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    said = train("--out", tmp_path / "out", "--work", tmp_path / "work", "--minutes", "1", "--batch", "2", code=1)
+    assert said == (
+        "torch failed at step 0: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller --batch and fewer"
+        " --plan-rows: the run goes on from its last checkpoint"
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
@@ -343,7 +418,7 @@ def test_a_damaged_finished_checkpoint_is_one_line(trainer: Trainer, tmp_path: P
     assert f"cannot load the model of {init}: " in train(*places)
     (init / "config.json").write_text("{")
     assert f"cannot load the config of {init}: " in train(*places)
-    assert list((tmp_path / "work").iterdir()) == []
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [LOCK_FILE]
 
 
 def test_what_is_damaged_in_the_folder_of_a_run_is_one_line(trainer: Trainer, tmp_path: Path) -> None:
@@ -355,11 +430,23 @@ def test_what_is_damaged_in_the_folder_of_a_run_is_one_line(trainer: Trainer, tm
         said = train(*places)
         assert said.startswith(f"{work / 'checkpoint.pt'} is damaged (")
         assert said.endswith("); name another --work, or take it away to start anew")
+    (work / "checkpoint.pt").unlink()
+    (work / "checkpoint.pt").mkdir()
+    assert train(*places).startswith(f"cannot read {work / 'checkpoint.pt'}: Is a directory")
+    (work / "checkpoint.pt").rmdir()
     (work / "checkpoint.pt").write_bytes(whole)
     (work / "tokenizer.json").write_text("{")
     assert train(*places).startswith(f"{work / 'tokenizer.json'} is damaged: ")
     (work / "tokenizer.json").write_text('{"model": {"type": "BPE", "vocab": {}, "merges": []}}')
     assert "lacks <pad>, <s>, </s>" in train(*places)
+    (work / "tokenizer.json").unlink()
+    assert train(*places).startswith(f"{work} has a checkpoint without its tokenizer.json; put it back, or name")
+
+
+def test_the_tokenizer_of_a_run_that_left_no_checkpoint_is_not_used(trainer: Trainer, tmp_path: Path) -> None:
+    shutil.copyfile(weights_folder() / "tokenizer.json", tmp_path / "tokenizer.json")
+    begun = Trainer(Recipe(size="tiny", workers=0), tmp_path, "cpu")
+    assert begun.tokenizer.get_vocab_size() == trainer.tokenizer.get_vocab_size()
 
 
 def test_a_run_goes_on_only_as_what_it_was(
@@ -389,6 +476,15 @@ def test_a_checkpoint_that_does_not_say_its_size_loads_if_it_fits(trainer: Train
         DataError, match=r"checkpoint.pt does not fit size 'embedded': .*; choose the --size of its run"
     ):
         Trainer(Recipe(size="embedded", workers=0), work, "cpu")
+
+
+def test_a_checkpoint_of_another_version_says_so(trainer: Trainer, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(trainer.folder, tmp_path / "work"))
+    saved = torch.load(work / "checkpoint.pt", weights_only=True)
+    saved["heads"].popitem()
+    torch.save(saved, work / "checkpoint.pt")
+    with pytest.raises(DataError, match="does not fit size 'tiny': .*; go on with the cot that wrote it, or"):
+        Trainer(Recipe(size="tiny", workers=0), work, "cpu")
 
 
 def test_a_checkpoint_that_sees_images_at_another_size_says_so(trainer: Trainer, tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ from cot.train.data import (
     draw,
     evenly,
     fact_turn,
-    feed,
     plan_opening,
     plan_turn,
     turns,
 )
+from cot.train.feed import feed
 from cot.train.mentions import mentions
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, train_tokenizer
 from cot.train.objective import Objective, before_an_image, pixels_to_input
