@@ -1,13 +1,12 @@
-"""What a training run starts from: a checkpoint of its own, or a finished one.
+"""What a training run starts from: a tokenizer, and a finished checkpoint.
 
-In: what the command line names. Out: a tokenizer, the weights of a finished checkpoint, or all that a stopped run left.
+In: what the command line names. Out: a tokenizer, the weights of a finished checkpoint.
 What is wrong with them is found here, before hours of training. It trains nothing.
 """
 
 import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -15,7 +14,7 @@ from tokenizers import Tokenizer
 from cot.engine.local.load import load
 from cot.errors import DataError, reason
 from cot.train.model import SIZES, SPECIAL_TOKENS, train_tokenizer
-from cot.train.sample import GRID, INPUT_PIXELS
+from cot.train.sample import GRID
 
 
 def load_tokenizer(folder: Path, size: str, init: Path | None, *, resumed: bool) -> Tokenizer:
@@ -68,32 +67,3 @@ def for_grid(places: torch.Tensor) -> torch.Tensor:
     square = places[1:].T.unflatten(1, (side, side))[None]
     resized = torch.nn.functional.interpolate(square, (GRID, GRID), mode="bicubic", align_corners=False)
     return torch.cat([places[:1], resized[0].flatten(1).T])
-
-
-def read_checkpoint(folder: Path, *, size: str, init: Path | None) -> dict[str, Any] | None:
-    """What a stopped run left in its folder; None if there is nothing.
-
-    Its tensors are on the CPU: where a GPU is short of memory, that is no fault of the checkpoint.
-    Raises DataError if it cannot be read, is damaged, of another size, sees images at another one, or started from
-    another checkpoint than `init`. Those that older versions wrote say less of this.
-    """
-    path = folder / "checkpoint.pt"
-    if not path.exists():
-        return None
-    wanted = str(init.resolve()) if init else None
-    anew = "name another --work, or take it away to start anew"
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found, started = saved.get("size", size), saved.get("init", wanted)
-        sees = saved.get("input_pixels", INPUT_PIXELS)
-    except (MemoryError, OSError) as error:
-        raise DataError(f"cannot read {path}: {reason(error)}; mend that, or name another --work") from error
-    except Exception as error:  # of many types, with advice that is none here
-        raise DataError(f"{path} is damaged ({type(error).__name__}); {anew}") from error
-    if found != size:
-        raise DataError(f"{path} is of size {found!r}, got --size {size}; choose its own, or {anew}")
-    if sees != INPUT_PIXELS:
-        raise DataError(f"{path} sees images at {sees} pixels, and this version at {INPUT_PIXELS}; {anew}")
-    if init and started != wanted:
-        raise DataError(f"{path} started from {started or 'nothing'}, got --init {init}; leave that out, or {anew}")
-    return saved

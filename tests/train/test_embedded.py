@@ -22,7 +22,7 @@ from cot.shipped import weights_folder
 from cot.train import model as models
 from cot.train import objective
 from cot.train.data import BatchMaker, draw
-from cot.train.embedded import WARM_UP_STEPS, Trainer, train_embedded
+from cot.train.embedded import train_embedded
 from cot.train.feed import feed
 from cot.train.folder import LOCK_FILE, held
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor
@@ -30,6 +30,7 @@ from cot.train.muon import Float32Muon
 from cot.train.recipe import Recipe
 from cot.train.sample import GRID
 from cot.train.start import for_grid
+from cot.train.trainer import WARM_UP_STEPS, Trainer
 
 
 @pytest.fixture(scope="module")
