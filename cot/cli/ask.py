@@ -204,7 +204,7 @@ def _check_server(settings: "Settings") -> None:
     if not parse_address(settings.model).here and settings.set_by("model") == PROJECT_FILE:
         raise ConfigError(
             f"the server {shown(settings.model)} is on another machine and would get your images and {KEY_VARIABLE}; "
-            "if you trust it, name it yourself: --model, COT_MODEL, or your own settings file"
+            "if you trust it, name it yourself, with --model or COT_MODEL"
         )
 
 
