@@ -41,6 +41,9 @@ KINDS: Final[dict[str, Wants]] = {
 }  # fmt: skip
 """Kinds of answers that a plan can ask for."""
 
+_RUN_ON: Final = re.compile(rf"\[(?:{'|'.join(KINDS)})\]")
+"""What begins a line of a plan, and has no place within a sub-question."""
+
 _ANSWERS: Final[dict[Wants, Value]] = {
     "count": 1, "yes_no": True, "number": 1, "phrase": "a phrase", "text": "a text",
 }  # fmt: skip
@@ -94,10 +97,12 @@ class Plan:
         return len(self.sub_questions) == 1 and self.sub_questions[0].wants == "text"
 
     def check_distinct(self) -> None:
-        """Raise PlanError if it asks the same twice, compares an answer with itself, or has one name for two things. No
-        pattern can tell, so a model held to the format may do it."""
+        """Raise PlanError if it asks the same twice, or two things in one line, compares an answer with itself, or has
+        one name for two things. No pattern can tell, so a model held to the format may do it."""
         seen: dict[str, int] = {}
         for question in self.sub_questions:
+            if _RUN_ON.search(question.text):
+                raise PlanError(f"line {question.id} runs into another one")
             first = seen.setdefault(" ".join(question.text.casefold().split()), question.id)
             if first != question.id:
                 raise PlanError(f"it asks the same in lines {first} and {question.id}")

@@ -200,6 +200,13 @@ async def test_a_plan_that_compares_an_answer_with_itself_is_none(question, engi
     assert any(why in step.text for step in step_of(outcome, Reasoning))
 
 
+async def test_a_plan_whose_lines_run_into_each_other_is_none(question, engine):
+    plan = COMPARE.replace("1. [count] How many apples", "1. [count] How many apples1. [count] How many apples")
+    outcome = await run("decompose", question("Which are more?"), engine(plan, COUNTS, direct="cars"))
+    assert (outcome.answer.value, outcome.answer.source) == ("cars", "direct")
+    assert "line 1 runs into another one" in outcome.steps[0].text
+
+
 async def test_a_plan_that_calls_two_things_by_one_name_is_none(question, engine):
     plan = COMPARE.replace("#1 > #2", "most(apples: #1, Apples: #2)")
     outcome = await run("decompose", question("Which are more?"), engine(plan, COUNTS, direct="cars"))
