@@ -86,14 +86,13 @@ def _run(trace: Trace, pixels: dict[str, str]) -> Run:
     answer = finished.answer if finished else None
     bars, total = timeline(trace)
     found = tuple(regions(trace))
-    sources = {image.source for image in started.images} if started else set()
+    images = started.images if started else ()
+    sources = {image.source for image in images}
     return Run(
         name=trace.name,
         trace=trace,
         started=started,
-        pictures=tuple(_picture(trace, image, _on(image, sources, found), pixels) for image in started.images)
-        if started
-        else (),
+        pictures=tuple(_picture(trace, image, _on(image, sources, found), pixels) for image in images),
         nodes=nodes(trace),
         bars=bars,
         total_seconds=total,

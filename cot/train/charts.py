@@ -9,7 +9,7 @@ from functools import cache, partial
 from PIL import Image, ImageDraw, ImageFont
 
 from cot.train.canvas import Facets, PatchMap, jitter, named_colour, rank
-from cot.train.counting import yes_no
+from cot.train.counting import number_of, yes_no
 from cot.train.labels import CLASSES, COLOURS, MAX_VALUE, WORDS
 from cot.train.sample import IMAGE_PIXELS, QA, Fact, Sample, Seen
 from cot.train.wording import Wording, canonical, word, worded
@@ -183,8 +183,7 @@ def _threshold(bars: Bars, rng: random.Random, wording: Wording) -> QA:
 
 
 def _bars(bars: Bars, rng: random.Random, wording: Wording) -> QA:
-    fact = Fact("count", canonical("bars"), str(len(bars)))
-    return QA("bars", word("bars", rng, wording=wording), fact.answer, (fact,), wording=wording)
+    return number_of("bars", len(bars), rng, wording=wording)
 
 
 def _which_value(bars: Bars, rng: random.Random, wording: Wording) -> QA:

@@ -56,7 +56,7 @@ def exists_fact(noun: Noun, count: int) -> Fact:
 
 
 def number_of(family: str, number: int, rng: random.Random, *, wording: Wording) -> QA:
-    """How many objects, or kinds of objects, there are."""
+    """How many objects, kinds of objects or bars there are: a question that names none."""
     fact = Fact("count", canonical(family), str(number))
     return QA(family, word(family, rng, wording=wording), fact.answer, (fact,), wording=wording)
 
