@@ -8,15 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from cot.dataset.spec import DataSpec, Row, data_path, existing
+from cot.dataset.spec import SHOWN, DataSpec, Row, data_path, existing
 from cot.dataset.table import delimited, listed, read_json
 from cot.errors import DataError, reason
 
 IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-_SHOWN: Final = "[!.]*"
-"""Names of files that a file system does not hide: archives made on a Mac have a `._1.jpg`, no image, for each `1.jpg`.
-"""
-
 _MOST_MME_BYTES: Final = 100_000
 _MOST_INDEX_CHARACTERS: Final = 64  # As in VLMEvalKit.
 
@@ -79,10 +75,10 @@ def mme(spec: DataSpec, folder: Path) -> Iterator[Row]:
     root = data_path(spec, folder)
     if (root / "MME_Benchmark").is_dir():
         root /= "MME_Benchmark"
-    for category in sorted(path for path in root.glob(_SHOWN) if path.is_dir()):
+    for category in sorted(path for path in root.glob(SHOWN) if path.is_dir()):
         split = category / "questions_answers_YN"
         texts, images = (split, category / "images") if split.is_dir() else (category, category)
-        for text in sorted(texts.glob(f"{_SHOWN}.txt")):
+        for text in sorted(texts.glob(f"{SHOWN}.txt")):
             image = next((path for ending in IMAGE_ENDINGS if (path := images / (text.stem + ending)).is_file()), None)
             if image is None:
                 raise DataError(f"{text} has no image; expected {images / text.stem} with one of {IMAGE_ENDINGS}")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy
 
-from cot.dataset.spec import DataSpec, Row, data_path
+from cot.dataset.spec import SHOWN, DataSpec, Row, data_path
 from cot.errors import DataError, reason
 
 BATCH_ROWS: Final = 64
@@ -52,7 +52,7 @@ def as_written(value: Any, kind: str) -> Any:
 
 def parquet_files(path: Path) -> list[Path]:
     """A file, or the `*.parquet` of a folder by name, hidden ones left out. Raises DataError if there is none."""
-    files = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
+    files = sorted(path.glob(f"{SHOWN}.parquet")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise DataError(f"{path} holds no files *.parquet; expected one at least; check the path in the task")
     return files

@@ -14,6 +14,10 @@ from cot.errors import DataError, MissingDataError, quoted, reason
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
+SHOWN: Final = "[!.]*"
+"""Names of files that a file system does not hide: archives made on a Mac have a `._1.jpg`, no image, for each `1.jpg`.
+"""
+
 HUB: Final = "hf://"
 """How the name of a data set on the hub of Hugging Face begins."""
 
