@@ -73,10 +73,21 @@ Pick = Callable[[], Counted]
 
 
 class Counting:
-    """Makes questions about counts. `present` draws nouns that occur, `any_noun` also ones that do not."""
+    """Makes questions about counts. `present` draws nouns that occur, `any_noun` also ones that do not.
 
-    def __init__(self, rng: random.Random, present: Pick, any_noun: Pick, *, wording: Wording) -> None:
-        self.rng, self.present, self.any_noun, self.wording = rng, present, any_noun, wording
+    apart: whether no thing can have both of two nouns, so that adding them up counts nothing twice.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        present: Pick,
+        any_noun: Pick,
+        *,
+        wording: Wording,
+        apart: Callable[[Noun, Noun], bool] = operator.ne,
+    ) -> None:
+        self.rng, self.present, self.any_noun, self.wording, self.apart = rng, present, any_noun, wording, apart
 
     def _qa(
         self,
@@ -102,11 +113,13 @@ class Counting:
         named = expression.format(*(noun.plural for noun, _ in mentioned))
         return QA(family, asked.text, answer, facts, named, self.wording)
 
-    def _distinct(self, number: int, *, present: bool = False) -> list[Counted] | None:
+    def _distinct(self, number: int, *, present: bool = False, apart: bool = False) -> list[Counted] | None:
+        """So many nouns; apart: that no thing has two of."""
         found: dict[Noun, int] = {}
-        for attempt in range(12):
+        for attempt in range(24 if apart else 12):
             noun, count = (self.present if present or attempt % 4 < 3 else self.any_noun)()
-            found[noun] = count
+            if not apart or all(self.apart(noun, other) for other in found):
+                found[noun] = count
             if len(found) == number:
                 return list(found.items())
         return None
@@ -131,8 +144,8 @@ class Counting:
 
     def changed(self) -> QA:
         """How many apples are left if 2 are taken away?"""
-        noun, count = self.present()
         kind, sign = self.rng.choice((("left_over", "-"), ("with_more", "+")))
+        noun, count = max((self.present() for _ in range(2)), key=lambda drawn: drawn[1])  # of one, none is left
         number = self.rng.randint(1, 5 if sign == "+" else min(5, count))
         result = count - number if sign == "-" else count + number
         return self._qa("change", kind, [(noun, count)], str(result), f"#1 {sign} {number}", k=self._said(number))
@@ -176,7 +189,7 @@ class Counting:
     def total_of(self) -> QA | None:
         """How many apples and cars are there in total?"""
         (number,) = self.rng.choices(list(SUMS), (0.6, 0.26, 0.14))
-        drawn = self._distinct(number, present=self.rng.random() < 0.9 - 0.3 * (number - 2))
+        drawn = self._distinct(number, present=self.rng.random() < 0.9 - 0.3 * (number - 2), apart=True)
         if drawn is None or sum(count for _, count in drawn) > 2 * MAX_COUNT:
             return None
         expression = " + ".join(f"#{index}" for index in range(1, number + 1))
@@ -195,10 +208,16 @@ class Counting:
 
     def threshold(self) -> QA:
         """Are there at least 3 apples?"""
-        noun, count = self.present()
         kind = self.rng.choice(list(THRESHOLDS))
         sign, holds = THRESHOLDS[kind]
-        number = max(1, count + self.rng.choice((-1, 0, 0, 1, 1, 2) if sign in (">=", "=") else (-2, -1, 0, 0, 1, 2)))
+        # Of few of a thing hardly any number is less: drawn as they come, the kind would tell the answer.
+        true = self.rng.random() < 0.5
+        for _ in range(8):
+            noun, count = self.present()
+            numbers = range(max(1, count - 3), count + 4)
+            if fitting := [number for number in numbers if holds(count, number) == true]:
+                break
+        number = self.rng.choice(fitting or numbers)
         answer = yes_no(holds(count, number))
         return self._qa("threshold", kind, [(noun, count)], answer, f"#1 {sign} {number}", k=self._said(number))
 

@@ -7,6 +7,7 @@ import json
 import random
 import re
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from cot.errors import DataError
 from cot.train.canvas import PatchMap
 from cot.train.labels import CLASSES, FACETS
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Dense, Fact, Sample
+from cot.train.wording import vary
 
 Split = Literal["train", "test"]
 _FORMS = ("circle", "rectangle", "triangle")
@@ -71,7 +73,9 @@ def make_easyvqa(rng: random.Random, *, questions: int, split: Split = "train") 
     image = Image.open(image_path(split, number)).convert("RGB")
     label = _label({answer for _, answer in known})
     image = image.resize((IMAGE_PIXELS, IMAGE_PIXELS), Image.Resampling.BICUBIC)
-    return Sample("easy-vqa", image, _dense(image, label), [program(q, a) for q, a in chosen])
+    qas = [program(question, answer) for question, answer in chosen]
+    asked = [replace(qa, question=vary(qa.question.capitalize(), rng)) if rng.random() < 0.5 else qa for qa in qas]
+    return Sample("easy-vqa", image, _dense(image, label), asked)
 
 
 def _label(answers: set[str]) -> int | None:

@@ -57,6 +57,12 @@ def _described(name: str) -> tuple[str, str, str] | None:
     return size, colour, _FORM_OF[head]
 
 
+def _apart(one: Noun, other: Noun) -> bool:
+    """Whether no shape has both names: they ask for two sizes, colours or forms."""
+    parts = _described(one.singular), _described(other.singular)
+    return any(a and b and a != b for a, b in zip(*(part or () for part in parts), strict=True))
+
+
 def _polygon(form: str) -> list[tuple[float, float]]:
     """Corners in the unit square around (0, 0), -1 to 1."""
     if form == "square":
@@ -203,7 +209,7 @@ def _ask(sample: Sample, shapes: list[Shape], rng: random.Random, *, questions: 
         description = rng.choice(("", "", rng.choice(SIZES))), rng.choice(SHAPE_COLOURS), rng.choice(("", *FORMS))
         return noun(*description), sum(shape.fits(*description) for shape in shapes)
 
-    counting = Counting(rng, present, any_noun, wording=wording)
+    counting = Counting(rng, present, any_noun, wording=wording, apart=_apart)
     things = [Thing(_unique_name(shape, shapes, rng), f"{shape.colour} {shape.form}", shape.box) for shape in shapes]
     makers: list[tuple[Maker, float]] = [
         (counting.existence, 3),

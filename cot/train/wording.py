@@ -75,7 +75,7 @@ def worded(family: str, rng: random.Random, *, wording: Wording, **slots: object
         pool = WORDINGS[family][wording]
         text = pool[0] if wording == "trained" and rng.random() < 0.15 else rng.choice(pool)
     order = dict.fromkeys(int(number or 1) - 1 for number in _SLOT.findall(text))
-    return Worded(_vary(text, rng).format(**slots), tuple(order))
+    return Worded(vary(text, rng).format(**slots), tuple(order))
 
 
 def phrase(family: str, rng: random.Random) -> str:
@@ -116,11 +116,11 @@ def _kept_out() -> frozenset[str]:
 
 
 def _bare(text: str) -> str:
-    """A wording without what `_vary` may change, and without marks."""
+    """A wording without what `vary` may change, and without marks."""
     return " ".join(re.findall(r"[\w{}']+", text.lower()))
 
 
-def _vary(wording: str, rng: random.Random) -> str:
+def vary(wording: str, rng: random.Random) -> str:
     """Open and end it in another way. Before its slots are filled, so that names keep their capitals."""
     if opening := rng.choice(_OPENINGS):
         wording = opening + wording[0].lower() + wording[1:]

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +19,7 @@ from cot.train.canvas import Box
 from cot.train.charts import make_chart
 from cot.train.counting import Counting, Noun
 from cot.train.kinds import HELD_OUT_STYLE, KINDS, STYLES, TRAIN_STYLES
-from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, FORMS, SHAPE_COLOURS, WORDS
+from cot.train.labels import BACKGROUND_COLOURS, CLASSES, FACETS, FORMS, SHAPE_COLOURS, SIZES, WORDS
 from cot.train.places import DIRECTIONS, PLACES, Thing, bigger
 from cot.train.sample import GRID, IMAGE_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
@@ -96,6 +97,44 @@ def test_every_program_of_easy_vqa_gives_its_answer() -> None:
     asked = {pair for pairs in easyvqa.all_questions("train").values() for pair in pairs}
     for question, answer in asked:
         assert computed(easyvqa.program(question, answer)) == answer
+
+
+def test_half_of_the_questions_of_easy_vqa_are_said_otherwise_with_the_same_program() -> None:
+    known = {pair[0] for pairs in easyvqa.all_questions("train").values() for pair in pairs}
+    asked = [qa for seed in range(40) for qa in easyvqa.make_easyvqa(random.Random(seed), questions=9).qas]
+    said = [qa for qa in asked if qa.question not in known]
+    assert 0.3 * len(asked) < len(said) < 0.7 * len(asked)
+    assert any(qa.question[0].isupper() for qa in said)
+    assert all(fact.text in known and computed(qa) == qa.answer for qa in said for fact in qa.facts)
+
+
+def test_a_sum_counts_no_shape_twice() -> None:
+    sums = 0
+    for seed in range(120):
+        for qa in make_shapes(random.Random(seed), questions=18).qas:
+            if qa.family != "sum":
+                continue
+            sums += 1
+            for one, other in combinations([set(re.findall(r"[a-z]+", fact.text)) for fact in qa.facts], 2):
+                parts = [set(SIZES), set(SHAPE_COLOURS), {noun("", "", form).plural for form in FORMS}]
+                assert any(one & part and other & part and not one & other & part for part in parts), qa
+    assert sums > 60
+
+
+def test_how_a_threshold_is_asked_for_does_not_tell_the_answer() -> None:
+    rng = random.Random(1)
+
+    def few() -> tuple[Noun, int]:
+        return QUOKKAS, rng.choice((1, 1, 1, 2, 2, 3))
+
+    counting = Counting(rng, few, few, wording="trained")
+    held: dict[str, list[bool]] = {}
+    for _ in range(2000):
+        qa = counting.threshold()
+        held.setdefault(qa.expression.rstrip("0123456789"), []).append(qa.answer == "yes")
+    assert len(held) == 5
+    for sign, answers in held.items():
+        assert 0.4 < sum(answers) / len(answers) < 0.6, (sign, len(answers))
 
 
 def test_references_are_filled_in_for_training() -> None:
