@@ -34,7 +34,6 @@ def embedded(
     look_up_minutes: Annotated[float, _minutes("what a name refers to, between the two")] = 4.0,
     size: Annotated[str, typer.Option(help="embedded, or tiny for a trial.")] = "embedded",
     batch: Annotated[int, typer.Option(min=1, help="Images a step.")] = 16,
-    plan_rows: Annotated[int, typer.Option(min=0, help="Rows of plans without an image, a step.")] = 16,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 1e-3,
     tower_share: Annotated[float, typer.Option(min=0, help="The vision tower's, as a share of --learning-rate.")] = 0.5,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 2,
@@ -51,8 +50,7 @@ def embedded(
 
     recipe = Recipe(
         size=size, minutes=minutes, vision_minutes=vision_minutes, look_up_minutes=look_up_minutes, batch=batch,
-        plan_rows=plan_rows, learning_rate=learning_rate, tower_share=tower_share, workers=workers, seed=seed,
-        compile=compiled,
+        learning_rate=learning_rate, tower_share=tower_share, workers=workers, seed=seed, compile=compiled,
     )  # fmt: skip
     train_embedded(recipe, work=work, out=out, device=device, init=init, again=again)
     typer.echo(f"wrote {out}", err=True)

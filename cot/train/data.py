@@ -8,7 +8,7 @@ import itertools
 import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
@@ -23,13 +23,11 @@ from cot.train.easyvqa import make_easyvqa
 from cot.train.kinds import KINDS
 from cot.train.labels import COLOURS, SIZES
 from cot.train.mentions import THINGS
-from cot.train.packing import IGNORE, Packed, Turn, pack, pack_rows
+from cot.train.packing import IGNORE, Packed, Turn, pack
 from cot.train.sample import GRID, INPUT_PIXELS, QA, Fact, Sample, Seen
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
 
-PLAN_COLUMNS: Final = ("ids", "targets", "segments", "above", "positions")
-"""What is told of turns that are about no image, see `Packed`."""
 _DETAILS: Final = re.compile(r"[^(,]+: |(?<!#)\b\d+")
 """What `most(cats: #1, dogs: #2)` has and `most(owls: #1, cows: #2)` has not, or `#1 >= 3` and not `#1 >= 2`."""
 
@@ -60,10 +58,12 @@ DOMAINS: Final = {
 }
 
 
-QUESTIONS_DRAWN, QUESTIONS_AN_IMAGE = 18, 9
-"""How many questions are drawn about an image, and how many of them it is trained on; plans are for any of them."""
-PLANS_AN_IMAGE, PLANNED_EVERY = 2, 4
-"""How many plans an image is trained on, in one of so many batches: the rest are trained on without images."""
+QUESTIONS_DRAWN, QUESTIONS_AN_IMAGE, PLANS_AN_IMAGE = 18, 9, 6
+"""How many questions are drawn about an image, how many of them it is trained on, and for how many of all on a plan.
+
+Plans say nothing about an image, and yet they are trained behind one: taught without, they were 99% right without and
+95% with (docs/log.md).
+"""
 
 
 def _shipped(name: str) -> Template:
@@ -105,8 +105,8 @@ def turns(sample: Sample, rng: random.Random, *, plans: float = PLANS_AN_IMAGE) 
                 found.append(fact_turn(fact))
     found = list(dict.fromkeys(found))
     rng.shuffle(found)
-    planned = min(int(plans) + (rng.random() < plans % 1), len(sample.qas))
-    return [plan_turn(qa) for qa in rng.sample(sample.qas, planned)] + found
+    planned = int(plans) + (rng.random() < plans % 1)
+    return [plan_turn(qa) for qa in evenly(sample.qas, rng)[:planned]] + found
 
 
 LOOK_UP_KINDS, LOOK_UP_BATCHES = 10, 100
@@ -140,11 +140,9 @@ def as_shown(image: Image.Image) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Makes batches of training samples, of one or two shapes, so that steps compiled for these serve them all.
+    """Makes batches of training samples, of one shape, so that a step compiled for it serves them all.
 
-    part: of the training, see `Part`. max_tokens: of the turns of an image. tokens_without_plans: the same for
-    all but every `PLANNED_EVERY`th batch, whose images have no plans and take less time; None makes all batches alike.
-    plan_rows, plan_tokens: rows of plans without an image, and tokens of each.
+    part: of the training, see `Part`. max_tokens: of the turns of an image.
     """
 
     part: Part
@@ -153,17 +151,13 @@ class BatchMaker:
     seed: int
     prefix_tokens: int
     max_tokens: int
-    tokens_without_plans: int | None = None
-    plan_rows: int = 0
-    plan_tokens: int = 0
 
     def __call__(self, index: int) -> dict[str, NDArray[Any]]:
         """Batch number `index` of this seed.
 
         pixels (batch, 3, INPUT_PIXELS, INPUT_PIXELS) uint8; classes and objects (batch, GRID * GRID); offsets and
-        facets (batch, GRID * GRID, values); ids, targets, early, segments, above and positions (batch, tokens);
-        seen and before (batch, tokens, len(Seen._fields)). With `plan_rows`, the columns of `PLAN_COLUMNS` too, as
-        `plan_ids` and so on: (plan_rows, plan_tokens).
+        facets (batch, GRID * GRID, values); ids, targets, early, segments, above and positions (batch, max_tokens);
+        seen and before (batch, max_tokens, len(Seen._fields)).
         """
         rng = random.Random(f"{self.seed}/{index}")
         kinds = LOOK_UP_KINDS if index < LOOK_UP_BATCHES else len(KINDS)
@@ -173,20 +167,22 @@ class BatchMaker:
             "questions": draw,
         }
         samples = [makers[self.part](rng) for _ in range(self.batch)]
-        opening = plan_opening(self.tokenizer)
-        without = self.tokens_without_plans if index % PLANNED_EVERY else None
-        tokens, plans = (self.max_tokens, PLANS_AN_IMAGE) if without is None else (without, 0)
-        packed = [self._pack(sample, opening, rng, tokens=tokens, plans=plans) for sample in samples]
+        packed = [
+            pack(
+                self.tokenizer,
+                turns(sample, rng) if self.max_tokens else [],
+                prefix_tokens=self.prefix_tokens,
+                max_tokens=self.max_tokens,
+                look=sample.look,
+                opening=plan_opening(self.tokenizer),
+            )
+            for sample in samples
+        ]
 
-        planned = self._plans(samples, opening, rng) if self.plan_rows else []
-
-        def padded(rows: list[Packed], name: str, length: int) -> NDArray[np.int64]:
-            value = IGNORE if name in ("targets", "early") else 0
-            columns = [getattr(row, name) for row in rows]
-            return np.array([column + [value] * (length - len(column)) for column in columns], np.int64)
-
-        def facts(rows: list[list[Seen]]) -> NDArray[np.int64]:
-            return np.array([row + [Seen()] * (tokens - len(row)) for row in rows], np.int64)
+        def padded(name: str) -> NDArray[np.int64]:
+            value = {"targets": IGNORE, "early": IGNORE, "seen": Seen(), "before": Seen()}.get(name, 0)
+            rows = [getattr(row, name) for row in packed]
+            return np.array([row + [value] * (self.max_tokens - len(row)) for row in rows], np.int64)
 
         return {
             "pixels": np.stack([as_shown(s.image) for s in samples]),
@@ -194,35 +190,8 @@ class BatchMaker:
             "objects": np.stack([s.dense.objects.ravel() for s in samples]),
             "offsets": np.stack([s.dense.offsets.reshape(GRID * GRID, -1) for s in samples]),
             "facets": np.stack([s.dense.facets.reshape(GRID * GRID, -1) for s in samples]),
-            "seen": facts([one.seen for one in packed]),
-            "before": facts([one.before for one in packed]),
-            **{name: padded(packed, name, tokens) for name in (*PLAN_COLUMNS, "early")},
-            **{f"plan_{name}": padded(planned, name, self.plan_tokens) for name in PLAN_COLUMNS if planned},
+            **{column.name: padded(column.name) for column in fields(Packed)},
         }
-
-    def _pack(self, sample: Sample, opening: list[int], rng: random.Random, *, tokens: int, plans: int) -> Packed:
-        conversation = turns(sample, rng, plans=plans) if tokens else []
-        return pack(
-            self.tokenizer,
-            conversation,
-            prefix_tokens=self.prefix_tokens,
-            max_tokens=tokens,
-            look=sample.look,
-            opening=opening,
-        )
-
-    def _plans(self, samples: list[Sample], opening: list[int], rng: random.Random) -> list[Packed]:
-        """Plans of these samples, and of more if there are fewer than rows, so that rare programs are among them."""
-        drawn = [*samples, *(draw(rng) for _ in range(self.plan_rows - len(samples)))]
-        asked = evenly([qa for sample in drawn for qa in sample.qas], rng)
-        return pack_rows(
-            self.tokenizer,
-            map(plan_turn, asked),
-            rows=self.plan_rows,
-            prefix_tokens=self.prefix_tokens,
-            max_tokens=self.plan_tokens,
-            opening=opening,
-        )
 
 
 def without_details(expression: str) -> str:

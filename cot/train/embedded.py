@@ -40,7 +40,7 @@ def train_embedded(
         except (MemoryError, RuntimeError) as error:  # what torch says of this machine, such as no memory, no compiler
             advice = "leave --compile out, or " if recipe.compile else ""
             raise EngineError(
-                f"torch failed at step {trainer.state['steps']}: {reason(error)}; {advice}try a smaller --batch and"
-                " fewer --plan-rows: the run goes on from its last checkpoint"
+                f"torch failed at step {trainer.state['steps']}: {reason(error)}; {advice}try a smaller --batch:"
+                " the run goes on from its last checkpoint"
             ) from error
         trainer.export(out)

@@ -15,11 +15,11 @@ from cot.train.heads import Heads, NameHeads, alignment_loss, class_tokens, digi
 from cot.train.labels import FACETS
 from cot.train.looking import LAYER, looked_at, looking_loss
 from cot.train.model import PREFIX_TOKENS
-from cot.train.packing import IGNORE, packed_mask
+from cot.train.packing import IGNORE, OPENING, packed_mask
 from cot.train.sample import GRID, Seen
 
 PLAN_WEIGHT: Final = 4.0
-"""Of the loss of plans about no image. Where both are nearly learned it is a three-hundredth of that about images."""
+"""Of the loss of plans. Where both are nearly learned it is a three-hundredth of that of answers."""
 
 
 def pixels_to_input(pixels: torch.Tensor) -> torch.Tensor:
@@ -35,28 +35,6 @@ def turn_weights(wanted: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
     return lengths.gather(1, segments)[wanted].pow(-0.75)
 
 
-def before_an_image(tokenizer: Tokenizer) -> torch.Tensor:
-    """The tokens that come before an image: (1, tokens)."""
-    return torch.tensor([[tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")]])
-
-
-def plan_states(decoder: Any, start: torch.Tensor, batch: dict[str, torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-    """States of the decoder's last layer at the tokens of plans about no image: (rows, tokens, width).
-
-    start: what comes before an image, (1, tokens, width). batch: with the columns of plans, see `BatchMaker`. mask:
-    over both. The places of the image are left free.
-    """
-    rows, first = len(batch["plan_ids"]), start.shape[1]
-    before = torch.arange(first, device=start.device).expand(rows, -1)
-    states: torch.Tensor = decoder(
-        inputs_embeds=torch.cat([start.expand(rows, -1, -1), decoder.embed_tokens(batch["plan_ids"])], dim=1),
-        attention_mask=mask,
-        position_ids=torch.cat([before, batch["plan_positions"]], dim=1),
-        use_cache=False,
-    ).last_hidden_state[:, first:]
-    return states
-
-
 class Objective:
     """The losses of a LLaVA model in each part of its training, and the read-outs that teach it but are not shipped."""
 
@@ -66,6 +44,8 @@ class Objective:
         self.heads = Heads(vision.hidden_size).to(device)
         self.names = NameHeads(text.hidden_size).to(device)
         self.named_layer = 3 * text.num_hidden_layers // 5
+        before = [[tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")]]
+        self.start = torch.tensor(before, device=device)
         self.class_tokens = class_tokens(tokenizer).to(device)
         self.digit_tokens = digit_tokens(tokenizer).to(device)
         self.ground_tokens = ground_tokens(tokenizer).to(device)
@@ -104,43 +84,47 @@ class Objective:
     def _question_loss(
         self, features: torch.Tensor, batch: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        inner = self.model.model
-        embed = inner.language_model.embed_tokens
-        start = embed(before_an_image(self.tokenizer).to(features.device))
-        planning = self._planning_loss(start, batch)
-        start = start.expand(len(features), -1, -1)
-        seen = inner.multi_modal_projector(features).to(start.dtype)
-        aligned = self._alignment(seen, batch)
-        embeds = torch.cat([start, seen, embed(batch["ids"])], dim=1)
-        prefix = torch.arange(PREFIX_TOKENS, device=features.device).expand(len(features), -1)
-        mask = self._mask(batch["segments"], batch["above"], PREFIX_TOKENS)
-        positions = torch.cat([prefix, batch["positions"]], dim=1)
-        said = inner.language_model(
-            inputs_embeds=embeds,
-            attention_mask=mask,
-            position_ids=positions,
-            use_cache=False,
-            output_hidden_states=True,
-        )
+        seen = self.model.model.multi_modal_projector(features)
+        said, positions, mask = self.read(seen, batch)
         hidden = said.last_hidden_state[:, PREFIX_TOKENS:]
-        loss, right = self._answer_loss(hidden, batch["targets"], batch["segments"])
+        plans = batch["above"] == OPENING
+        loss, right = self._answer_loss(hidden, batch["targets"].masked_fill(plans, IGNORE), batch["segments"])
+        planning, planned = self._answer_loss(hidden, batch["targets"].masked_fill(~plans, IGNORE), batch["segments"])
         named = batch["early"] != IGNORE
         early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
+        aligned = self._alignment(seen, batch)
         found, told = self._naming_loss(features, said.hidden_states, positions, mask, batch)
         figures = {
             "answer_loss": loss.item(),
             "token_accuracy": right,
             "plan_loss": planning.item(),
+            "plan_token_accuracy": planned,
             "alignment": aligned.item(),
             "early_loss": early.item(),
             **told,
         }
         return loss + PLAN_WEIGHT * planning + early + found + aligned, figures
 
-    def _mask(self, segments: torch.Tensor, above: torch.Tensor, prefix: int) -> torch.Tensor:
-        mask = packed_mask(segments, above, prefix)
-        # Fused attention wants the format of what it is added to.
-        return mask if self.bfloat16 else mask.float()
+    def read(self, seen: torch.Tensor, batch: dict[str, torch.Tensor]) -> tuple[Any, torch.Tensor, torch.Tensor]:
+        """What the decoder makes of images and their turns: its output, and the positions and the mask it had.
+
+        seen: projected features, (batch, patches, width). batch: with ids, segments, above and positions.
+        """
+        decoder = self.model.model.language_model
+        start = decoder.embed_tokens(self.start).expand(len(seen), -1, -1)
+        prefix = torch.arange(PREFIX_TOKENS, device=seen.device).expand(len(seen), -1)
+        positions = torch.cat([prefix, batch["positions"]], dim=1)
+        mask = packed_mask(batch["segments"], batch["above"], PREFIX_TOKENS)
+        if not torch.is_autocast_enabled(seen.device.type):  # fused attention wants what it adds to of one format
+            mask = mask.to(start.dtype)
+        said = decoder(
+            inputs_embeds=torch.cat([start, seen.to(start.dtype), decoder.embed_tokens(batch["ids"])], dim=1),
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        return said, positions, mask
 
     def _answer_loss(
         self, hidden: torch.Tensor, targets: torch.Tensor, segments: torch.Tensor
@@ -153,16 +137,6 @@ class Objective:
         weights = turn_weights(wanted, segments)
         loss = (F.cross_entropy(logits, targets[wanted], reduction="none") * weights).sum() / weights.sum()
         return loss, (logits.argmax(-1) == targets[wanted]).float().mean().item()
-
-    def _planning_loss(self, start: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Loss of plans about no image; 0 where the batch has none. Most of a step is spent on its images, which say
-        nothing about plans. start: as for `plan_states`.
-        """
-        if "plan_ids" not in batch:
-            return start.new_zeros(())
-        mask = self._mask(batch["plan_segments"], batch["plan_above"], start.shape[1])
-        hidden = plan_states(self.model.model.language_model, start, batch, mask)
-        return self._answer_loss(hidden, batch["plan_targets"], batch["plan_segments"])[0]
 
     def _naming_loss(
         self,

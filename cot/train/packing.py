@@ -4,7 +4,7 @@ In: prompts and answers. Out: their tokens, one turn behind another, and what ea
 and itself only, at the positions it would have alone; an opening that many turns have in common is there once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 
@@ -28,8 +28,8 @@ class Packed:
     """One image's turns, as lists of equal length (text tokens).
 
     targets: the next tokens of answers and their end, `IGNORE` elsewhere. early: where a question names its last thing,
-    the first token of its answer; not of plans, which all begin alike. seen: at the end of each name, what the image
-    shows of it; before: there too, what it shows of the name before; not of names in the opening. segments: which turn
+    the first token of its answer. seen: at the end of each name, what the image shows of it; before: there too, what it
+    shows of the name before. None of these of plans, which do not depend on what is shown. segments: which turn
     a token belongs to, or `OPENING`. above: which other segment it may see: `OPENING`, or its own again where it has
     none above it. positions: as the decoder counts them.
     """
@@ -74,33 +74,6 @@ def pack(
     return packed
 
 
-def pack_rows(
-    tokenizer: Tokenizer,
-    turns: Iterable[Turn],
-    *,
-    rows: int,
-    prefix_tokens: int,
-    max_tokens: int,
-    opening: Sequence[int] = (),
-) -> list[Packed]:
-    """Tokenise turns about no image into so many rows of up to `max_tokens`; what no longer fits into them is left out.
-
-    prefix_tokens: of the image that is not there, which their positions leave room for. A turn that does not fit
-    begins the next row, however short the one behind it is: else long ones would be trained on less. One that is longer
-    than a row is left out.
-    """
-    packed = [Packed() for _ in range(rows)]
-    unfilled = iter(packed)
-    row = next(unfilled)
-    for segment, (prompt, answer) in enumerate(turns, OPENING + 1):
-        turn = _turn(tokenizer, prompt, answer, Sample.look, opening=opening, segment=segment, first=prefix_tokens)
-        while not row.take(turn, max_tokens) and row.ids:
-            if (following := next(unfilled, None)) is None:
-                return packed
-            row = following
-    return packed
-
-
 def _turn(
     tokenizer: Tokenizer, prompt: str, answer: str, look: Look, *, opening: Sequence[int], segment: int, first: int
 ) -> Packed:
@@ -111,14 +84,14 @@ def _turn(
     # The last token of a turn predicts nothing and is left out.
     length = len(asked) + len(said) - 1
     shared = len(opening) if asked[: len(opening)] == list(opening) else 0
-    places = ((encoded.char_to_token(end - 1) or 0, name) for end, name in mentions(prompt))
-    named_at = {place: look(name) for place, name in places if place >= shared}
+    named = () if shared else mentions(prompt)  # a plan is to be the same, whatever the image shows of its names
+    named_at = {encoded.char_to_token(end - 1) or 0: look(name) for end, name in named}
     *_, last = None, *named_at
     before_at = dict(zip(named_at, [Seen(), *named_at.values()], strict=False))
     return Packed(
         ids=(asked + said)[:-1],
         targets=[IGNORE] * (len(asked) - 1) + said,
-        early=[said[0] if place == last and not shared else IGNORE for place in range(length)],
+        early=[said[0] if place == last else IGNORE for place in range(length)],
         seen=[named_at.get(place, Seen()) for place in range(length)],
         before=[before_at.get(place, Seen()) for place in range(length)],
         segments=[OPENING] * shared + [segment] * (length - shared),

@@ -17,7 +17,7 @@ class Recipe:
     tower_share: rate of the vision tower while questions are trained, as a share of learning_rate: less than 1 where it
     has learned longer than the decoder.
     read_out_steps: in a run that starts from a finished checkpoint, steps in which nothing but the read-outs learns.
-    plan_rows, plan_tokens: at each step on questions, so many rows of plans without images, of so many tokens each.
+    max_text_tokens: of the turns of an image in the training on questions.
     compile: torch.compile both towers (CPU: 1.6x faster after 1-2 minutes).
     Raises UsageError for an unknown size, and for a time or rate that is negative or not finite.
     """
@@ -31,9 +31,7 @@ class Recipe:
     learning_rate: float = 1e-3
     tower_share: float = 0.5
     weight_decay: float = 0.05
-    max_text_tokens: int = 300
-    plan_rows: int = 16
-    plan_tokens: int = 400
+    max_text_tokens: int = 480
     workers: int = 2
     compile: bool = False
     seed: int = 0

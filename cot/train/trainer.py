@@ -31,8 +31,8 @@ CHECKPOINT_SECONDS: Final = 240
 LOG_SECONDS: Final = 20
 WARM_UP_STEPS: Final = 50
 READ_OUT_RATE: Final = 3e-3
-TOKENS_WITHOUT_PLANS: Final = 186
-"""Of the turns of an image that has no plans: none has in the look-up, half of them among questions."""
+LOOK_UP_TOKENS: Final = 186
+"""Of the turns of an image in the look-up, which has no plans."""
 VISION_BATCHES: Final = 4
 """A step on patch labels takes that many batches: it is cheap, and Muon costs the same for any batch."""
 
@@ -133,14 +133,12 @@ class Trainer:
 
     def _batches(self, part: Part) -> Iterator[dict[str, torch.Tensor]]:
         recipe = self.recipe
-        text: dict[Part, int] = {"vision": 0, "look-up": TOKENS_WITHOUT_PLANS, "questions": recipe.max_text_tokens}
+        text: dict[Part, int] = {"vision": 0, "look-up": LOOK_UP_TOKENS, "questions": recipe.max_text_tokens}
         maker = BatchMaker(
             part, self.tokenizer, batch=recipe.batch * (VISION_BATCHES if part == "vision" else 1),
             # A resumed run must not see the same samples again.
             seed=recipe.seed * 1_000_003 + self.state["images"] + (part == "vision"),
             prefix_tokens=PREFIX_TOKENS, max_tokens=text[part],
-            tokens_without_plans=TOKENS_WITHOUT_PLANS if part == "questions" else None,
-            plan_rows=recipe.plan_rows if part == "questions" else 0, plan_tokens=recipe.plan_tokens,
         )  # fmt: skip
         for batch in feed(maker, workers=recipe.workers, ahead=self.device != "cpu"):
             yield {name: tensor.to(self.device) for name, tensor in batch.items()}

@@ -2,7 +2,7 @@
 
 import random
 import re
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,20 +11,18 @@ from tokenizers import Tokenizer
 from cot.engine.local.load import load
 from cot.engine.local.source import find_source
 from cot.errors import EngineError
+from cot.train.objective import Objective
 from cot.train.sample import QA, Fact
-from evals.plans import main, measure, program, questions, right
+from cot.train.scenes import make_scene
+from evals.plans import main, measure, program, right
 
 CATS = Fact("count", "How many cats are there?", "2")
 
 
 @pytest.fixture(scope="module")
-def model() -> Any:
-    return load("embedded", device="cpu", dtype="float32").model
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return Tokenizer.from_file(str(find_source("embedded").folder / "tokenizer.json"))
+def objective() -> Objective:
+    model = load("embedded", device="cpu", dtype="float32").model
+    return Objective(model, Tokenizer.from_file(str(find_source("embedded").folder / "tokenizer.json")), "cpu")
 
 
 def test_a_program_has_neither_names_nor_numbers() -> None:
@@ -33,25 +31,33 @@ def test_a_program_has_neither_names_nor_numbers() -> None:
     assert told == ["How many: most(#1,#2)", "How many: #1 >=", "How many: #1 < #2"]
 
 
-def test_the_embedded_model_plans_most_questions_and_without_its_head_none(model: Any, tokenizer: Tokenizer) -> None:
-    qas = questions("trained", random.Random(1))
-    found = list(right(model, tokenizer, qas))
-    assert len(found) > 60
-    assert {id(qa) for qa, _ in found} <= {id(qa) for qa in qas}
-    assert sum(is_right for _, is_right in found) > 0.75 * len(found)
-    head = model.lm_head.weight
+def test_the_embedded_model_plans_most_questions_and_without_its_head_none(objective: Objective) -> None:
+    sample = make_scene(random.Random(1), questions=18)
+    found = right(objective, sample, sample.qas)
+    assert len(found) == len(sample.qas) > 12
+    assert sum(found) > 0.75 * len(found)
+    head = objective.model.lm_head.weight
     kept = head.detach().clone()
     with torch.no_grad():
         head.zero_()
-        assert not any(is_right for _, is_right in right(model, tokenizer, qas))
+        assert not any(right(objective, sample, sample.qas))
         head.copy_(kept)
 
 
-def test_figures_are_those_of_single_plans_and_the_same_each_time(model: Any, tokenizer: Tokenizer) -> None:
-    figures = measure(model, tokenizer, "held_out", limit=30)
+def test_each_plan_is_held_against_its_own_program(objective: Objective) -> None:
+    sample = make_scene(random.Random(1), questions=18)
+    found = right(objective, sample, sample.qas)
+    place = found.index(True)
+    other = replace(sample.qas[place], expression="#1 + 1")
+    qas = [*sample.qas[:place], other, *sample.qas[place + 1 :]]
+    assert right(objective, sample, qas) == [*found[:place], False, *found[place + 1 :]]
+
+
+def test_figures_are_those_of_single_plans_and_the_same_each_time(objective: Objective) -> None:
+    figures = measure(objective, "held_out", limit=30)
     assert sum(asked for asked, _ in figures.values()) >= 30
     assert all(0 <= found <= asked for asked, found in figures.values())
-    assert figures == measure(model, tokenizer, "held_out", limit=30)
+    assert figures == measure(objective, "held_out", limit=30)
 
 
 def test_it_is_told_by_wording(capsys: pytest.CaptureFixture[str]) -> None:

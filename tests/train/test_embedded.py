@@ -381,8 +381,8 @@ def test_a_step_that_does_not_fit_into_memory_is_one_line(tmp_path: Path, monkey
     monkeypatch.setattr(Trainer, "_step", step)
     said = train("--out", tmp_path / "out", "--work", tmp_path / "work", "--minutes", "1", "--batch", "2", code=1)
     assert said == (
-        "torch failed at step 0: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller --batch and fewer"
-        " --plan-rows: the run goes on from its last checkpoint"
+        "torch failed at step 0: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller --batch: the run"
+        " goes on from its last checkpoint"
     )
 
 

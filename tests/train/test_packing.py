@@ -15,8 +15,6 @@ from tokenizers import Tokenizer
 from cot.planner.plan import PLAN_PATTERN
 from cot.step import Wants
 from cot.train.data import (
-    PLAN_COLUMNS,
-    PLANNED_EVERY,
     PLANS_AN_IMAGE,
     BatchMaker,
     as_shown,
@@ -30,8 +28,8 @@ from cot.train.data import (
 from cot.train.feed import feed
 from cot.train.mentions import mentions
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, train_tokenizer
-from cot.train.objective import Objective, before_an_image, pixels_to_input
-from cot.train.packing import IGNORE, OPENING, Packed, Turn, pack, pack_rows, packed_mask
+from cot.train.objective import Objective, pixels_to_input
+from cot.train.packing import IGNORE, OPENING, Packed, pack, packed_mask
 from cot.train.sample import QA, Fact, Sample, Seen
 from cot.train.scenes import make_scene
 
@@ -99,51 +97,17 @@ def test_a_packed_turn_sees_nothing_of_the_others(tokenizer: Tokenizer) -> None:
         assert batch["positions"][one][0] == PREFIX_TOKENS + (opening.sum() if segment in plans else 0)
 
 
-def test_most_batches_have_no_plans_and_are_shorter(tokenizer: Tokenizer) -> None:
-    maker = BatchMaker(
-        "questions", tokenizer, batch=2, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=900, tokens_without_plans=250
-    )
-    for index in range(PLANNED_EVERY + 1):
-        batch, tokens = maker(index), 250 if index % PLANNED_EVERY else 900
-        assert batch["ids"].shape == batch["positions"].shape == batch["seen"].shape[:2] == (2, tokens)
-        assert (batch["segments"] == OPENING).any(axis=1).tolist() == [tokens == 900] * 2
-        assert ((batch["targets"] != IGNORE).sum(axis=1) > 5).all()
-        assert "plan_ids" not in batch
-
-
-def test_plans_without_an_image_are_those_of_the_questions(tokenizer: Tokenizer) -> None:
-    maker = BatchMaker(
-        "questions", tokenizer, batch=3, seed=2, prefix_tokens=PREFIX_TOKENS, max_tokens=250, tokens_without_plans=250,
-        plan_rows=2, plan_tokens=600,
-    )  # fmt: skip
-    batch = maker(1)
-    assert {batch[f"plan_{name}"].shape for name in PLAN_COLUMNS} == {(2, 600)}
-    opening = len(plan_opening(tokenizer))
-    for row in range(2):
-        segments = batch["plan_segments"][row]
-        assert (segments == OPENING).sum() == opening
-        plans = np.unique(segments[segments > OPENING])
-        assert len(plans) > 3
-        for segment in plans:
-            mine = segments == segment
-            assert batch["plan_positions"][row][mine][0] == PREFIX_TOKENS + opening
-            said = batch["plan_targets"][row][mine]
-            assert re.fullmatch(PLAN_PATTERN, tokenizer.decode(said[said != IGNORE].tolist()))
-    rows = batch["plan_segments"]
-    assert not set(rows[0][rows[0] > OPENING]) & set(rows[1][rows[1] > OPENING])
-
-
-def test_a_turn_that_does_not_fit_begins_the_next_row(tokenizer: Tokenizer) -> None:
-    def turn(words: int) -> Turn:
-        return "?", " ".join(["2"] * words)
-
-    conversation = [turn(30), turn(20), turn(1), turn(30), turn(1)]
-    long, middle, short, *_ = (len(pack(tokenizer, [one], prefix_tokens=2, max_tokens=900).ids) for one in conversation)
-    assert short < middle < long
-    rows = pack_rows(tokenizer, conversation, rows=2, prefix_tokens=2, max_tokens=long + middle - 1)
-    assert [list(dict.fromkeys(row.segments)) for row in rows] == [[2], [3, 4]]
-    assert rows[1].positions[:3] == [2, 3, 4]
-    assert [len(row.ids) for row in pack_rows(tokenizer, [], rows=2, prefix_tokens=2, max_tokens=9)] == [0, 0]
+def test_all_batches_have_one_shape_and_plans_of_different_programs(tokenizer: Tokenizer) -> None:
+    maker = BatchMaker("questions", tokenizer, batch=2, seed=1, prefix_tokens=PREFIX_TOKENS, max_tokens=900)
+    for index in range(3):
+        batch = maker(index)
+        assert batch["ids"].shape == batch["positions"].shape == batch["seen"].shape[:2] == (2, 900)
+        for segments, above, targets in zip(batch["segments"], batch["above"], batch["targets"], strict=True):
+            plans = np.unique(segments[(above == OPENING) & (segments != OPENING)])
+            said = [targets[(segments == plan) & (targets != IGNORE)].tolist() for plan in plans]
+            assert len({re.sub(r"\w+", "", tokenizer.decode(plan)) for plan in said}) > 1
+            assert all(re.fullmatch(PLAN_PATTERN, tokenizer.decode(plan)) for plan in said)
+            assert ((above != OPENING) & (targets != IGNORE)).sum() > 5
 
 
 def test_every_kind_of_program_comes_as_often_as_any_other() -> None:
@@ -164,67 +128,32 @@ def test_every_kind_of_program_comes_as_often_as_any_other() -> None:
     assert all(one.family == "count" for one in ordered[7:])
 
 
-def test_plans_without_an_image_teach_the_decoder_alone(tokenizer: Tokenizer) -> None:
-    maker = BatchMaker(
-        "questions", tokenizer, batch=2, seed=3, prefix_tokens=PREFIX_TOKENS, max_tokens=250, plan_rows=2,
-        plan_tokens=300,
-    )  # fmt: skip
-    batch = next(feed(maker, workers=0, ahead=False))
-    model: Any = build_model(SIZES["tiny"], tokenizer)
-    model.set_attn_implementation("eager")
-    objective = Objective(model, tokenizer, "cpu")
-    start = model.model.language_model.embed_tokens(before_an_image(tokenizer))
-    objective._planning_loss(start, batch).backward()
-    taught = {name for name, one in model.named_parameters() if one.grad is not None}
-    assert "lm_head.weight" in taught
-    assert not any("vision_tower" in name or "projector" in name for name in taught)
-    assert objective.loss(batch, "questions")[1]["plan_loss"] > 0
-    without = {name: one for name, one in batch.items() if not name.startswith("plan_")}
-    assert objective.loss(without, "questions")[1]["plan_loss"] == 0
-
-
-def test_the_loss_of_a_row_of_plans_is_that_of_the_plans_alone(tokenizer: Tokenizer) -> None:
+def test_the_loss_of_plans_is_that_of_the_plans_alone(tokenizer: Tokenizer) -> None:
     model: Any = build_model(SIZES["tiny"], tokenizer).eval()
     model.set_attn_implementation("eager")
     objective = Objective(model, tokenizer, "cpu")
     objective.bfloat16 = False
-    decoder = model.model.language_model
-    plans = [plan_turn(next(questions(family))[1]) for family in ("sum", "count", "comparison")]
-    rows = pack_rows(
-        tokenizer, plans, rows=2, prefix_tokens=PREFIX_TOKENS, max_tokens=400, opening=plan_opening(tokenizer)
-    )
-    length = max(len(row.ids) for row in rows)
-
-    def padded(name: str, value: int) -> torch.Tensor:
-        return torch.tensor([getattr(row, name) + [value] * (length - len(getattr(row, name))) for row in rows])
-
-    batch = {f"plan_{name}": padded(name, IGNORE if name == "targets" else 0) for name in PLAN_COLUMNS}
+    batch = next(feed(BatchMaker("questions", tokenizer, 1, 1, PREFIX_TOKENS, 900), workers=0, ahead=False))
     with torch.no_grad():
-        start = decoder.embed_tokens(before_an_image(tokenizer))
-        together = objective._planning_loss(start, batch).item()
+        together = objective.loss(batch, "questions")[1]
+        seen = model.model.multi_modal_projector(objective.features(batch))
         losses, weights = [], []
-        for prompt, answer in plans:
-            one = pack(tokenizer, [(prompt, answer)], prefix_tokens=PREFIX_TOKENS, max_tokens=400)
-            embeds = torch.cat([start, decoder.embed_tokens(torch.tensor([one.ids]))], dim=1)
-            places = torch.tensor([[0, 1, *one.positions]])
-            # Without a mask transformers takes a gap between places for the end of a sequence.
-            seen = torch.ones(embeds.shape[:2], dtype=torch.long)
-            hidden = decoder(
-                inputs_embeds=embeds, attention_mask=seen, position_ids=places, use_cache=False
-            ).last_hidden_state[0, 2:]
-            wanted = torch.tensor(one.targets) != IGNORE
-            targets = torch.tensor(one.targets)[wanted]
+        for plan in batch["segments"][batch["above"] == OPENING].unique()[1:]:
+            mine = (batch["segments"] == plan) | (batch["segments"] == OPENING)
+            alone = {name: batch[name][mine][None] for name in ("ids", "segments", "above", "positions", "targets")}
+            hidden = objective.read(seen, alone)[0].last_hidden_state[:, PREFIX_TOKENS:]
+            wanted = alone["targets"] != IGNORE
+            targets = alone["targets"][wanted]
             losses.append(torch.nn.functional.cross_entropy(model.lm_head(hidden[wanted]), targets, reduction="sum"))
             weights.append(int(wanted.sum()) ** -0.75)
+    assert len(losses) == PLANS_AN_IMAGE
     whole = sum(loss * weight for loss, weight in zip(losses, weights, strict=True))
     # A plan's weight is that of each of its tokens times how many there are.
-    assert together == pytest.approx(whole.item() / sum(weight ** (-1 / 3) for weight in weights), rel=1e-5)
+    assert together["plan_loss"] == pytest.approx(whole.item() / sum(w ** (-1 / 3) for w in weights), rel=1e-4)
+    assert together["answer_loss"] != pytest.approx(together["plan_loss"], rel=1e-4)
 
 
-def test_what_is_longer_than_a_row_of_plans_is_left_out_alone(tokenizer: Tokenizer) -> None:
-    long, short = ("?", " ".join(["2"] * 50)), ("?", "2")
-    rows = pack_rows(tokenizer, [long, short, long, short], rows=2, prefix_tokens=2, max_tokens=20)
-    assert [[*dict.fromkeys(row.segments)] for row in rows] == [[3], [5]]
+def test_where_nothing_is_wanted_there_is_no_loss(tokenizer: Tokenizer) -> None:
     model: Any = build_model(SIZES["tiny"], tokenizer)
     none = torch.full((1, 3), IGNORE)
     assert Objective(model, tokenizer, "cpu")._answer_loss(torch.zeros(1, 3, 32), none, none)[0] == 0
@@ -247,8 +176,8 @@ def test_a_packed_plan_has_what_it_has_alone(tokenizer: Tokenizer) -> None:
     assert alone.segments == [OPENING] * len(opening) + [2] * (len(alone.ids) - len(opening))
     assert twice.ids[: len(alone.ids)] == alone.ids
     assert columns(twice, first=len(alone.ids)) == columns(alone, first=len(opening))
-    # The template's example names things that the question does not ask about.
-    assert [seen for seen in alone.seen if seen != Seen()] == [sample.look(name) for _, name in mentions(qa.question)]
+    # A plan does not depend on what the image shows, so nothing of that is read off its question.
+    assert {*alone.seen, *alone.before} == {Seen()}
     assert set(alone.early) == {IGNORE}
 
 
