@@ -173,18 +173,23 @@ def show(part: str, figures: dict[str, Any]) -> None:
         if strategy in figures:
             for family, row in {"all": figures[strategy], **figures[strategy]["by_family"]}.items():
                 more = {k: row[k] for k in ("plan_accuracy", "step_accuracy", "faithfulness") if k in row}
-                shown = "  ".join(f"{name} {value:.3f}" for name, value in more.items())
+                shown = "".join(f"  {name} {value:.3f}" for name, value in more.items())
+                if errored := row["counts"]["errored"]:
+                    shown += f"  errored {errored}"
                 print(
-                    f"{part:13} {strategy:10} {family:16} n {row['n']:5}  {row['accuracy']:.3f} {_range(row)}  {shown}",
+                    f"{part:13} {strategy:10} {family:16} n {row['n']:5}  {_scored(row, 'accuracy')}{shown}",
                     flush=True,
                 )
     for family, row in figures.get("gain_of_steps", {}).items():
-        print(f"{part:13} gain of steps {family:16} {row['difference']:+.3f} {_range(row, '+.3f')}", flush=True)
+        print(f"{part:13} gain of steps {family:16} {_scored(row, 'difference', '+.3f')}", flush=True)
 
 
-def _range(row: dict[str, Any], form: str = ".3f") -> str:
-    """The interval of a row; nothing where too few images give none."""
-    return f"[{', '.join(format(bound, form) for bound in row['interval'])}]" if row["interval"] else ""
+def _scored(row: dict[str, Any], name: str, form: str = ".3f") -> str:
+    """A row's score with its interval, which too few images give none of. What errored is in neither."""
+    if row[name] is None:
+        return "no score: all errored"
+    interval = f" [{', '.join(format(bound, form) for bound in row['interval'])}]" if row["interval"] else ""
+    return f"{row[name]:{form}}{interval}"
 
 
 def positive(text: str) -> int:
