@@ -44,9 +44,11 @@ async def test_an_answer_is_as_sure_as_what_the_other_words_were_filled_in_with(
     assert (outcome.answer.value, outcome.answer.confidence) == ("pins", pytest.approx(0.1 * 0.9))
 
 
-async def test_nothing_is_asked_again_in_the_same_words(question, engine):
+@pytest.mark.parametrize("rounds", [2, 4])
+async def test_nothing_is_asked_again_in_the_same_words(question, engine, rounds):
     same = {"Question:": "2. [count] How many cars are there?"}
-    outcome = await run("decompose", question(), engine(COMPARE, ANSWERS | same, direct="no"))
+    scripted = engine(COMPARE, ANSWERS | same, direct="no")
+    outcome = await run("decompose", question(), scripted, tuning=Tuning(rounds=rounds))
     assert (outcome.answer.value, outcome.usage.calls, len(steps_of(outcome, SubAnswer))) == (False, 5, 2)
     assert any("they were asked before" in note for note in outcome.notes)
 
