@@ -13,6 +13,8 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +25,7 @@ from PIL import Image
 from cot import stats
 from cot.engine.local.quantize import METHODS
 from cot.engine.local.source import find_source
-from cot.errors import CotError, DataError, reason
+from cot.errors import CotError, DataError, EngineError, reason
 from evals.heldout import MULTI_FACT, PARTS, Case
 from evals.score import Result, gain, score, table
 
@@ -103,10 +105,15 @@ def _answer(job: Job) -> list[Result]:
 
 
 def measure(model: Model, part: str, strategy: str, n: int, processes: int) -> list[Result]:
-    """Answer a part's first n cases with a strategy, in order."""
+    """Answer a part's first n cases with a strategy, in order. Raises EngineError if a process is killed."""
     jobs = [Job(model, part, strategy, n, share, processes) for share in range(processes)]
-    with get_context("spawn").Pool(processes) as pool:
-        shares = pool.map(_answer, jobs)
+    try:
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            shares = list(pool.map(_answer, jobs))
+    except BrokenProcessPool as error:
+        raise EngineError(
+            f"a process that measures {part} was killed; if memory ran out, try fewer than {processes} --processes"
+        ) from error
     ordered: list[Result] = [Result("", "", "trained", "", 0.0)] * sum(map(len, shares))
     for share, results in enumerate(shares):
         ordered[share::processes] = results
@@ -236,7 +243,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and report. Raises EngineError for a wrong model, DataError for a wrong file, both before measuring."""
+    """Measure and report. Raises EngineError for a wrong model, DataError for a wrong file, both before measuring, and
+    EngineError where a process is killed."""
     options = read_options(arguments)
     # What is wrong is said here, and not by each process, nor after hours.
     revision = find_source(options.model).revision
