@@ -13,6 +13,8 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +25,7 @@ from PIL import Image
 from cot import stats
 from cot.engine.local.quantize import METHODS
 from cot.engine.local.source import find_source
-from cot.errors import CotError, DataError, reason
+from cot.errors import CotError, DataError, EngineError, reason
 from evals.heldout import MULTI_FACT, PARTS, Case
 from evals.score import Result, gain, score, table
 
@@ -103,10 +105,15 @@ def _answer(job: Job) -> list[Result]:
 
 
 def measure(model: Model, part: str, strategy: str, n: int, processes: int) -> list[Result]:
-    """Answer a part's first n cases with a strategy, in order."""
+    """Answer a part's first n cases with a strategy, in order. Raises EngineError if a process is killed."""
     jobs = [Job(model, part, strategy, n, share, processes) for share in range(processes)]
-    with get_context("spawn").Pool(processes) as pool:
-        shares = pool.map(_answer, jobs)
+    try:
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            shares = list(pool.map(_answer, jobs))
+    except BrokenProcessPool as error:
+        raise EngineError(
+            f"a process that measures {part} was killed; if memory ran out, try fewer than {processes} --processes"
+        ) from error
     ordered: list[Result] = [Result("", "", "trained", "", 0.0)] * sum(map(len, shares))
     for share, results in enumerate(shares):
         ordered[share::processes] = results
@@ -173,18 +180,23 @@ def show(part: str, figures: dict[str, Any]) -> None:
         if strategy in figures:
             for family, row in {"all": figures[strategy], **figures[strategy]["by_family"]}.items():
                 more = {k: row[k] for k in ("plan_accuracy", "step_accuracy", "faithfulness") if k in row}
-                shown = "  ".join(f"{name} {value:.3f}" for name, value in more.items())
+                shown = "".join(f"  {name} {value:.3f}" for name, value in more.items())
+                if errored := row["counts"]["errored"]:
+                    shown += f"  errored {errored}"
                 print(
-                    f"{part:13} {strategy:10} {family:16} n {row['n']:5}  {row['accuracy']:.3f} {_range(row)}  {shown}",
+                    f"{part:13} {strategy:10} {family:16} n {row['n']:5}  {_scored(row, 'accuracy')}{shown}",
                     flush=True,
                 )
     for family, row in figures.get("gain_of_steps", {}).items():
-        print(f"{part:13} gain of steps {family:16} {row['difference']:+.3f} {_range(row, '+.3f')}", flush=True)
+        print(f"{part:13} gain of steps {family:16} {_scored(row, 'difference', '+.3f')}", flush=True)
 
 
-def _range(row: dict[str, Any], form: str = ".3f") -> str:
-    """The interval of a row; nothing where too few images give none."""
-    return f"[{', '.join(format(bound, form) for bound in row['interval'])}]" if row["interval"] else ""
+def _scored(row: dict[str, Any], name: str, form: str = ".3f") -> str:
+    """A row's score with its interval, which too few images give none of. What errored is in neither."""
+    if row[name] is None:
+        return "no score: all errored"
+    interval = f" [{', '.join(format(bound, form) for bound in row['interval'])}]" if row["interval"] else ""
+    return f"{row[name]:{form}}{interval}"
 
 
 def positive(text: str) -> int:
@@ -231,7 +243,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and report. Raises EngineError for a wrong model, DataError for a wrong file, both before measuring."""
+    """Measure and report. Raises EngineError for a wrong model, DataError for a wrong file, both before measuring, and
+    EngineError where a process is killed."""
     options = read_options(arguments)
     # What is wrong is said here, and not by each process, nor after hours.
     revision = find_source(options.model).revision

@@ -41,7 +41,7 @@ together. Wordings: percent right, directly / by steps."""
 
 
 def _share(row: dict[str, Any] | None, digits: int = 1) -> str:
-    if row is None:
+    if row is None or row["accuracy"] is None:
         return ""
     accuracy, low, high = (f"{100 * share:.{digits}f}" for share in (row["accuracy"], *row["interval"]))
     return f"{accuracy} [{low}, {high}]"
@@ -57,7 +57,8 @@ def _worded(row: dict[str, Any], wording: str, family: str, digits: int = 1) -> 
     for strategy in ("direct", "decompose"):
         figures = row.get(strategy, {}).get("by_wording", {}).get(wording, {})
         of_family = figures if family == "all" else figures.get("by_family", {}).get(family, {})
-        found.append(f"{100 * of_family['accuracy']:.{digits}f}" if of_family else "")
+        accuracy = of_family["accuracy"] if of_family else None
+        found.append("" if accuracy is None else f"{100 * accuracy:.{digits}f}")
     return " / ".join(filter(None, found))
 
 
@@ -112,7 +113,8 @@ def gains(figures: dict[str, Any]) -> str:
     for part, row in figures.items():
         for family, gain in row.get("gain_of_steps", {}).items():
             interval = interval_text(gain["interval"], signed=True)
-            lines.append(f"| {part} | {family} | {gain['n']} | {100 * gain['difference']:+.1f} {interval} |")
+            points = "" if gain["difference"] is None else f"{100 * gain['difference']:+.1f} {interval}"
+            lines.append(f"| {part} | {family} | {gain['n']} | {points} |")
     return "\n".join(lines)
 
 

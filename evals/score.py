@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from cot.answer import show_value
-from cot.errors import DataError
 from cot.evaluate.steps import normalise, score_steps
 from cot.planner.direct import FALL_BACK
 from cot.planner.run import Outcome
@@ -89,7 +88,7 @@ def _with_steps(base: Result, qa: QA, outcome: Outcome) -> Result:
 def table(results: Iterable[Result], *, by: Callable[[Result], str]) -> dict[str, dict[str, Any]]:
     """Scores by group: n, accuracy with its 95% interval, counts, and what is known of the steps.
 
-    What errored counts in n, and as neither right nor lost. Raises DataError for a group of nothing else.
+    What errored counts in n, and as neither right nor lost. The accuracy of a group of nothing else is None.
     """
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
@@ -100,12 +99,10 @@ def table(results: Iterable[Result], *, by: Callable[[Result], str]) -> dict[str
 def _summary(group: list[Result]) -> dict[str, Any]:
     counts = {s: sum(r.status == s for r in group) for s in STATUSES}
     asked = [r for r in group if r.status != "errored"]
-    if not asked:
-        raise DataError(f"got {len(group)} questions that all errored; expected one with an answer at least")
     row: dict[str, Any] = {
         "n": len(group),
-        "accuracy": round(counts["correct"] / len(asked), 4),
-        "interval": [round(bound, 4) for bound in wilson(counts["correct"], len(asked))],
+        "accuracy": round(counts["correct"] / len(asked), 4) if asked else None,
+        "interval": [round(bound, 4) for bound in wilson(counts["correct"], len(asked))] if asked else None,
         "counts": counts,
     }
     if planned := [r.planned for r in group if r.planned is not None]:
@@ -121,8 +118,10 @@ def _summary(group: list[Result]) -> dict[str, Any]:
 
 def gain(before: list[Result], after: list[Result]) -> dict[str, Any]:
     """Paired difference of accuracy, after minus before, with its 95% interval clustered by image, over the questions
-    that errored in neither. Raises DataError if there are none."""
+    that errored in neither; None if there are none."""
     asked = [pair for pair in zip(before, after, strict=True) if all(result.status != "errored" for result in pair)]
+    if not asked:
+        return {"n": 0, "difference": None, "interval": None}
     old, new = ([float(pair[side].status == "correct") for pair in asked] for side in (0, 1))
     found = paired_difference(old, new, [result.image_id for result, _ in asked])
     return {

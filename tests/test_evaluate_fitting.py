@@ -29,12 +29,22 @@ def asked(number, *, fitted=None, direct=None, steps=None, votes=None):
     return Asked(number % 2 == 0 if fitted is None else fitted, direct, steps, votes or {}, image=number // 8)
 
 
-async def test_confidences_are_fitted_as_they_are_given():
-    plan = "1. [phrase] What is left?\n2. [phrase] What is on it?\n3. [phrase] What colour is #1?\nanswer: #3"
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "1. [phrase] What is left?\n2. [phrase] What is on it?\n3. [phrase] What colour is #1?\nanswer: #3",
+        "1. [phrase] What is left?\n2. [phrase] Which colour?\nanswer: #2",
+        "1. [phrase] What is left?\n2. [phrase] Which colour has #1?\nanswer: #2",
+    ],
+)
+@pytest.mark.parametrize("anew", ["2. [phrase] What colour is #1?", "2. [phrase] The colour is a hat of which colour?"])
+async def test_confidences_are_fitted_as_they_are_given(plan, anew):
     said = {
         "Split": (plan, 0.8),
+        "Ask for each unknown fact": (anew, 0.9),
         "What is left": ("a hat", 0.1),
         "on it": ("pins", 0.2),
+        "Which colour": ("unknown", 0.3),
         "colour is a hat": ("red", 0.9),
     }
 

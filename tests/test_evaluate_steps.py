@@ -51,6 +51,16 @@ async def test_a_computed_choice_is_faithful():
     assert (await scored([PLAN, "3", "2"], choices=("4", "5"))).faithful is True
 
 
+async def test_what_the_model_decides_is_not_computed():
+    plan = "1. [phrase] What is on the left?\n2. [phrase] What is on the right?\nanswer: {}"
+    assert (await scored([plan.format("#1"), "a cat", "a dog"], facts=())).faithful is True
+    # Of two parts one is known, and there are no other words for the other.
+    replies = [plan.format("decide"), "a cat", "unknown", "no words", "yes"]
+    assert (await scored(replies, facts=())).faithful is None
+    # What the parts come to may be none of the choices.
+    assert (await scored([PLAN, "3", "2", "7"], choices=("6", "7"))).faithful is None
+
+
 async def test_where_nothing_is_planned_there_is_nothing_to_score():
     assert await scored(["5"], "direct") is None
     assert StepTally().figures() is None

@@ -18,7 +18,6 @@ from cot.evaluate.fitting import Answer, Asked, Calibration, check_enough, fit
 from cot.evaluate.health import WatchedEngine
 from cot.evaluate.images import Images, image_opener
 from cot.evaluate.select import Selection
-from cot.evaluate.steps import as_planned
 from cot.metric import Metric
 from cot.planner.calibrate import MAX_COST, check_cost
 from cot.planner.conclusion import product
@@ -27,7 +26,7 @@ from cot.planner.run import Outcome, run
 from cot.planner.tuning import Tuning
 from cot.planner.wording import Wording
 from cot.question import Question
-from cot.step import SubAnswer
+from cot.step import SubAnswer, SubQuestion
 from cot.task import ImageSource, Sample
 
 TEMPERATURES: Final = (0.7, 1.0)
@@ -164,6 +163,8 @@ def _scored(outcome: Outcome, metric: Metric, sample: Sample) -> Answer:
     facts, planned = 0.0 if answer.value is None else answer.confidence, 1.0
     if answer.source == "steps" and facts:
         found = {step.to: step.confidence for step in outcome.steps if isinstance(step, SubAnswer)}
-        facts = product(found[number] for number in grounds(answer.supports, as_planned(outcome)))
+        # A later round words some of them anew under the same number, and may refer to others than the plan did.
+        asked = {step.id: step for step in outcome.steps if isinstance(step, SubQuestion)}
+        facts = product(found[number] for number in grounds(answer.supports, asked.values()))
         planned = min(1.0, answer.confidence / facts)
     return Answer(answer.source, facts, right, max(1, tokens), planned)

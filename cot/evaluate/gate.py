@@ -21,6 +21,13 @@ MAX_BYTES: Final = 10_000_000
 ROUNDING: Final = 1e-9
 """By so much a sum of scores may differ from another sum of the same ones."""
 
+_SAME_JUDGE: Final = {
+    "revision": "the same weights",
+    "dtype": "a --device that gives it the same",
+    "quantization": "the same --quantize",
+}
+"""What makes a model another judge, whose verdicts may be others, and what to do about it."""
+
 
 def read_baseline(path: Path) -> Summary:
     """A kept `summary.json`. Raises UsageError for a file that is none, or has no score to hold a run to."""
@@ -88,9 +95,13 @@ def check_judge(baseline: Summary, judge: JudgeIdentity | None) -> None:
             f"the baseline was judged by {before.model}, and this run is by {now}; expected the same --judge-model, or"
             " make a new baseline"
         )
-    kinds = ("revision", "dtype", "quantization")
-    others = [kind for kind in kinds if getattr(before, kind) != getattr(judge, kind)]
-    others += [name for name, sha256 in before.templates.items() if judge.templates.get(name) != sha256]
+    for kind, how in _SAME_JUDGE.items():
+        if (was := getattr(before, kind)) != (now := getattr(judge, kind)):
+            raise UsageError(
+                f"the baseline was judged by {before.model} of the {kind} {was}, and this run is by the {kind} {now};"
+                f" expected {how}, or make a new baseline"
+            )
+    others = [name for name, sha256 in before.templates.items() if judge.templates.get(name) != sha256]
     if others:
         raise UsageError(
             f"the baseline was judged by {before.model} with another {others[0]} than this run; expected the same, or"

@@ -133,8 +133,9 @@ def normalise(text: str) -> str:
 def _faithful(outcome: Outcome, choices: Sequence[str]) -> bool | None:
     """Whether the answer is what the plan's expression gives over the sub-answers."""
     final = next((step for step in outcome.steps if isinstance(step, FinalAnswer)), None)
-    # An answer that rests on no sub-answer is the direct one, which route and verify may let stand.
-    if final is None or final.value is None or not final.supports:
+    # An answer that rests on no sub-answer is the direct one, which route and verify may let stand; one of another
+    # source was decided by the model.
+    if final is None or final.value is None or not final.supports or final.source == "other":
         return None
     computed = [step for step in outcome.steps if isinstance(step, ToolUse) and step.name == "calculate"]
     answers = {step.to: step.value for step in outcome.steps if isinstance(step, SubAnswer)}

@@ -37,7 +37,10 @@ async def follow(chain: Chain, plan: Plan, otherwise: Otherwise) -> Conclusion:
     for _ in range(chain.tuning.rounds - 1):
         if all(found[number].value is not None for number in plan.supports):
             break
+        before = plan
         plan, found = await find_more(chain, plan, found)
+        if plan is before:  # nothing was worded anew, nor would be: the model would be asked the same
+            break
     return await _combine(chain, plan, as_shown(chain, plan, found), otherwise)
 
 

@@ -25,6 +25,7 @@ from cot.planner.plan import (
     levels,
     parse_reworded,
     reworded_pattern,
+    same_words,
 )
 from cot.step import FinalAnswer, Source, SubAnswer, SubQuestion, Summary, Value
 from cot.tools.calculate import calculate
@@ -39,10 +40,10 @@ MAX_SHOWN_CHARACTERS: Final = 1000
 
 
 async def find(chain: Chain, plan: Plan, found: Found | None = None) -> Found:
-    """Ask all sub-questions whose answers are not known from `found` yet."""
+    """Ask all sub-questions that have no answer in `found` yet, be it that the model does not know."""
     found = dict(found or {})
     for level in levels(plan):
-        wanted = [q for q in level if q.id not in found or found[q.id].value is None]
+        wanted = [q for q in level if q.id not in found]
         # With return_exceptions no call is left running behind a chain that has ended.
         answers = await asyncio.gather(*(_answer(chain, q, found) for q in wanted), return_exceptions=True)
         for answer in answers:
@@ -72,7 +73,7 @@ async def find_more(chain: Chain, plan: Plan, found: Found) -> tuple[Plan, Found
         asked = await chain.ask(
             "decompose/more",
             inputs,
-            lambda text: _reworded(text, plan, missing),
+            lambda text: _reworded(text, plan, missing, chain),
             step="more",
             constraint=Regex(reworded_pattern(missing)),
         )
@@ -87,7 +88,11 @@ async def find_more(chain: Chain, plan: Plan, found: Found) -> tuple[Plan, Found
     for question in asked.value:
         chain.add(question)
     plan = _with(plan, asked.value)
-    return plan, await find(chain, plan, found)
+    anew = {question.id for question in asked.value}
+    for question in plan.sub_questions:  # they refer back only
+        if found[question.id].value is None and anew.intersection(question.depends_on):
+            anew.add(question.id)
+    return plan, await find(chain, plan, {number: found[number] for number in found if number not in anew})
 
 
 async def ask_one(
@@ -209,12 +214,13 @@ async def _answer(chain: Chain, question: SubQuestion, found: Found) -> SubAnswe
     return answer
 
 
-def _reworded(text: str, plan: Plan, missing: Sequence[SubQuestion]) -> tuple[SubQuestion, ...]:
-    """Other words for what is missing. Raises PlanError, also if they are none, which would find out nothing, or if the
-    plan would ask the same twice with them."""
-    found = parse_reworded(text.strip(), missing)
-    if found == tuple(missing):
-        raise PlanError("they are the same words")
+def _reworded(text: str, plan: Plan, missing: Sequence[SubQuestion], chain: Chain) -> tuple[SubQuestion, ...]:
+    """Other words for what is missing, without those that were asked before, which would find out nothing. Raises
+    PlanError, also if these are all, or if the plan would ask the same twice with them."""
+    before = {same_words(step.text) for step in chain.steps if isinstance(step, SubQuestion)}
+    found = tuple(q for q in parse_reworded(text.strip(), missing) if same_words(q.text) not in before)
+    if not found:
+        raise PlanError("they were asked before")
     _with(plan, found).check_distinct()
     return found
 

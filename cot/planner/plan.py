@@ -103,7 +103,7 @@ class Plan:
         for question in self.sub_questions:
             if _RUN_ON.search(question.text):
                 raise PlanError(f"line {question.id} runs into another one")
-            first = seen.setdefault(" ".join(question.text.casefold().split()), question.id)
+            first = seen.setdefault(same_words(question.text), question.id)
             if first != question.id:
                 raise PlanError(f"it asks the same in lines {first} and {question.id}")
         match self.expression:
@@ -135,6 +135,11 @@ class Plan:
         except PlanError as error:
             kinds = ", ".join(f"#{question.id} [{question.wants}]" for question in used)
             raise PlanError(f"it computes {self.expression} from answers of kinds that do not fit: {kinds}") from error
+
+
+def same_words(text: str) -> str:
+    """A sub-question as it is compared with others: blanks and case are no difference."""
+    return " ".join(text.casefold().split())
 
 
 def grounds(supports: Iterable[int], sub_questions: Iterable[SubQuestion]) -> tuple[int, ...]:

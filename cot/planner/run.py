@@ -197,6 +197,6 @@ def _record_start(
             settings=settings,
             engine=info,
             versions=versions,
-            measured=Measured(started_at=datetime.now(UTC).isoformat(timespec="seconds"), seconds=loading),
+            measured=Measured(started_at=datetime.now(UTC).isoformat(timespec="milliseconds"), seconds=loading),
         )
     )

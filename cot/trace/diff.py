@@ -5,7 +5,6 @@ Times are shown and never count as a difference, and confidences only from the f
 another order differ in the last ones.
 """
 
-import difflib
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -89,11 +88,13 @@ def diff_traces(a: Trace, b: Trace) -> Diff:
 def line_changes(change: Change) -> Iterator[tuple[Literal["-", "+", " "], str]]:
     """A field of several lines as lines: taken away, added, or the same in both; past `MAX_LINES` their number."""
     a, b = change.a.splitlines(), change.b.splitlines()
-    # Not `ndiff`, which compares each changed line with each: two prompts of 200 lines take it ten seconds.
-    matcher = difflib.SequenceMatcher(None, a[:MAX_LINES], b[:MAX_LINES])
-    for operation, from_a, to_a, from_b, to_b in matcher.get_opcodes():
-        yield from ((" " if operation == "equal" else "-", line) for line in a[from_a:to_a])
-        yield from (("+", line) for line in b[from_b:to_b] if operation != "equal")
+    shown_a, shown_b = a[:MAX_LINES], b[:MAX_LINES]
+    done_a = done_b = 0
+    for at_a, at_b in (*_common(shown_a, shown_b), (len(shown_a), len(shown_b))):
+        yield from (("-", line) for line in shown_a[done_a:at_a])
+        yield from (("+", line) for line in shown_b[done_b:at_b])
+        yield from ((" ", line) for line in shown_a[at_a : at_a + 1])
+        done_a, done_b = at_a + 1, at_b + 1
     if len(a) > MAX_LINES:
         yield "-", f"… and {len(a) - MAX_LINES:,} more lines"
     if len(b) > MAX_LINES:
@@ -117,8 +118,12 @@ def _common(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[int, int
     """Places in a and b of their longest common subsequence, in order.
 
     A row of the table is one whole number, with a bit for each of b that is 0 where the length grows: Hyyrö,
-    "Bit-parallel LCS-length computation revisited", 2004. difflib takes cubic time where equal ones are many.
+    "Bit-parallel LCS-length computation revisited", 2004. difflib takes cubic time where equal ones are many, or
+    leaves those out.
     """
+    # A row as long as the longer one would be made anew for each of its members.
+    if len(b) > len(a):
+        return [(at_a, at_b) for at_b, at_a in _common(b, a)]
     places: dict[Hashable, int] = {}
     for place, key in enumerate(b):
         places[key] = places.get(key, 0) | 1 << place

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jinja2
 from PIL import Image
 
-from cot.errors import CotError
+from cot.errors import ImageError, TraceError
 from cot.image import LoadedImage, load_image
 from cot.trace.diff import Diff, line_changes
 from cot.trace.event import RunStarted, TracedImage
@@ -29,6 +29,9 @@ from cot.trace.tree import Node, Region, nodes, regions
 
 MAX_SIDE: Final = 1024
 """Larger images are shrunk to this many pixels on their longer side."""
+
+MAX_PAGE_CHARACTERS: Final = 256 * 2**20
+"""Of a page of traces; few browsers open more."""
 
 
 @dataclass
@@ -64,21 +67,32 @@ def traces_page(traces: Sequence[Trace]) -> str:
     """A page of one trace, or of several with an index that can be searched.
 
     Images come from beside the trace; each is in the page once, whatever the number of traces that show it.
+    Raises TraceError for a page of more than `MAX_PAGE_CHARACTERS`.
     """
     pixels: dict[str, str] = {}
     runs = [_run(trace, pixels) for trace in traces]
-    return render_page(
+    page = render_page(
         "traces.html.jinja",
         runs=runs,
         pixels=pixels,
         in_words=in_words,
         script=asset(PAGES / "search.js") if len(runs) > 1 else "",
     )
+    _check_size(len(page))
+    return page
 
 
 def diff_page(diff: Diff) -> str:
     """A page of what differs between two traces."""
     return render_page("diff.html.jinja", diff=diff, line_changes=line_changes, in_words=in_words, script="")
+
+
+def _check_size(characters: int) -> None:
+    if characters > MAX_PAGE_CHARACTERS:
+        raise TraceError(
+            f"got traces whose page has more than {MAX_PAGE_CHARACTERS // 2**20} MiB, which few browsers open; name"
+            " fewer, or leave their images out with --redact images"
+        )
 
 
 def _run(trace: Trace, pixels: dict[str, str]) -> Run:
@@ -119,9 +133,10 @@ def _picture(trace: Trace, traced: TracedImage, found: Sequence[Region], pixels:
             loaded = load_image(path, KEPT)
             if loaded.sha256 == traced.sha256:
                 pixels[traced.sha256] = data_url(loaded)
+                _check_size(sum(map(len, pixels.values())))
             else:
                 picture.problem = "the file beside the trace holds another image"
-        except CotError:
+        except ImageError:
             picture.problem = "there is no such image beside the trace"
             if path.exists():
                 picture.problem = "the image beside the trace cannot be opened"

@@ -208,7 +208,8 @@ def test_a_baseline_by_another_judge_is_refused_before_anything_is_asked(run, tm
     other = summary["judge"] | {"templates": {"judge/verdict": "0" * 64}}
     for judge, said in (
         (other, "judged by strict with another judge/verdict than this run"),
-        (summary["judge"] | {"quantization": "nf4"}, "judged by strict with another quantization than this run"),
+        (summary["judge"] | {"quantization": "nf4"}, "judged by strict of the quantization nf4, and this run is"),
+        (summary["judge"] | {"dtype": "int4"}, "expected a --device that gives it the same, or make a new baseline"),
         (None, "the baseline does not say who judged its answers"),
     ):
         kept.write_text(json.dumps(summary | {"judge": judge}))

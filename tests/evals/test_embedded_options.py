@@ -1,5 +1,6 @@
 """The command line of `python -m evals.embedded`: what is wrong is said before anything is measured."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from cot.engine.local.source import find_source
 from cot.errors import DataError, EngineError
-from evals.embedded import main, read_report, write_report
+from evals.embedded import Model, main, measure, read_report, write_report
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,14 @@ def test_a_write_that_fails_leaves_the_other_parts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot write --out"):
         write_report(path, {})
     assert read_report(path) == {"scenes": {"n": 1}}
+
+
+def test_a_process_that_is_killed_ends_the_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As where memory runs out, a process is gone without a word.
+    monkeypatch.setattr("evals.embedded.Job", lambda *_: 9)
+    monkeypatch.setattr("evals.embedded._answer", os._exit)
+    with pytest.raises(EngineError, match="^a process that measures shapes was killed; .* fewer than 2 --processes$"):
+        measure(Model("embedded", "none"), "shapes", "direct", 4, 2)
 
 
 @pytest.mark.slow

@@ -4,12 +4,12 @@ import pytest
 from PIL import Image
 
 from cot.engine.scripted import ScriptedEngine
-from cot.errors import DataError
 from cot.image import from_pixels
 from cot.planner.run import run
 from cot.question import Question
 from cot.train.sample import QA, Fact
-from evals.embedded import calibration_error
+from evals import report
+from evals.embedded import Model, calibration_error, evaluate_part, show
 from evals.heldout import Case
 from evals.score import Fault, Result, gain, score, table
 
@@ -112,10 +112,29 @@ def test_what_errored_is_counted_apart_and_is_in_no_score() -> None:
     assert row["lost_to"] == {"plan": 1, "sub-answer": 0, "operation": 0}
     found = gain(results("wwrre"), results("rrrew"))
     assert (found["n"], found["difference"]) == (3, 0.6667)
-    with pytest.raises(DataError, match="got 2 questions that all errored"):
-        table(results("ee"), by=lambda r: r.family)
-    with pytest.raises(DataError):
-        gain(results("e"), results("r"))
+    none = table(results("ee"), by=lambda r: r.family)["sum"]
+    assert (none["n"], none["accuracy"], none["interval"], none["counts"]["errored"]) == (2, None, None, 2)
+    assert gain(results("er"), results("re")) == {"n": 0, "difference": None, "interval": None}
+
+
+def test_a_part_with_a_family_that_all_errored_has_its_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(_model: Model, _part: str, strategy: str, n: int, _processes: int) -> list[Result]:
+        planned = None if strategy == "direct" else True
+        told = [Result(f"i{k}", "count", "trained", "correct", 0.9, planned) for k in range(n - 1)]
+        return [*told, Result("i0", "sum", "trained", "errored", 0.0, planned)]
+
+    # Measuring takes minutes; what is made of its results is what is looked at here.
+    monkeypatch.setattr("evals.embedded.measure", measured)
+    figures = {"shapes": evaluate_part(Model("embedded", "none"), "shapes", limit=9, processes=1)}
+    show("shapes", figures["shapes"])
+    shown = capsys.readouterr().out
+    assert "direct     sum              n     1  no score: all errored  errored 1\n" in shown
+    assert "decompose  all              n     9  1.000 [" in shown
+    assert "gain of steps sum              no score: all errored\n" in shown
+    assert "| shapes | sum | 1 |  |  | 100.0 |" in report.table(figures)
+    assert report.gains(figures).endswith("| shapes | sum | 0 |  |\n| shapes | sum of 1 | 0 |  |")
 
 
 def test_calibration_error() -> None:

@@ -164,6 +164,14 @@ def test_lines_are_set_beside_each_other():
     assert found[-2:] == [("-", "… and 6 more lines"), ("+", "… and 6 more lines")]
 
 
+def test_lines_that_a_long_prompt_has_often_are_the_same_too():
+    a, b = (
+        "\n".join(text for number in range(200) for text in (f"{name}{number}", "", "Answer:")) for name in ("a", "b")
+    )
+    found = Counter(mark for mark, _ in line_changes(Change("prompt", a, b)))
+    assert found == {" ": 400, "-": 200, "+": 200}
+
+
 def test_traces_of_too_many_steps_are_refused(tmp_path, monkeypatch):
     trace = read(recorded(tmp_path))
     monkeypatch.setattr("cot.trace.diff.MAX_PAIRS", 48)
@@ -176,10 +184,12 @@ def noted(*texts):
 
 
 def test_as_many_steps_as_can_be_are_set_beside_each_other():
-    pairs = diff_traces(noted(*"pqxaybzc"), noted(*"abcpq")).pairs
-    assert "".join({"same": "=", "only_a": "-", "only_b": "+"}[pair.side] + pair.title for pair in pairs) == (
-        "-p-q-x=a-y=b-z=c+p+q"
-    )
+    def aligned(a, b):
+        pairs = diff_traces(noted(*a), noted(*b)).pairs
+        return "".join({"same": "=", "only_a": "-", "only_b": "+"}[pair.side] + pair.title for pair in pairs)
+
+    assert aligned("pqxaybzc", "abcpq") == "-p-q-x=a-y=b-z=c+p+q"
+    assert aligned("abcpq", "pqxaybzc") == "+p+q+x=a+y=b+z=c-p-q"
     # Equal steps between others must not take minutes.
     long = [[text for number in range(2500) for text in (f"{name}{number}", "same")] for name in "ab"]
     sides = Counter(pair.side for pair in diff_traces(noted(*long[0]), noted(*long[1])).pairs)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+from datetime import datetime
 
 import pytest
 from runs import PLAN, recorded, script
@@ -52,6 +53,14 @@ def test_a_run_has_its_ids_wherever_it_is_read_from(tmp_path, monkeypatch):
     assert ids == [ids[0], ids[0], ids[2], ids[2]]
     assert ids[0] != ids[2]
     assert read(".").name == folder.name
+
+
+def test_when_a_run_began_is_told_to_the_millisecond(tmp_path):
+    trace = read(recorded(tmp_path))
+    began = trace.started.measured.started_at
+    assert re.fullmatch(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}\+00:00", began)
+    shown = int(spans(trace)[0]["startTimeUnixNano"])
+    assert shown == pytest.approx(datetime.fromisoformat(began).timestamp() * 1e9, abs=1e5)
 
 
 def test_a_server_is_told_from_a_model_here(tmp_path):

@@ -9,6 +9,7 @@ from html_pages import HOSTILE, assert_safe
 from PIL import Image
 from runs import recorded, script
 
+from cot.errors import TraceError
 from cot.step import FinalAnswer, SubAnswer, ToolUse
 from cot.trace.diff import diff_traces
 from cot.trace.event import OriginalImage, StepTaken
@@ -107,6 +108,17 @@ def test_several_traces_have_an_index_and_share_images(tmp_path):
     assert [e["id"] for e in found.all("article")] == ["t1", "t2"]
     assert len(found.all("image")) == 1
     assert len(found.all("use")) == 2
+
+
+def test_a_page_that_no_browser_opens_is_refused(tmp_path, monkeypatch):
+    traces = [read(recorded(tmp_path)), read(recorded(tmp_path, strategy="direct"))]
+    whole = len(traces_page(traces))
+    monkeypatch.setattr("cot.trace.page.MAX_PAGE_CHARACTERS", whole)
+    assert len(traces_page(traces)) == whole
+    for most in (whole - 1, 10):
+        monkeypatch.setattr("cot.trace.page.MAX_PAGE_CHARACTERS", most)
+        with pytest.raises(TraceError, match="which few browsers open; name fewer, or leave their images out with"):
+            traces_page(traces)
 
 
 @pytest.mark.parametrize(
