@@ -94,7 +94,7 @@ def load_settings(
 def with_setting(settings: Settings, name: str, text: str) -> Settings:
     """The settings with one of them changed, from the text that a person typed. Raises ConfigError."""
     check_name(name)
-    return settings.model_copy(update={name: _parsed(name, text, name)})
+    return settings.with_value(name, _parsed(name, text, name))
 
 
 def check_name(name: str, where: str = "") -> None:

@@ -5,7 +5,7 @@ from PIL import Image
 
 import cot.cli
 from cot.cli.set_by import set_by_told
-from cot.config import load_settings
+from cot.config import load_settings, with_setting
 from cot.engine.remote.address import parse_address
 from cot.errors import CotError
 from cot.settings import NAMES
@@ -104,6 +104,8 @@ def test_a_value_that_was_changed_comes_from_nowhere_else(tmp_path):
     settings, _ = load_settings({"seed": 3}, environment={"COT_MODEL": "a/b", "COT_SEED": "4"}, folder=tmp_path)
     assert (settings.set_by("model"), settings.set_by("seed"), settings.set_by("device")) == ("COT_MODEL", "", "")
     assert settings.model_copy(update={"model": "c/d"}).set_by("model") == ""
+    typed = with_setting(settings, "model", "a/b")
+    assert (typed.set_by("model"), settings.set_by("model")) == ("", "COT_MODEL")
 
 
 @pytest.mark.parametrize("line", ["ask red.png x", "eval shapes --limit 1", "calibrate"])
