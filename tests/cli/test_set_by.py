@@ -108,7 +108,7 @@ def test_a_value_that_was_changed_comes_from_nowhere_else(tmp_path):
     assert (typed.set_by("model"), settings.set_by("model")) == ("", "COT_MODEL")
 
 
-@pytest.mark.parametrize("line", ["ask red.png x", "eval shapes --limit 1", "calibrate"])
+@pytest.mark.parametrize("line", ["ask red.png x", "chat red.png", "eval shapes --limit 1", "calibrate"])
 def test_a_folder_cannot_send_images_to_another_machine(said, line):
     code, err = said(line, 'model = "https://models.example/v1#eyes"\n')
     assert code == 2
