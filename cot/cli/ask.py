@@ -181,7 +181,7 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
 def check_model(settings: "Settings") -> None:
     """Find out before what takes long that there is no such model as the settings name; a server is not asked.
 
-    Raises EngineError, and ConfigError as `check_server`.
+    Raises EngineError, and ConfigError as `load_engine`.
     """
     from cot.model import is_server
 
@@ -193,13 +193,14 @@ def check_model(settings: "Settings") -> None:
         else:
             from cot.engine.local.source import find_settings
 
-            find_settings(settings.model)
+            find_settings(settings.model, fetch=_may_fetch(settings))
 
 
 def load_engine(settings: "Settings") -> "Engine":
     """Load the model that the settings name, or connect to its server.
 
-    Raises EngineError, or UsageError if it cannot be loaded as they say, and ConfigError as `check_server`.
+    Raises EngineError, or UsageError if it cannot be loaded as they say, and ConfigError for what a folder's file names
+    that is not on this machine: a server, as `check_server`, or a model that would have to be fetched.
     """
     with set_by_told(settings, "model", "device", "quantize", "kv_memory", "compile"):
         return _load(settings)
@@ -232,7 +233,15 @@ def _load(settings: "Settings") -> "Engine":
         quantize=settings.quantize,
         kv_bytes=settings.kv_bytes,
         compile=settings.compile,
+        fetch=_may_fetch(settings),
     )
+
+
+def _may_fetch(settings: "Settings") -> bool:
+    """Whether the hub may be asked for the model. Not for one that a folder's file names: nobody asked for that."""
+    from cot.config import PROJECT_FILE
+
+    return settings.set_by("model") != PROJECT_FILE
 
 
 def answered(outcome: "Outcome") -> bool:

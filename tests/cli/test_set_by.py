@@ -129,3 +129,21 @@ def test_a_server_that_the_user_names_too_is_asked(said):
     )
     assert code == 1
     assert "another machine" not in err
+
+
+def test_a_folder_has_no_model_fetched(said, monkeypatch):
+    looked_up = []
+
+    def no_network(*arguments, **_):
+        looked_up.append(arguments)
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    for line in ("ask red.png x", "eval shapes --limit 1"):
+        code, err = said(line, 'model = "someone/some-model"\n')
+        assert (code, looked_up) == (2, [])
+        assert "name it yourself, with --model or COT_MODEL" in err
+        assert err.endswith("; model is set by cot.toml")
+    code, err = said("ask red.png x", COT_MODEL="someone/some-model")
+    assert (code, bool(looked_up)) == (1, True)
