@@ -4,9 +4,9 @@ In: command line values, `COT_*` environment variables, `./cot.toml`, and the us
 `config.toml`, the first that names a setting wins. Out: a frozen `Settings`, whose fields `cot.settings`
 has. Settings are read once; nothing is written.
 
-A `cot.toml` may come with a folder that somebody else made, so it takes back nothing of what the user's own file says
-of traces: `redact` leaves out what either names, and `trace_dir` is the user's, if that file has one. If not, it is a
-folder below that of the `cot.toml`.
+A `cot.toml` may come with a folder that somebody else made, so its paths lead to what is below that folder, since files
+are written there, and it takes back nothing of what the user's own file says of traces: `redact` leaves out what either
+names, and `trace_dir` is the user's, if that file has one.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def load_settings(
         `COT_*` variable is a logged warning, since another program may own it.
     folder: where `cot.toml` is looked for, instead of the current folder.
     Raises ConfigError for an unknown name in a file or in overrides, for a value of the
-    wrong type or range anywhere, and for a `cot.toml` that leads traces out of its folder.
+    wrong type or range anywhere, and for a path of a `cot.toml` that leads out of its folder.
     """
     environment = os.environ if environment is None else environment
     own, project = user_file(), (folder or Path()) / PROJECT_FILE
@@ -85,8 +85,9 @@ def load_settings(
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
             origins[name] = COMMAND_LINE
-    if origins["trace_dir"] == str(project):
-        _check_below(project.parent, values["trace_dir"], f"trace_dir in {project}")
+    for name, value in values.items():
+        if isinstance(value, Path) and origins[name] == str(project):
+            _check_below(project.parent, value, name, f"{name} in {project}")
     told = {name: origin for name, origin in origins.items() if origin not in (DEFAULT, COMMAND_LINE)}
     return Settings.made_of(values, told), origins
 
@@ -124,14 +125,14 @@ def _either(own: object, folders: object) -> str:
     return ",".join(dict.fromkeys(what for what in f"{own},{folders}".split(",") if what != "none"))
 
 
-def _check_below(folder: Path, path: object, origin: str) -> None:
+def _check_below(folder: Path, path: Path, name: str, origin: str) -> None:
     """Raises ConfigError for a path that leads, by links too, out of the folder whose file names it."""
     with contextlib.suppress(OSError, RuntimeError):
-        if Path(str(path)).resolve().is_relative_to(folder.resolve()):
+        if path.resolve().is_relative_to(folder.resolve()):
             return
     raise ConfigError(
-        f"{origin}: got {_short(str(path))}; expected a folder below its own, since it may be a stranger's; if you "
-        "want it, name it yourself, with --trace-dir, COT_TRACE_DIR or in your own settings file"
+        f"{origin}: got {_short(str(path))}; expected a path below that file's folder, which may be a stranger's; if "
+        f"you want this one, name it yourself, in {PREFIX}{name.upper()} or in your own settings file"
     )
 
 

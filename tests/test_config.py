@@ -206,18 +206,21 @@ def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
     assert "COT_TRACE_DIR: got '~no-such-user/x', a home folder" in refused(COT_TRACE_DIR="~no-such-user/x")
 
 
-def test_a_folder_leads_no_trace_away(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("name", ["trace_dir", "calibration"])
+def test_a_folder_names_no_path_out_of_it(folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for named in (str(elsewhere), "../x", "~/x", "link"):
-        (folder / "link").unlink(missing_ok=True)
-        (folder / "link").symlink_to(elsewhere)
-        (folder / "cot.toml").write_text(f"trace_dir = '{named}'", "utf-8")
+    (folder / "link").symlink_to(elsewhere)
+    for named in (str(elsewhere), "../x", "~/x", "link", "link/x"):
+        (folder / "cot.toml").write_text(f"{name} = '{named}'", "utf-8")
         message = refused()
-        assert message.startswith("trace_dir in cot.toml: got ")
-        assert "expected a folder below its own" in message
+        assert message.startswith(f"{name} in cot.toml: got ")
+        assert f"name it yourself, in COT_{name.upper()} or in" in message
         # The user's own word goes anywhere.
-        assert load_settings({}, environment={"COT_TRACE_DIR": str(elsewhere)})[0].trace_dir == elsewhere
-        assert load_settings({"trace_dir": elsewhere}, environment={})[0].trace_dir == elsewhere
+        for own in (
+            load_settings({}, environment={f"COT_{name.upper()}": str(elsewhere)}),
+            load_settings({name: elsewhere}, environment={}),
+        ):
+            assert getattr(own[0], name) == elsewhere
 
 
 def test_the_folder_of_traces_is_the_users_if_he_names_one(folder: Path) -> None:
