@@ -77,10 +77,14 @@ def parse_address(url: str) -> Address:
         httpx.URL(f"{parts.scheme}://{parts.netloc}")
     except httpx.InvalidURL as error:
         raise ModelNameError(f"server {named} is not a URL: {reason(error)}; {_EXPECTED}") from error
-    name = f"[{host}]" if ":" in host else host
-    origin = f"{parts.scheme}://{name}" + (f":{port}" if port is not None else "")
+    origin = f"{parts.scheme}://{in_url(host)}" + (f":{port}" if port is not None else "")
     path = parts.path.rstrip("/") or "/v1"
     return Address(origin + path, origin + path.removesuffix("/v1"), host, parts.fragment or None)
+
+
+def in_url(host: str) -> str:
+    """A host as it stands in a URL: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def check_server(settings: Settings) -> None:
