@@ -289,4 +289,7 @@ class Session:
     def _open(self, source: str) -> LoadedImage:
         if source == "-":
             raise UsageError("got '-' as an image; expected a path or an address: stdin holds the messages of a chat")
+        if not source:
+            # As a path it would be the folder stood in.
+            raise UsageError("got '' as an image; expected a path or an address")
         return load_image(source if "://" in source else Path(source), self.settings.image_limits)

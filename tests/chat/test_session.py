@@ -57,6 +57,11 @@ def test_one_bad_image_attaches_none(talk, tmp_path):
     assert chat.session.images == []
 
 
+@pytest.mark.parametrize("line", ["/image ''", '/image ""'])
+def test_an_image_without_a_name_is_not_the_folder_stood_in(talk, line):
+    assert talk().say(line).errors == ["got '' as an image; expected a path or an address"]
+
+
 def test_dropping_moves_the_others_up(talk):
     chat = talk().say("red.png", "blue.png", "red.png", "/drop 1", "/images", "/drop 2")
     assert chat.words[2] == "[1] red.png is attached already"
