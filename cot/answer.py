@@ -39,7 +39,7 @@ PHRASE_PATTERN: Final = f"[^{INVISIBLE}{SPACES}][^{INVISIBLE}]{{0,{MAX_PHRASE_CH
 
 _VISIBLE: Final = re.compile(f"[^{INVISIBLE}{SPACES}]")
 _WORDS: Final = {word: value for value, word in enumerate((*ONES.split(), "twenty"))}
-_NUMBER: Final = re.compile(r"([+-]?)([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(\.[0-9]{1,15})?\s?%?", re.ASCII)
+_NUMBER: Final = re.compile(r"([+\u2212-]?)([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(\.[0-9]{1,15})?\s?%?", re.ASCII)
 
 
 def constraint_for(wants: Wants, choices: Sequence[str] = (), *, may_abstain: bool = True) -> Constraint | None:
@@ -71,9 +71,9 @@ def parse_answer(text: str, wants: Wants, choices: Sequence[str] = ()) -> Value:
     """Read a model's text as a value of the wanted kind; None if it says "unknown".
 
     count: int >= 0, in digits or in words up to twenty. number: int or float; thousands may be
-    separated by commas, and a percentage is its number ("12%" is 12). yes_no: bool. choice: the
-    option, as it is spelled in `choices`, found as `find_choice` does ("Dog", "a dog", "B", "(b)", "B. dog").
-    region: `[left, top, right, bottom]` from 0 to 1, as text. phrase, text: stripped text. Quotes, a
+    separated by commas, a minus may be a hyphen or U+2212, and a percentage is its number ("12%" is 12). yes_no: bool.
+    choice: the option, as it is spelled in `choices`, found as `find_choice` does ("Dog", "a dog", "B", "(b)",
+    "B. dog"). region: `[left, top, right, bottom]` from 0 to 1, as text. phrase, text: stripped text. Quotes, a
     final full stop and "Answer:" around a value that is no phrase or text are no part of it. Raises AnswerError if the
     text is anything else.
     """
@@ -176,7 +176,7 @@ def _typed(said: str) -> bool | int | float | None:
     if not (found := _NUMBER.fullmatch(said)):
         return None
     sign, whole, fraction = found.groups()
-    digits = sign + whole.replace(",", "")
+    digits = sign.replace("\u2212", "-") + whole.replace(",", "")
     return float(digits + fraction) if fraction else int(digits)
 
 

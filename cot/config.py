@@ -3,8 +3,13 @@
 In: command line values, `COT_*` environment variables, `./cot.toml`, and the user's
 `config.toml`, the first that names a setting wins. Out: a frozen `Settings`, whose fields `cot.settings`
 has. Settings are read once; nothing is written.
+
+A `cot.toml` may come with a folder that somebody else made, so its paths lead to what is below that folder, since files
+are written there, and it takes back nothing of what the user's own file says of traces: `redact` leaves out what either
+names, and `trace_dir` is the user's, if that file has one.
 """
 
+import contextlib
 import difflib
 import functools
 import json
@@ -52,15 +57,21 @@ def load_settings(
     environment: instead of the process's. An empty variable counts as not set; an unknown
         `COT_*` variable is a logged warning, since another program may own it.
     folder: where `cot.toml` is looked for, instead of the current folder.
-    Raises ConfigError for an unknown name in a file or in overrides, and for a value of the
-    wrong type or range anywhere.
+    Raises ConfigError for an unknown name in a file or in overrides, for a value of the
+    wrong type or range anywhere, and for a path of a `cot.toml` that leads out of its folder.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, object] = {}
-    origins = dict.fromkeys(NAMES, DEFAULT)
-    for path in (user_file(), (folder or Path()) / PROJECT_FILE):
-        for name, value in _read_file(path).items():
-            values[name], origins[name] = _checked(name, value, f"{name} in {path}", path.parent), str(path)
+    own, project = user_file(), (folder or Path()) / PROJECT_FILE
+    values = _of_file(own)
+    origins = dict.fromkeys(NAMES, DEFAULT) | dict.fromkeys(values, str(own))
+    for name, value in _of_file(project).items():
+        if name == "trace_dir" and name in values:
+            continue
+        origin = str(project)
+        if name == "redact" and values.get(name, "none") != "none":
+            before, value = values[name], _either(values[name], value)
+            origin = str(own) if value == before else f"{project} and {own}"
+        values[name], origins[name] = value, origin
     for variable, text in environment.items():
         name = variable.removeprefix(PREFIX).lower()
         if not variable.startswith(PREFIX) or not text or variable == KEY_VARIABLE:
@@ -74,6 +85,9 @@ def load_settings(
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
             origins[name] = COMMAND_LINE
+    for name, value in values.items():
+        if isinstance(value, Path) and origins[name] == str(project):
+            _check_below(project.parent, value, name, f"{name} in {project}")
     told = {name: origin for name, origin in origins.items() if origin not in (DEFAULT, COMMAND_LINE)}
     return Settings.made_of(values, told), origins
 
@@ -81,7 +95,7 @@ def load_settings(
 def with_setting(settings: Settings, name: str, text: str) -> Settings:
     """The settings with one of them changed, from the text that a person typed. Raises ConfigError."""
     check_name(name)
-    return settings.model_copy(update={name: _parsed(name, text, name)})
+    return settings.with_value(name, _parsed(name, text, name))
 
 
 def check_name(name: str, where: str = "") -> None:
@@ -99,6 +113,27 @@ def user_file() -> Path:
 def _user_file(homes: tuple[str | None, ...]) -> Path:
     # Remembered, since the templates of users' own lie beside it and every prompt looks for them there.
     return platformdirs.user_config_path("cot") / "config.toml"
+
+
+def _of_file(path: Path) -> dict[str, object]:
+    """The values of a settings file, checked one by one."""
+    return {name: _checked(name, value, f"{name} in {path}", path.parent) for name, value in _read_file(path).items()}
+
+
+def _either(own: object, folders: object) -> str:
+    """What is left out of traces where two files say something of it."""
+    return ",".join(dict.fromkeys(what for what in f"{own},{folders}".split(",") if what != "none"))
+
+
+def _check_below(folder: Path, path: Path, name: str, origin: str) -> None:
+    """Raises ConfigError for a path that leads, by links too, out of the folder whose file names it."""
+    with contextlib.suppress(OSError, RuntimeError):
+        if path.resolve().is_relative_to(folder.resolve()):
+            return
+    raise ConfigError(
+        f"{origin}: got {_short(str(path))}; expected a path below that file's folder, which may be a stranger's; if "
+        f"you want this one, name it yourself, in {PREFIX}{name.upper()} or in your own settings file"
+    )
 
 
 def _read_file(path: Path) -> dict[str, object]:

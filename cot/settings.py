@@ -87,6 +87,12 @@ class Settings(BaseModel):
         settings._set_by.update((name, (values[name], origin)) for name, origin in origins.items())
         return settings
 
+    def with_value(self, name: str, value: object) -> Self:
+        """The same with a value that a person gave: no variable and no file did, even if one says the same."""
+        changed = self.model_copy(update={name: value})
+        changed._set_by = {other: by for other, by in self._set_by.items() if other != name}
+        return changed
+
     def __eq__(self, other: object) -> bool:
         """Whether all values are the same, wherever they came from."""
         return isinstance(other, Settings) and dict(self) == dict(other)

@@ -34,6 +34,8 @@ COLOURS = ("red", "dark blue", "B")
         ("Answer: 7", "count", 7),
         ("The answer is 7.", "count", 7),
         ("-3.50", "number", -3.5),
+        ("\u22121,250.5", "number", -1250.5),
+        ("\u22125", "number", -5),
         ("12%", "number", 12),
         ("12.5 %", "number", 12.5),
         ("1,234,567.5", "number", 1234567.5),

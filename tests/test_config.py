@@ -199,10 +199,60 @@ def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
     settings, _ = load_settings({"trace_dir": Path("there")}, environment={})
     assert settings.trace_dir == folder / "there"
     assert with_setting(settings, "trace_dir", "elsewhere").trace_dir == folder / "elsewhere"
+    user.unlink()
     (folder / "cot.toml").write_text("trace_dir = 'traces'", "utf-8")
     assert load_settings({}, environment={})[0].trace_dir == folder / "traces"
     assert load_settings({}, environment={"COT_TRACE_DIR": "~"})[0].trace_dir == Path.home()
     assert "COT_TRACE_DIR: got '~no-such-user/x', a home folder" in refused(COT_TRACE_DIR="~no-such-user/x")
+
+
+@pytest.mark.parametrize("name", ["trace_dir", "calibration"])
+def test_a_folder_names_no_path_out_of_it(folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (folder / "link").symlink_to(elsewhere)
+    for named in (str(elsewhere), "../x", "~/x", "link", "link/x"):
+        (folder / "cot.toml").write_text(f"{name} = '{named}'", "utf-8")
+        message = refused()
+        assert message.startswith(f"{name} in cot.toml: got ")
+        assert f"name it yourself, in COT_{name.upper()} or in" in message
+        # The user's own word goes anywhere.
+        for own in (
+            load_settings({}, environment={f"COT_{name.upper()}": str(elsewhere)}),
+            load_settings({name: elsewhere}, environment={}),
+        ):
+            assert getattr(own[0], name) == elsewhere
+
+
+def test_the_folder_of_traces_is_the_users_if_he_names_one(folder: Path) -> None:
+    user = write_user_file("trace_dir = 'mine'")
+    for named in ("traces", "/elsewhere"):
+        (folder / "cot.toml").write_text(f"trace_dir = '{named}'", "utf-8")
+        settings, origins = load_settings({}, environment={})
+        assert (settings.trace_dir, origins["trace_dir"]) == (user.parent / "mine", str(user))
+
+
+@pytest.mark.parametrize(
+    ("own", "folders", "both", "whose"),
+    [
+        ("images", "none", "images", "own"),
+        ("all", "none", "all", "own"),
+        ("prompts,images", "images", "prompts,images", "own"),
+        ("images", "prompts", "images,prompts", "both"),
+        ("none", "images", "images", "folder's"),
+        ("none", "none", "none", "folder's"),
+    ],
+)
+def test_a_folder_leaves_more_out_of_traces_and_never_less(
+    folder: Path, own: str, folders: str, both: str, whose: str
+) -> None:
+    user = write_user_file(f"redact = '{own}'")
+    (folder / "cot.toml").write_text(f"redact = '{folders}'", "utf-8")
+    settings, origins = load_settings({}, environment={})
+    expected = {"own": str(user), "folder's": "cot.toml", "both": f"cot.toml and {user}"}
+    assert (settings.redact, origins["redact"]) == (both, expected[whose])
+    # The user's own word holds, whatever it is.
+    assert load_settings({}, environment={"COT_REDACT": "none"})[0].redact == "none"
+    assert load_settings({"redact": "prompts"}, environment={})[0].redact == "prompts"
 
 
 def test_a_current_folder_that_was_deleted_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

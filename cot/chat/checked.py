@@ -38,6 +38,14 @@ def check_settings(settings: Settings) -> None:
         parse_address(settings.model)
 
 
+def check_server(settings: Settings) -> None:
+    """Raises ConfigError for a server on another machine that a folder's file names, and not the user."""
+    if is_server(settings.model):
+        from cot.engine.remote.address import check_server as check
+
+        check(settings)
+
+
 def check_length(text: str) -> None:
     """Raises UsageError for a line that is too long."""
     if len(text) > MAX_QUESTION_CHARACTERS:

@@ -19,7 +19,8 @@ from cot.trace.event import TracedImage
 IMAGE_NUMBER: Final = re.compile(r"\[([0-9]{1,9})\]")
 """How a message calls an image, counted from 1."""
 
-_TAKEN_AWAY: Final = "[an image that was taken away]"
+TAKEN_AWAY: Final = "[an image that was taken away]"
+"""In place of the number of an image that is no longer attached."""
 
 
 def remembers(settings: Settings) -> bool:
@@ -31,11 +32,11 @@ def remembered(before: Sequence[Turn], images: Sequence[TracedImage]) -> Earlier
     """The last summary, and the answered turns since. images: those that the follow-up is about."""
     summary, start, its_images = _last_summary(before)
     exchanges = tuple(
-        Exchange(*(_renumbered(text, turn.images, images) for text in (said.question, said.answer)))
+        Exchange(*(renumbered(text, turn.images, images) for text in (said.question, said.answer)))
         for turn in before[start:]
         if (said := _exchange(turn))
     )
-    return Earlier(exchanges, _renumbered(summary, its_images, images))
+    return Earlier(exchanges, renumbered(summary, its_images, images))
 
 
 def summarised(before: Sequence[Turn], earlier: Earlier) -> dict[str, Any]:
@@ -61,15 +62,15 @@ def _exchange(turn: Turn) -> Exchange | None:
     return Exchange(turn.understood or turn.question, turn.answer.text)
 
 
-def _renumbered(text: str, then: Sequence[TracedImage], now: Sequence[TracedImage]) -> str:
+def renumbered(text: str, then: Sequence[TracedImage], now: Sequence[TracedImage]) -> str:
     """A text that was said when there were other images, with the numbers of those that are there now."""
     numbers = {image.sha256: number for number, image in enumerate(now, 1)}
 
-    def renumbered(named: re.Match[str]) -> str:
+    def now_called(named: re.Match[str]) -> str:
         place = int(named[1]) - 1
         if not 0 <= place < len(then):
             return named[0]
         number = numbers.get(then[place].sha256)
-        return f"[{number}]" if number else _TAKEN_AWAY
+        return f"[{number}]" if number else TAKEN_AWAY
 
-    return IMAGE_NUMBER.sub(renumbered, text)
+    return IMAGE_NUMBER.sub(now_called, text)

@@ -26,14 +26,17 @@ _STOPS: Final = "，。？！；：、"
 _WIDE: Final = f"{_STOPS}…（）「」『』【】《》“”‘’"
 """Marks that have no blanks between them and a name."""
 
-_OPENING: Final = "([{`（「『【《“‘"
-_CLOSING: Final = f"]?!.,;:)}}`{_WIDE}"
+_OPENING: Final = "([{<`（「『【《“‘"
+_CLOSING: Final = f"]?!.,;:)}}>`{_WIDE}"
+_OWNING: Final = ("'s", "’s")
+"""Behind a name whose image something is of."""
+
 _LEADING: Final = " \n,;:，；：、"
 """What a text does not begin with once the images before it are left out."""
 
 _WORD: Final = re.compile(
     r"""(?<!\S)(?:'(?P<single>(?:[^'\n]|'\\'')+)'|"(?P<double>[^"\n]+)")"""
-    rf"""(?=[]\s?!.,;:)}}{_WIDE}]|$)|(?P<bare>(?:\\.|\S)+)"""
+    rf"""(?=[]\s?!.,;:)}}{_WIDE}]|'s\b|$)|(?P<bare>(?:\\.|\S)+)"""
 )
 _PIECE: Final = re.compile(rf"(?:\\.|[^\s{_WIDE}])+")
 _SINGLE_QUOTED: Final = re.compile(r"'(?:[^'\n]|'\\'')+'")
@@ -54,13 +57,15 @@ class Mentioned:
         """The text for the model.
 
         number: place of a source among the conversation's images, from 1. Images before the text are left out, and
-        those behind a whole sentence; one within it becomes `[2]`.
+        those behind a whole sentence; one within it, or of which something is asked, becomes `[2]`.
         """
         parts = list(self.parts)
         while parts and (isinstance(parts[0], int) or not parts[0].strip(_LEADING)):
+            if any(isinstance(part, str) and part.startswith(_OWNING) for part in parts[1:2]):
+                break
             parts.pop(0)
-        if len(parts) < len(self.parts) and parts:
-            parts[0] = str(parts[0]).lstrip(_LEADING)
+        if parts and isinstance(parts[0], str) and len(parts) < len(self.parts):
+            parts[0] = parts[0].lstrip(_LEADING)
         words, tail = parts, len(parts)
         while tail and (isinstance(words[tail - 1], int) or not str(words[tail - 1]).strip()):
             tail -= 1
@@ -168,7 +173,7 @@ def _sources(word: re.Match[str], *, alone: bool) -> list[_Place]:
 def _without_marks(line: str, start: int, end: int, *, alone: bool) -> list[_Place]:
     """What a part of a line names. Marks around a path are not of its name, unless there is a file of that name."""
     text, trouble = line[start:end], None
-    first, last = end - len(text.lstrip(_OPENING)), start + len(text.rstrip(_CLOSING))
+    first, last = end - len(text.lstrip(_OPENING)), start + len(text.rstrip(_CLOSING).removesuffix(_OWNING[0]))
     for left, right in dict.fromkeys(((start, end), (start, last), (first, last))):
         try:
             if found := _named(unquoted(line[left:right]), alone=alone and (left, right) == (start, end)):

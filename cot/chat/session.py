@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cot.chat.checked import changed, check_settings, check_text
+from cot.chat.checked import changed, check_server, check_settings, check_text
 from cot.chat.conversation import (
     Asked,
     Attached,
@@ -60,13 +60,15 @@ class Session:
         """conversation, images: a saved one to go on with; what was chosen in it holds, but for the settings `fixed`.
 
         An image of it that is not in `images` is dropped, which is said. edit: None where there is no editor.
-        Raises UsageError, PromptError or EngineError for settings that make no sense.
+        Raises UsageError, PromptError or EngineError for settings that make no sense, and ConfigError for a server that
+        is not to be asked: before an image is taken that it would get.
         """
         check_settings(settings)
         self.emit = emit
         self.conversation = conversation or Conversation()
         self._given, self._fixed = settings, frozenset(fixed)
         self.settings = self._chosen(self.conversation)
+        check_server(self.settings)
         self._noted = ""
         self._preparing = False
         self.engines = Engines(load)
@@ -287,4 +289,7 @@ class Session:
     def _open(self, source: str) -> LoadedImage:
         if source == "-":
             raise UsageError("got '-' as an image; expected a path or an address: stdin holds the messages of a chat")
+        if not source:
+            # As a path it would be the folder stood in.
+            raise UsageError("got '' as an image; expected a path or an address")
         return load_image(source if "://" in source else Path(source), self.settings.image_limits)

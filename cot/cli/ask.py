@@ -28,7 +28,7 @@ from cot.cli.options import (
     joined,
 )
 from cot.cli.set_by import set_by_told
-from cot.errors import ConfigError, UsageError, quoted
+from cot.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     from cot.cli.ask_output import Output
@@ -181,37 +181,26 @@ def load_question(images: list[str], text: str | None, choices: tuple[str, ...],
 def check_model(settings: "Settings") -> None:
     """Find out before what takes long that there is no such model as the settings name; a server is not asked.
 
-    Raises EngineError, and ConfigError as `_check_server`.
+    Raises EngineError, and ConfigError as `load_engine`.
     """
     from cot.model import is_server
 
     with set_by_told(settings, "model"):
         if is_server(settings.model):
-            _check_server(settings)
+            from cot.engine.remote.address import check_server
+
+            check_server(settings)
         else:
             from cot.engine.local.source import find_settings
 
-            find_settings(settings.model)
-
-
-def _check_server(settings: "Settings") -> None:
-    """Raises EngineError for a wrong URL, and ConfigError for a server on another machine that a folder's file names:
-    whoever made that folder would get the user's images and key unasked."""
-    from cot.config import KEY_VARIABLE, PROJECT_FILE
-    from cot.engine.remote.address import parse_address
-    from cot.source import shown
-
-    if not parse_address(settings.model).here and settings.set_by("model") == PROJECT_FILE:
-        raise ConfigError(
-            f"the server {shown(settings.model)} is on another machine and would get your images and {KEY_VARIABLE}; "
-            "if you trust it, name it yourself, with --model or COT_MODEL"
-        )
+            find_settings(settings.model, fetch=_may_fetch(settings))
 
 
 def load_engine(settings: "Settings") -> "Engine":
     """Load the model that the settings name, or connect to its server.
 
-    Raises EngineError, or UsageError if it cannot be loaded as they say, and ConfigError as `_check_server`.
+    Raises EngineError, or UsageError if it cannot be loaded as they say, and ConfigError for what a folder's file names
+    that is not on this machine: a server, as `check_server`, or a model that would have to be fetched.
     """
     with set_by_told(settings, "model", "device", "quantize", "kv_memory", "compile"):
         return _load(settings)
@@ -223,7 +212,10 @@ def _load(settings: "Settings") -> "Engine":
     from cot.source import shown
 
     if is_server(settings.model):
-        _check_server(settings)
+        from cot.engine.remote import RemoteEngine
+        from cot.engine.remote.address import check_server
+
+        check_server(settings)
         for given, instead in (
             (settings.quantize != "none" and f"--quantize {settings.quantize}", "none"),
             (settings.kv_memory != "auto" and f"--kv-memory {settings.kv_memory}", "auto"),
@@ -234,8 +226,6 @@ def _load(settings: "Settings") -> "Engine":
                     f"got {given} for the server {shown(settings.model)}, which loads its model itself; "
                     f"leave it out, or set it to {instead}"
                 )
-        from cot.engine.remote import RemoteEngine
-
         return asyncio.run(RemoteEngine.connect(settings.model))
     return LocalEngine.load(
         settings.model,
@@ -243,7 +233,15 @@ def _load(settings: "Settings") -> "Engine":
         quantize=settings.quantize,
         kv_bytes=settings.kv_bytes,
         compile=settings.compile,
+        fetch=_may_fetch(settings),
     )
+
+
+def _may_fetch(settings: "Settings") -> bool:
+    """Whether the hub may be asked for the model. Not for one that a folder's file names: nobody asked for that."""
+    from cot.config import PROJECT_FILE
+
+    return settings.set_by("model") != PROJECT_FILE
 
 
 def answered(outcome: "Outcome") -> bool:

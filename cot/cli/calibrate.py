@@ -182,6 +182,8 @@ def _write(path: Path, model: str, entry: "Entry") -> str:
     kept = path.with_name(f"{path.name}.before")
     was_there = path.is_file()
     if was_there:
+        # What a link of that name leads to is none of it.
+        kept.unlink(missing_ok=True)
         shutil.copyfile(path, kept)
     write_entry(path, model, entry)
     return shlex.join(["mv", str(kept), str(path)] if was_there else ["rm", str(path)])

@@ -21,6 +21,7 @@ def show(
 
     The first of these that names a setting wins:
     the command line, COT_* environment variables, cot.toml in the current folder, the user's config.toml, the default.
+    But where both files name redact, what either leaves out of traces is left out, and a trace_dir of the user's stays.
     """
     from cot.config import load_settings
     from cot.errors import CotError

@@ -56,7 +56,7 @@ def _value(text: str) -> str | None:
     except AnswerError:
         return None
     said = bare(text)
-    if not isinstance(value, int | float) or re.match(r"[+-]?0[0-9]", said):
+    if not isinstance(value, int | float) or re.match(r"[+\u2212-]?0[0-9]", said):
         return None
     return comparable(value) + "%" * said.endswith("%")
 

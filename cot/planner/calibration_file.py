@@ -5,8 +5,10 @@ says which weights it was made with, so that others do not use it by mistake; on
 whatever goes by its name. What is not in the file has its default.
 """
 
+import contextlib
 import json
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Annotated, Final
@@ -116,12 +118,15 @@ def write_entry(path: Path, model: str, entry: Entry | None) -> Entry | None:
     if entry is not None:
         entries[model] = entry
     plain = {name: one.model_dump(mode="json", exclude_unset=True) for name, one in sorted(entries.items())}
-    temporary = path.with_name(f"{path.name}.tmp")
+    # A name that nobody knows before: a link of that name would be written through.
+    temporary = path.with_name(f".cot-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
         os.replace(temporary, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise _unwritable(path, error) from error
     return before
 

@@ -47,14 +47,15 @@ def image_path(folder: Path, sha256: str) -> Path:
 def keep_image(folder: Path, image: LoadedImage, *, shared: Path | None = None, anew: bool = False) -> Path:
     """Keep an image beside what is recorded in a folder, once; a killed process leaves none that is half.
 
-    shared: a folder whose images are kept for all that name it. anew: write it also where there is one, which may be
+    shared: a folder whose images are kept for all that name it, unless they are kept behind a link, which may lead out
+    of it. anew: write it also where there is one, which may be
     damaged. Raises OSError.
     """
     path = image_path(folder, image.sha256)
     if path.exists() and not anew:
         return path
     path.parent.mkdir(exist_ok=True)
-    common = image_path(shared, image.sha256) if shared else None
+    common = image_path(shared, image.sha256) if shared and not (shared / IMAGES_FOLDER).is_symlink() else None
     if common and _is_whole(common):
         with contextlib.suppress(OSError):
             os.link(common, path)

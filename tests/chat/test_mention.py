@@ -53,6 +53,13 @@ def _files(tmp_path, monkeypatch):
         ("比较a（a.png）和b（b.png）。", ("a.png", "b.png"), "比较a（[1]）和b（[2]）。"),
         ("这是什么？ 'my photo.jpg'？", ("my photo.jpg",), "这是什么？ [1]？"),
         ("https://h.example/a.png，这是什么？", ("https://h.example/a.png",), "这是什么？"),
+        ("<./a.png> is it red?", ("./a.png",), "<[1]> is it red?"),
+        ("What's a.png's colour?", ("a.png",), "What's [1]'s colour?"),
+        ("a.png's colour?", ("a.png",), "[1]'s colour?"),
+        ("a.png’s colour?", ("a.png",), "[1]’s colour?"),
+        ("b.png a.png's colour?", ("b.png", "a.png"), "[2]'s colour?"),
+        ('"my photo.jpg"\'s colour?', ("my photo.jpg",), "[1]'s colour?"),
+        ("Is it Tom's (a.png's)?", ("a.png",), "Is it Tom's ([1]'s)?"),
         ("图（一）.png，这是什么？", (), "图（一）.png，这是什么？"),
     ],
 )

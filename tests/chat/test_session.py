@@ -57,6 +57,11 @@ def test_one_bad_image_attaches_none(talk, tmp_path):
     assert chat.session.images == []
 
 
+@pytest.mark.parametrize("line", ["/image ''", '/image ""'])
+def test_an_image_without_a_name_is_not_the_folder_stood_in(talk, line):
+    assert talk().say(line).errors == ["got '' as an image; expected a path or an address"]
+
+
 def test_dropping_moves_the_others_up(talk):
     chat = talk().say("red.png", "blue.png", "red.png", "/drop 1", "/images", "/drop 2")
     assert chat.words[2] == "[1] red.png is attached already"
@@ -116,14 +121,24 @@ def test_edit_attaches_the_images_that_the_new_text_names(talk):
 def test_what_is_asked_again_is_shown_and_images_that_it_names_in_vain(talk):
     chat = talk(edit=lambda text: f"{text} [7]", strategy="direct").say("red.png", "blue.png", "is [1] like [2]?")
     assert not any("no image" in words for words in chat.words)
-    chat.say("/drop 1", "/retry", "/edit")
-    no_image = "there is no image {}; /images lists those that are attached"
-    assert chat.words[-4:] == [
-        *("asking: is [1] like [2]?", no_image.format("[2]")),
-        *("asking: is [1] like [2]? [7]", no_image.format("[2], [7]")),
+    chat.say("/edit")
+    assert chat.words[-2:] == [
+        "asking: is [1] like [2]? [7]",
+        "there is no image [7]; /images lists those that are attached",
     ]
     last = [type(event).__name__ for event in chat.events[-4:]]
     assert last == ["Said", "Said", "StepDone", "TurnDone"], "before it is asked"
+
+
+def test_what_is_asked_again_calls_images_by_the_numbers_that_they_have_now(talk):
+    shown = []
+    chat = talk(edit=shown.append, strategy="direct").say("red.png", "blue.png", "is [2] blue?", "/drop 1", "/retry")
+    assert ([turn.question for turn in chat.turns], chat.errors) == (["is [1] blue?"], [])
+    chat.say("red.png", "/drop 1", "/retry", "/edit")
+    assert chat.errors[0].startswith("the last message is about an image that was dropped: is [an image that was")
+    assert (shown, len(chat.engines[0].requests)) == (["is [an image that was taken away] blue?"], 2)
+    chat.say("blue.png", "/retry")
+    assert [turn.question for turn in chat.turns] == ["is [2] blue?"]
 
 
 @pytest.mark.parametrize("edited", [" ", "is it blue?\n", None])

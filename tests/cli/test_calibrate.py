@@ -89,10 +89,13 @@ def test_it_fits_tells_what_it_is_worth_and_how_to_go_back(run, tmp_path):
     assert f"keep: 0.5 -> {entry.keep:g}" in out
     assert f"wrote {path}\nto go back: rm {path}" in err
     before = path.read_text()
+    (tmp_path / "other").write_text("mine")
+    path.with_name("calibration.json.before").symlink_to(tmp_path / "other")
     code, out, err = run("embedded", "--task", "task.yaml", "--max-cost", "9", "--quiet")
     assert (code, err) == (0, f"wrote {path}\nto go back: mv {path}.before {path}\n")
     assert "nothing changed" in out
     assert path.with_name("calibration.json.before").read_text() == before
+    assert (tmp_path / "other").read_text() == "mine"
     own = tmp_path / "prompts" / "direct" / "answer.jinja"
     own.parent.mkdir(parents=True)
     own.write_text((prompts_folder() / "direct" / "answer.jinja").read_text())

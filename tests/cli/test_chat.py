@@ -142,3 +142,11 @@ def test_an_unknown_preview_is_a_wrong_command_line_also_on_a_pipe(cot_chat):
 def test_an_unknown_strategy_is_a_wrong_command_line(cot_chat):
     code, _, err = cot_chat("red.png", "--strategy", "guess")
     assert (code, "unknown strategy 'guess'" in err) == (2, True)
+
+
+@pytest.mark.parametrize("model", ["embedded", "https://models.example/v1#eyes"])
+def test_what_was_named_in_a_conversation_holds_where_a_folder_names_a_server(cot_chat, tmp_path, model):
+    assert cot_chat("red.png", lines=f"/model {model}\n/save one\n")[0] == 0
+    (tmp_path / "cot.toml").write_text('model = "https://models.example/v1#eyes"\n')
+    code, out, err = cot_chat("--resume", "one", "--strategy", "direct", lines="Is it red?\n")
+    assert (code, out) == (0, "yes\n"), err

@@ -5,7 +5,7 @@ from PIL import Image
 
 import cot.cli
 from cot.cli.set_by import set_by_told
-from cot.config import load_settings
+from cot.config import load_settings, with_setting
 from cot.engine.remote.address import parse_address
 from cot.errors import CotError
 from cot.settings import NAMES
@@ -104,9 +104,11 @@ def test_a_value_that_was_changed_comes_from_nowhere_else(tmp_path):
     settings, _ = load_settings({"seed": 3}, environment={"COT_MODEL": "a/b", "COT_SEED": "4"}, folder=tmp_path)
     assert (settings.set_by("model"), settings.set_by("seed"), settings.set_by("device")) == ("COT_MODEL", "", "")
     assert settings.model_copy(update={"model": "c/d"}).set_by("model") == ""
+    typed = with_setting(settings, "model", "a/b")
+    assert (typed.set_by("model"), settings.set_by("model")) == ("", "COT_MODEL")
 
 
-@pytest.mark.parametrize("line", ["ask red.png x", "eval shapes --limit 1", "calibrate"])
+@pytest.mark.parametrize("line", ["ask red.png x", "chat red.png", "eval shapes --limit 1", "calibrate"])
 def test_a_folder_cannot_send_images_to_another_machine(said, line):
     code, err = said(line, 'model = "https://models.example/v1#eyes"\n')
     assert code == 2
@@ -127,3 +129,21 @@ def test_a_server_that_the_user_names_too_is_asked(said):
     )
     assert code == 1
     assert "another machine" not in err
+
+
+def test_a_folder_has_no_model_fetched(said, monkeypatch):
+    looked_up = []
+
+    def no_network(*arguments, **_):
+        looked_up.append(arguments)
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    for line in ("ask red.png x", "eval shapes --limit 1"):
+        code, err = said(line, 'model = "someone/some-model"\n')
+        assert (code, looked_up) == (2, [])
+        assert "name it yourself, with --model or COT_MODEL" in err
+        assert err.endswith("; model is set by cot.toml")
+    code, err = said("ask red.png x", COT_MODEL="someone/some-model")
+    assert (code, bool(looked_up)) == (1, True)

@@ -16,8 +16,8 @@ from cot.engine import Request
 from cot.engine.local import LocalEngine
 from cot.engine.local import source as source_module
 from cot.engine.local.describe import describe
-from cot.engine.local.source import find_source
-from cot.errors import EngineError
+from cot.engine.local.source import find_settings, find_source
+from cot.errors import ConfigError, EngineError
 
 Ask = Callable[..., Request]
 
@@ -180,6 +180,23 @@ async def test_quiet_and_offline(
     await engine.close()
     assert capfd.readouterr() == ("", "")
     assert looked_up == []
+
+
+def test_what_is_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--someone--some-model" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("0" * 40)
+    (snapshot / "config.json").write_text("{}")
+    assert find_settings("someone/some-model", fetch=False) == snapshot
+    # Whoever only looked at what a model is has none of its weights.
+    with pytest.raises(ConfigError, match="'someone/some-model' is not in the local cache"):
+        find_source("someone/some-model", fetch=False)
+    (snapshot / "model.safetensors").write_bytes(b"weights")
+    assert find_source("someone/some-model", fetch=False).folder == snapshot
+    with pytest.raises(ConfigError, match="'someone/other' is not in the local cache"):
+        find_settings("someone/other", fetch=False)
 
 
 def test_hub_out_of_reach(tmp_path: Path) -> None:

@@ -18,7 +18,14 @@ def test_exact_as_written_or_normalised():
 
 
 def test_numbers_yes_and_no_are_compared_by_what_they_say():
-    for prediction, truth in (("Yes", "yes"), ("two", "2"), ("1,000", "1000"), ("2", "2.0"), ("NO.", "No")):
+    for prediction, truth in (
+        ("Yes", "yes"),
+        ("two", "2"),
+        ("1,000", "1000"),
+        ("2", "2.0"),
+        ("NO.", "No"),
+        ("\u22125", "-5"),
+    ):
         assert exact_match(prediction, Target((truth,))).value == 1
     for prediction, truth in (
         ("1", "yes"),
@@ -27,6 +34,7 @@ def test_numbers_yes_and_no_are_compared_by_what_they_say():
         ("", "0"),
         ("Dog", "dog"),
         ("7", "007"),
+        ("-7", "\u2212007"),
         ("12", "12%"),
     ):
         assert exact_match(prediction, Target((truth,))).value == 0

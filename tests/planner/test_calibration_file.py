@@ -65,6 +65,14 @@ def test_writing_leaves_other_models_alone(tmp_path):
     assert read_entries(path) == {"a": Entry(keep=0.3), "b": Entry(keep=0.2, measured={"samples": 3})}
 
 
+def test_nothing_is_written_through_a_link_beside_it(tmp_path):
+    (tmp_path / "other").write_text("mine")
+    (tmp_path / "calibration.json.tmp").symlink_to(tmp_path / "other")
+    write_entry(tmp_path / "calibration.json", "a", Entry(keep=0.1))
+    assert (tmp_path / "other").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written.*name another file with --out"):

@@ -67,3 +67,11 @@ def test_no_half_of_an_image_is_left_where_it_is_looked_for(tmp_path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         keep(tmp_path, "a", shared=tmp_path)
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_no_image_is_shared_behind_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "images").symlink_to(tmp_path / "elsewhere")
+    path = keep(tmp_path / "traces", "a", shared=tmp_path / "traces")
+    assert (path.stat().st_nlink, list((tmp_path / "elsewhere").iterdir())) == (1, [])

@@ -7,6 +7,7 @@ from cot.chat.checked import check_length
 from cot.chat.commands.images import ask_mentioned
 from cot.chat.conversation import Dropped, Undone
 from cot.chat.event import TraceOpened
+from cot.chat.memory import TAKEN_AWAY, renumbered
 from cot.chat.session import Session
 from cot.errors import UsageError
 from cot.trace.read import read_trace
@@ -16,7 +17,12 @@ _COUNTED: Final = ("calls", "prompt_tokens", "cached_tokens", "image_tokens", "c
 
 async def retry(session: Session, _: str) -> None:
     """Obey `/retry`."""
-    await session.ask(session.last.question, again=True)
+    text = _asked_last(session)
+    if TAKEN_AWAY in text:
+        raise UsageError(
+            f"the last message is about an image that was dropped: {text}; attach that again, or change it with /edit"
+        )
+    await session.ask(text, again=True)
 
 
 async def undo(session: Session, _: str) -> None:
@@ -32,8 +38,7 @@ async def edit(session: Session, _: str) -> None:
     """Obey `/edit`."""
     if session.edit is None:
         raise UsageError("/edit opens an editor, which needs a terminal; send the new message instead")
-    turns = session.conversation.turns
-    before = turns[-1].question if turns else ""
+    before = _asked_last(session) if session.conversation.turns else ""
     text = session.edit(before)
     # Who leaves an editor without saving wants to leave things as they are.
     if text is None or text.strip() in ("", before.strip()):
@@ -70,3 +75,8 @@ async def stats(session: Session, _: str) -> None:
         f"{total['image_tokens']:,} of images), {total['completion_tokens']:,} generated, {speed}"
     )
     session.say(f"longest prompt with its answer: {longest:,} of {f'{context:,}' if context else 'unknown'} tokens")
+
+
+def _asked_last(session: Session) -> str:
+    """The last message, in which images have the numbers that they have by now."""
+    return renumbered(session.last.question, session.last.images, session.conversation.images)

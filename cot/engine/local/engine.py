@@ -74,6 +74,7 @@ class LocalEngine:
         revision: str | None = None,
         kv_bytes: int | None = None,
         compile: bool = False,
+        fetch: bool = True,
     ) -> "LocalEngine":
         """Load a checkpoint folder, or a hub id (which may download). Takes seconds and blocks.
 
@@ -83,11 +84,12 @@ class LocalEngine:
         kv_bytes: memory for keys and values, running and remembered; by default a quarter of what is free.
         compile: compile decoding, which takes a while at first; where it cannot be, the engine runs without and
         `info` says why.
-        Raises EngineError if it cannot be found, loaded or asked.
+        fetch: whether the hub may be asked for a hub id, which has to be in the cache if not.
+        Raises EngineError if it cannot be found, loaded or asked, and ConfigError if it may not be fetched.
         """
         from cot.engine.local.load import load
 
-        loaded = load(model, device=device, dtype=dtype, quantize=quantize, revision=revision)
+        loaded = load(model, device=device, dtype=dtype, quantize=quantize, revision=revision, fetch=fetch)
         return cls(loaded, kv_bytes=kv_bytes, compile=compile)
 
     @property

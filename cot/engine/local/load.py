@@ -53,21 +53,23 @@ def load(
     dtype: str = "auto",
     quantize: str = "none",
     revision: str | None = None,
+    fetch: bool = True,
 ) -> Loaded:
     """Load any `AutoModelForImageTextToText` checkpoint.
 
     device: auto (CUDA if there is any, else CPU), cpu, cuda, cuda:N, mps.
     dtype: auto (float32 on CPU up to 2 GiB of weights, else bfloat16; 16 bits on a GPU), float32, bfloat16, float16.
     quantize: none (as the checkpoint is), nf4, fp4 or int8: the decoder's linear layers shrink.
+    fetch: whether the hub may be asked for a hub id, which has to be in the cache if not.
     Raises EngineError if the checkpoint is missing, malformed, incomplete, or no vision-language model, or if it
-    cannot be quantised as asked.
+    cannot be quantised as asked, and ConfigError as `find_source`.
     """
     quantization.check_method(quantize)
     if dtype != "auto" and dtype not in DTYPES:
         raise EngineError(f"unknown dtype {dtype!r}; expected auto, {', '.join(DTYPES)}")
     seconds: dict[str, float] = {}
     with _timed(seconds, "files"):
-        source = find_source(model, revision=revision)
+        source = find_source(model, revision=revision, fetch=fetch)
     with _timed(seconds, "import"):
         import_quietly()
     target = pick_device(device)

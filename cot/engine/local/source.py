@@ -1,7 +1,7 @@
 """Where a checkpoint's files are: a local folder, or a hub id that the user named.
 
 In: `embedded`, a folder or `owner/name`. Out: a folder with a config and safetensors weights, and its revision.
-Reads no model. Reaches the network for a hub id only.
+Reads no model. Reaches the network for a hub id only, and only if it may.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cot.errors import EngineError, ModelNameError, did_you_mean
+from cot.errors import ConfigError, EngineError, ModelNameError, did_you_mean
 from cot.model import CALIBRATION_FILE, EMBEDDED, model_folder
 from cot.source import shown
 
@@ -43,11 +43,12 @@ class Source:
     weight_bytes: int
 
 
-def find_source(model: str | Path, *, revision: str | None = None) -> Source:
+def find_source(model: str | Path, *, revision: str | None = None, fetch: bool = True) -> Source:
     """The checkpoint that `model` names: `embedded`, a folder, or a hub id, downloaded or from its cache.
 
-    revision: branch, tag or commit of a hub id; a folder has none.
-    Raises EngineError if there is no such folder or hub id, or it lacks a config or safetensors weights.
+    revision: branch, tag or commit of a hub id; a folder has none. fetch: whether the hub may be asked.
+    Raises EngineError if there is no such folder or hub id, or it lacks a config or safetensors weights, and
+    ConfigError for a hub id that is not in the cache where the hub may not be asked.
     """
     folder = _folder(model)
     if folder is not None:
@@ -55,16 +56,18 @@ def find_source(model: str | Path, *, revision: str | None = None) -> Source:
             raise EngineError(f"got revision {revision!r} for the folder {model}; only a hub id has revisions: omit it")
         weights = _check_folder(folder)
         return Source(str(model), folder, _hash_files(folder, weights), _size(weights))
-    folder = _download(_checked_id(model), revision, WANTED_FILES)
+    folder = _download(_checked_id(model), revision, WANTED_FILES, fetch=fetch)
+    if not fetch and not any(folder.glob("*.safetensors")):
+        raise _not_here(str(model))
     return Source(str(model), folder, folder.name, _size(_check_folder(folder)))
 
 
-def find_settings(model: str | Path) -> Path:
+def find_settings(model: str | Path, *, fetch: bool = True) -> Path:
     """The folder of a checkpoint's small files: config, processor, templates. Weights are not needed, nor fetched.
 
-    Raises EngineError if there is no such folder or hub id, or it has no config.
+    fetch and errors as for `find_source`, but for the weights.
     """
-    folder = _folder(model) or _download(_checked_id(model), None, SMALL_FILES)
+    folder = _folder(model) or _download(_checked_id(model), None, SMALL_FILES, fetch=fetch)
     _check_config(folder)
     return folder
 
@@ -138,8 +141,8 @@ def _hash_files(folder: Path, weights: list[Path]) -> str:
     return f"{'sha256' if whole else 'sha256-sampled'}:{digest.hexdigest()}"
 
 
-def _download(model: str, revision: str | None, wanted: list[str]) -> Path:
-    """The hub's snapshot folder of a model, which is named by its commit."""
+def _download(model: str, revision: str | None, wanted: list[str], *, fetch: bool) -> Path:
+    """The hub's snapshot folder of a model, which is named by its commit. fetch: as for `find_source`."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub import errors as hub
     from huggingface_hub.utils import logging as hub_logging
@@ -156,6 +159,7 @@ def _download(model: str, revision: str | None, wanted: list[str]) -> Path:
                 etag_timeout=HUB_TIMEOUT_SECONDS,
                 allow_patterns=wanted,
                 ignore_patterns=UNWANTED_FILES,
+                local_files_only=not fetch,
             )
         )
     except hub.GatedRepoError:
@@ -165,9 +169,20 @@ def _download(model: str, revision: str | None, wanted: list[str]) -> Path:
     except hub.RepositoryNotFoundError:
         reason = "there is no such model, or it is private"
     except (hub.HFValidationError, hub.HfHubHTTPError, OSError, ValueError, ImportError) as error:
+        if not fetch:
+            raise _not_here(model) from error
         cause = error.__cause__ or error
         reason = f"not in the local cache, and not reachable ({_first_line(cause)}): check the name and the network"
     raise EngineError(f"cannot get {model}{at} from {constants.ENDPOINT}: {reason}; or {INSTEAD}")
+
+
+def _not_here(model: str) -> ConfigError:
+    from huggingface_hub import constants
+
+    return ConfigError(
+        f"the model {shown(model)} is not in the local cache, and would be fetched from {constants.ENDPOINT} without "
+        f"your having named it; if you want it, name it yourself, with --model or COT_MODEL; or {INSTEAD}"
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Where a server is, and the key that it may want.
 
-In: the URL that the user wrote, and the environment. Out: an `Address` and an `ApiKey`. Nothing is sent.
+In: the URL that the user or a settings file names, and the environment. Out: an `Address` and an `ApiKey`. Nothing is
+sent.
 A URL with a password or a query is refused, because URLs are shown and recorded.
 """
 
@@ -15,9 +16,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from cot.config import KEY_VARIABLE
-from cot.errors import EngineError, ModelNameError, reason
-from cot.source import without_credentials
+from cot.config import KEY_VARIABLE, PROJECT_FILE
+from cot.errors import ConfigError, EngineError, ModelNameError, reason
+from cot.settings import Settings
+from cot.source import shown, without_credentials
 
 OPENAI_HOST: Final = "api.openai.com"
 OPENAI_KEY_VARIABLE: Final = "OPENAI_API_KEY"
@@ -54,31 +56,45 @@ def parse_address(url: str) -> Address:
 
     Raises ModelNameError for anything but http and https, and for a user name, a password or a query.
     """
-    shown = repr(re.split(r"[?#]", without_credentials(url))[0][:200])
+    named = repr(re.split(r"[?#]", without_credentials(url))[0][:200])
     if re.search(r"[\x00-\x20\x7f]", url.partition("#")[0]):
-        raise ModelNameError(f"server {shown} has blanks or control characters in its URL; {_EXPECTED}")
+        raise ModelNameError(f"server {named} has blanks or control characters in its URL; {_EXPECTED}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ModelNameError(f"server {shown} is not a URL; {_EXPECTED}") from error
+        raise ModelNameError(f"server {named} is not a URL; {_EXPECTED}") from error
     if parts.scheme not in ("http", "https"):
-        raise ModelNameError(f"server {shown} is no http or https URL; {_EXPECTED}")
+        raise ModelNameError(f"server {named} is no http or https URL; {_EXPECTED}")
     if not host:
-        raise ModelNameError(f"server {shown} has no host in its URL; {_EXPECTED}")
+        raise ModelNameError(f"server {named} has no host in its URL; {_EXPECTED}")
     if "@" in parts.netloc or parts.query:
         raise ModelNameError(
-            f"server {shown} was given with a user name, a password or a query, which traces would show; "
+            f"server {named} was given with a user name, a password or a query, which traces would show; "
             f"{_EXPECTED}, and the key in {KEY_VARIABLE}"
         )
     try:
         httpx.URL(f"{parts.scheme}://{parts.netloc}")
     except httpx.InvalidURL as error:
-        raise ModelNameError(f"server {shown} is not a URL: {reason(error)}; {_EXPECTED}") from error
-    name = f"[{host}]" if ":" in host else host
-    origin = f"{parts.scheme}://{name}" + (f":{port}" if port is not None else "")
+        raise ModelNameError(f"server {named} is not a URL: {reason(error)}; {_EXPECTED}") from error
+    origin = f"{parts.scheme}://{in_url(host)}" + (f":{port}" if port is not None else "")
     path = parts.path.rstrip("/") or "/v1"
     return Address(origin + path, origin + path.removesuffix("/v1"), host, parts.fragment or None)
+
+
+def in_url(host: str) -> str:
+    """A host as it stands in a URL: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def check_server(settings: Settings) -> None:
+    """Raises EngineError for a wrong URL, and ConfigError for a server on another machine that a folder's file names:
+    whoever made that folder would get the user's images and key unasked."""
+    if not parse_address(settings.model).here and settings.set_by("model") == PROJECT_FILE:
+        raise ConfigError(
+            f"the server {shown(settings.model)} is on another machine and would get your images and {KEY_VARIABLE}; "
+            "if you trust it, name it yourself, with --model or COT_MODEL"
+        )
 
 
 @dataclass(frozen=True)

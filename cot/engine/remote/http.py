@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import httpx
 
 import cot
-from cot.engine.remote.address import Address, ApiKey
+from cot.engine.remote.address import Address, ApiKey, in_url
 from cot.engine.remote.status import PassingError, RefusedError, clean, passes, refusal, retry_after, server_message
 from cot.errors import EngineError
 from cot.source import unusable_proxy
@@ -83,6 +83,8 @@ class Http:
                 follow_redirects=False,
                 verify=tls,
                 transport=transport,
+                # What goes to a server on this machine goes over no proxy, which may be on another one.
+                mounts={f"all://{in_url(address.host)}": None} if address.here else None,
             )
         except (ImportError, ValueError) as error:
             raise EngineError(unusable_proxy(error)) from error

@@ -52,6 +52,20 @@ async def test_tokens_that_are_hardly_possible_have_a_sum(serve: Serve, model: A
     assert math.exp(math.fsum(token.logprob for token in answer.logprobs)) == 0
 
 
+async def test_a_server_on_this_machine_is_asked_over_no_proxy(
+    serve: Serve, model: Any, ask: Ask, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, server = serve(model()), serve(model())
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+    engine = await RemoteEngine.connect(server.url, limits=quick())
+    await engine.complete(ask())
+    await engine.close()
+    assert (len(server.bodies), proxy.asked) == (1, [])
+
+
 async def _fails(server: Any, request: Request, limits: Limits) -> str:
     """The one line with which a request fails."""
     engine = await RemoteEngine.connect(server.url, limits=limits)
