@@ -48,8 +48,7 @@ def keep_image(folder: Path, image: LoadedImage, *, shared: Path | None = None, 
     """Keep an image beside what is recorded in a folder, once; a killed process leaves none that is half.
 
     shared: a folder whose images are kept for all that name it, unless they are kept behind a link, which may lead out
-    of it. anew: write it also where there is one, which may be
-    damaged. Raises OSError.
+    of it. anew: write it also where there is one, which may be damaged. Raises OSError.
     """
     path = image_path(folder, image.sha256)
     if path.exists() and not anew:
