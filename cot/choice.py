@@ -75,4 +75,4 @@ def _by_letter(shown: str, choices: Sequence[str]) -> str | None:
 
 
 def _fold(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(text.casefold().replace("\u2212", "-").split())

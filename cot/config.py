@@ -85,11 +85,12 @@ def load_settings(
         if value is not None:
             values[name] = _checked(name, value, f"--{name.replace('_', '-')}", Path())
             origins[name] = COMMAND_LINE
-    for name, value in values.items():
-        if isinstance(value, Path) and origins[name] == str(project):
-            _check_below(project.parent, value, name, f"{name} in {project}")
     told = {name: origin for name, origin in origins.items() if origin not in (DEFAULT, COMMAND_LINE)}
-    return Settings.made_of(values, told), origins
+    settings = Settings.made_of(values, told, folders_file=str(project))
+    for name, value in values.items():
+        if isinstance(value, Path) and settings.set_by_folder(name):
+            _check_below(project.parent, value, name, f"{name} in {project}")
+    return settings, origins
 
 
 def with_setting(settings: Settings, name: str, text: str) -> Settings:
@@ -122,6 +123,8 @@ def _of_file(path: Path) -> dict[str, object]:
 
 def _either(own: object, folders: object) -> str:
     """What is left out of traces where two files say something of it."""
+    if "all" in f"{own},{folders}".split(","):
+        return "all"
     return ",".join(dict.fromkeys(what for what in f"{own},{folders}".split(",") if what != "none"))
 
 

@@ -79,11 +79,14 @@ class Settings(BaseModel):
     """Seconds that the download of one image may take."""
 
     _set_by: dict[str, tuple[object, str]] = PrivateAttr(default_factory=dict)
+    _folders_file: str = PrivateAttr(default="")
 
     @classmethod
-    def made_of(cls, values: Mapping[str, object], origins: Mapping[str, str]) -> Self:
-        """Settings of checked values. origins: by name, the environment variable or file that gave one, if any did."""
+    def made_of(cls, values: Mapping[str, object], origins: Mapping[str, str], *, folders_file: str = "") -> Self:
+        """Settings of checked values. origins: by name, the environment variable or file that gave one, if any did.
+        folders_file: that of them which came with a folder."""
         settings = cls.model_validate(values)
+        settings._folders_file = folders_file
         settings._set_by.update((name, (values[name], origin)) for name, origin in origins.items())
         return settings
 
@@ -101,6 +104,10 @@ class Settings(BaseModel):
         """The environment variable or file that gave a setting its value; empty if neither did."""
         value, origin = self._set_by.get(name, (None, ""))
         return origin if value == getattr(self, name) else ""
+
+    def set_by_folder(self, name: str) -> bool:
+        """Whether a setting has its value from a file that may be a stranger's, as it came with a folder."""
+        return bool(self._folders_file) and self.set_by(name) == self._folders_file
 
     @property
     def kv_bytes(self) -> int | None:

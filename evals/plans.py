@@ -16,20 +16,20 @@ from tokenizers import Tokenizer
 
 from cot.engine.local.load import load
 from cot.engine.local.source import find_source
-from cot.errors import CotError
+from cot.errors import CotError, EngineError
 from cot.train.charts import make_chart
-from cot.train.data import as_shown, evenly, plan_opening, plan_turn, without_details
+from cot.train.data import QUESTIONS_DRAWN, as_shown, evenly, plan_opening, plan_turn, without_details
 from cot.train.model import PREFIX_TOKENS
 from cot.train.objective import Objective
 from cot.train.packing import IGNORE, OPENING, pack
-from cot.train.sample import QA, Sample
+from cot.train.sample import INPUT_PIXELS, QA, Sample
 from cot.train.scenes import make_scene
 from cot.train.shapes import make_shapes
 from cot.train.wording import Wording
 from evals.embedded import positive
 
 QUESTIONS: Final = 8
-"""Of the eighteen that are drawn about an image, so many of different programs where there are."""
+"""Of those that are drawn about an image, so many of different programs where there are."""
 
 
 def program(qa: QA) -> str:
@@ -63,7 +63,7 @@ def measure(objective: Objective, wording: Wording, *, limit: int) -> dict[str, 
     found: Counter[str] = Counter()
     while asked.total() < limit:
         (make,) = rng.choices((make_scene, make_shapes, make_chart), (5, 3, 2))
-        sample = make(rng, questions=18, wording=wording)
+        sample = make(rng, questions=QUESTIONS_DRAWN, wording=wording)
         qas = evenly(sample.qas, rng)[:QUESTIONS]
         for qa, is_right in zip(qas, right(objective, sample, qas), strict=True):
             asked[program(qa)] += 1
@@ -79,6 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     model = load(options.model, device="cpu", dtype="float32").model
     tokenizer = Tokenizer.from_file(str(find_source(options.model).folder / "tokenizer.json"))
+    if (pixels := model.config.vision_config.image_size) != INPUT_PIXELS:
+        raise EngineError(f"{options.model} sees images of {pixels} pixels; expected a model of {INPUT_PIXELS}")
     objective = Objective(model, tokenizer, "cpu")
     for wording in get_args(Wording):
         figures = measure(objective, wording, limit=options.limit)

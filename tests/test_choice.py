@@ -53,6 +53,8 @@ def test_nothing_is_guessed(text):
         ("Dark  blue", ("red", "dark blue"), "dark blue"),
         ("U.S.A.", ("USA", "U.S.A."), "U.S.A."),
         ("3.", ("3", "30"), "3"),
+        ("\u22125", ("-5", "5"), "-5"),
+        ("-5", ("\u22125", "5"), "\u22125"),
         ("A*", ("A", "A*", "Dijkstra"), "A*"),
         ("A", ("A", "A*", "Dijkstra"), "A"),
         ('5"', ("5", '5"'), '5"'),

@@ -14,6 +14,7 @@ import pytest
 
 import cot.cli
 from cot.config import load_settings, user_file, with_setting
+from cot.engine.remote.address import check_server
 from cot.errors import ConfigError, CotError, ImageError
 from cot.settings import NAMES, Settings
 
@@ -206,6 +207,16 @@ def test_trace_dir_is_relative_to_its_file(folder: Path) -> None:
     assert "COT_TRACE_DIR: got '~no-such-user/x', a home folder" in refused(COT_TRACE_DIR="~no-such-user/x")
 
 
+def test_it_is_known_what_a_folder_has_set_wherever_it_lies(folder: Path) -> None:
+    (folder / "below").mkdir()
+    (folder / "below" / "cot.toml").write_text("model = 'http://elsewhere/v1'\nmax_steps = 3", "utf-8")
+    settings, _ = load_settings({"max_steps": 4}, environment={"COT_SEED": "5"}, folder=folder / "below")
+    assert [name for name in NAMES if settings.set_by_folder(name)] == ["model"]
+    assert not settings.with_value("model", "embedded").set_by_folder("model")
+    with pytest.raises(ConfigError, match="is on another machine"):
+        check_server(settings)
+
+
 @pytest.mark.parametrize("name", ["trace_dir", "calibration"])
 def test_a_folder_names_no_path_out_of_it(folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -238,6 +249,7 @@ def test_the_folder_of_traces_is_the_users_if_he_names_one(folder: Path) -> None
         ("all", "none", "all", "own"),
         ("prompts,images", "images", "prompts,images", "own"),
         ("images", "prompts", "images,prompts", "both"),
+        ("all", "prompts", "all", "own"),
         ("none", "images", "images", "folder's"),
         ("none", "none", "none", "folder's"),
     ],

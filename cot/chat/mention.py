@@ -173,7 +173,8 @@ def _sources(word: re.Match[str], *, alone: bool) -> list[_Place]:
 def _without_marks(line: str, start: int, end: int, *, alone: bool) -> list[_Place]:
     """What a part of a line names. Marks around a path are not of its name, unless there is a file of that name."""
     text, trouble = line[start:end], None
-    first, last = end - len(text.lstrip(_OPENING)), start + len(text.rstrip(_CLOSING).removesuffix(_OWNING[0]))
+    bare = text.rstrip(_CLOSING).removesuffix(_OWNING[0]).rstrip(_CLOSING)
+    first, last = end - len(text.lstrip(_OPENING)), start + len(bare)
     for left, right in dict.fromkeys(((start, end), (start, last), (first, last))):
         try:
             if found := _named(unquoted(line[left:right]), alone=alone and (left, right) == (start, end)):

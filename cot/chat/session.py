@@ -190,7 +190,8 @@ class Session:
             self.load()
 
     def go_on_with(self, store: Store, conversation: Conversation, images: dict[str, LoadedImage]) -> None:
-        """Leave this conversation, of which all is saved, for another one."""
+        """Leave this conversation, of which all is saved, for another one. Raises ConfigError as the constructor."""
+        check_server(self._chosen(conversation))
         self.store.close()
         self.store, self.conversation, self._loaded = store, conversation, dict(images)
         self._mend()

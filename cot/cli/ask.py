@@ -193,7 +193,8 @@ def check_model(settings: "Settings") -> None:
         else:
             from cot.engine.local.source import find_settings
 
-            find_settings(settings.model, fetch=_may_fetch(settings))
+            # A hub model that a folder's file names is not fetched: nobody asked for that.
+            find_settings(settings.model, fetch=not settings.set_by_folder("model"))
 
 
 def load_engine(settings: "Settings") -> "Engine":
@@ -233,15 +234,8 @@ def _load(settings: "Settings") -> "Engine":
         quantize=settings.quantize,
         kv_bytes=settings.kv_bytes,
         compile=settings.compile,
-        fetch=_may_fetch(settings),
+        fetch=not settings.set_by_folder("model"),
     )
-
-
-def _may_fetch(settings: "Settings") -> bool:
-    """Whether the hub may be asked for the model. Not for one that a folder's file names: nobody asked for that."""
-    from cot.config import PROJECT_FILE
-
-    return settings.set_by("model") != PROJECT_FILE
 
 
 def answered(outcome: "Outcome") -> bool:

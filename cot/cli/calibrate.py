@@ -177,9 +177,9 @@ def _entry(found: "Calibration", info: "EngineInfo") -> "Entry":
 
 def _write(path: Path, model: str, entry: "Entry") -> str:
     """Write it; the command that undoes it. The file that was there is kept beside."""
-    from cot.planner.calibration_file import write_entry
+    from cot.planner.calibration_file import kept_beside, write_entry
 
-    kept = path.with_name(f"{path.name}.before")
+    kept = kept_beside(path)
     was_there = path.is_file()
     if was_there:
         # What a link of that name leads to is none of it.

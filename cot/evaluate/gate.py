@@ -97,6 +97,7 @@ def check_judge(baseline: Summary, judge: JudgeIdentity | None) -> None:
         )
     for kind, how in _SAME_JUDGE.items():
         if (was := getattr(before, kind)) != (now := getattr(judge, kind)):
+            was, now = ("that is not told" if value in (None, "unknown") else value for value in (was, now))
             raise UsageError(
                 f"the baseline was judged by {before.model} of the {kind} {was}, and this run is by the {kind} {now};"
                 f" expected {how}, or make a new baseline"

@@ -93,7 +93,7 @@ def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[
     facts: those of the program; none where nobody knows it. choices: the question's.
     """
     said = [step.text for step in outcome.steps if isinstance(step, Reasoning)]
-    asked = {question.text for question in as_planned(outcome)}
+    asked = {question.text for question in _as_planned(outcome)}
     fell_back = any(text.startswith(FALL_BACK) for text in said)
     invalid = any(NOT_VALID in text for text in said)
     is_open = any(OPEN in text for text in said)
@@ -111,7 +111,7 @@ def score_steps(outcome: Outcome, facts: Sequence[Fact] = (), choices: Sequence[
     )
 
 
-def as_planned(outcome: Outcome) -> tuple[SubQuestion, ...]:
+def _as_planned(outcome: Outcome) -> tuple[SubQuestion, ...]:
     """The sub-questions of its plan. A later round words some of them anew under the same number; the first wording is
     what was planned."""
     first = {step.id: step for step in reversed(outcome.steps) if isinstance(step, SubQuestion)}

@@ -98,8 +98,18 @@ def read_entries(path: Path) -> dict[str, Entry]:
         ) from error
 
 
+def kept_beside(path: Path) -> Path:
+    """Where the file that was there is kept."""
+    return path.with_name(f"{path.name}.before")
+
+
 def check_writable(path: Path) -> None:
-    """Find out before a long measurement; its folder is made. Raises ConfigError if no file can be written there."""
+    """Find out before a long measurement; its folder is made.
+
+    Raises ConfigError if no file can be written there, or the one that is there cannot be kept.
+    """
+    if (kept := kept_beside(path)).is_dir():
+        raise ConfigError(f"{kept} is a folder, and the calibration before is kept under that name; rename the folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

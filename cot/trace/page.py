@@ -90,8 +90,8 @@ def diff_page(diff: Diff) -> str:
 def _check_size(characters: int) -> None:
     if characters > MAX_PAGE_CHARACTERS:
         raise TraceError(
-            f"got traces whose page has more than {MAX_PAGE_CHARACTERS // 2**20} MiB, which few browsers open; name"
-            " fewer, or leave their images out with --redact images"
+            f"got traces whose page has more than {MAX_PAGE_CHARACTERS // 10**6} million characters, which few browsers"
+            " open; name fewer, or leave their images out with --redact images"
         )
 
 

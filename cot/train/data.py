@@ -60,6 +60,7 @@ DOMAINS: Final = {
 
 QUESTIONS_DRAWN, QUESTIONS_AN_IMAGE, PLANS_AN_IMAGE = 18, 9, 6
 """How many questions are drawn about an image, how many of them it is trained on, and for how many of all on a plan.
+Plans come first; other turns that no longer fit behind them are left out.
 
 Plans say nothing about an image, and yet they are trained behind one: taught without, they were 99% right without and
 95% with (docs/log.md).
@@ -167,6 +168,7 @@ class BatchMaker:
             "questions": draw,
         }
         samples = [makers[self.part](rng) for _ in range(self.batch)]
+        opening = plan_opening(self.tokenizer)
         packed = [
             pack(
                 self.tokenizer,
@@ -174,7 +176,7 @@ class BatchMaker:
                 prefix_tokens=self.prefix_tokens,
                 max_tokens=self.max_tokens,
                 look=sample.look,
-                opening=plan_opening(self.tokenizer),
+                opening=opening,
             )
             for sample in samples
         ]

@@ -91,7 +91,9 @@ class Objective:
         loss, right = self._answer_loss(hidden, batch["targets"].masked_fill(plans, IGNORE), batch["segments"])
         planning, planned = self._answer_loss(hidden, batch["targets"].masked_fill(~plans, IGNORE), batch["segments"])
         named = batch["early"] != IGNORE
-        early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
+        early = hidden.new_zeros(())
+        if named.any():  # a mean of nothing would be none
+            early = F.cross_entropy(self.model.lm_head(hidden[named]).float(), batch["early"][named])
         aligned = self._alignment(seen, batch)
         found, told = self._naming_loss(features, said.hidden_states, positions, mask, batch)
         figures = {

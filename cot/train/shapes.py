@@ -59,8 +59,10 @@ def _described(name: str) -> tuple[str, str, str] | None:
 
 def _apart(one: Noun, other: Noun) -> bool:
     """Whether no shape has both names: they ask for two sizes, colours or forms."""
-    parts = _described(one.singular), _described(other.singular)
-    return any(a and b and a != b for a, b in zip(*(part or () for part in parts), strict=True))
+    first, second = _described(one.singular), _described(other.singular)
+    if first is None or second is None:
+        return True
+    return any(a and b and a != b for a, b in zip(first, second, strict=True))
 
 
 def _polygon(form: str) -> list[tuple[float, float]]:

@@ -228,7 +228,7 @@ class Trainer:
 
     def _warm_up(self) -> None:
         """Compile outside the time that is counted; the gradients are thrown away."""
-        for batch in itertools.islice(self._batches(self.state["part"]), 2):
+        for batch in itertools.islice(self._batches(self.state["part"]), 1):
             loss, _ = self.objective.loss(batch, self.state["part"])
             loss.backward()
 

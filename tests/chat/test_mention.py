@@ -56,6 +56,7 @@ def _files(tmp_path, monkeypatch):
         ("<./a.png> is it red?", ("./a.png",), "<[1]> is it red?"),
         ("What's a.png's colour?", ("a.png",), "What's [1]'s colour?"),
         ("a.png's colour?", ("a.png",), "[1]'s colour?"),
+        ("What is (a.png)'s colour?", ("a.png",), "What is ([1])'s colour?"),
         ("a.png’s colour?", ("a.png",), "[1]’s colour?"),
         ("b.png a.png's colour?", ("b.png", "a.png"), "[2]'s colour?"),
         ('"my photo.jpg"\'s colour?', ("my photo.jpg",), "[1]'s colour?"),

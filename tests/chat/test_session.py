@@ -135,10 +135,17 @@ def test_what_is_asked_again_calls_images_by_the_numbers_that_they_have_now(talk
     chat = talk(edit=shown.append, strategy="direct").say("red.png", "blue.png", "is [2] blue?", "/drop 1", "/retry")
     assert ([turn.question for turn in chat.turns], chat.errors) == (["is [1] blue?"], [])
     chat.say("red.png", "/drop 1", "/retry", "/edit")
-    assert chat.errors[0].startswith("the last message is about an image that was dropped: is [an image that was")
+    assert chat.errors[0].startswith("the message is about an image that was dropped: 'is [an image that was")
     assert (shown, len(chat.engines[0].requests)) == (["is [an image that was taken away] blue?"], 2)
     chat.say("blue.png", "/retry")
     assert [turn.question for turn in chat.turns] == ["is [2] blue?"]
+
+
+def test_an_edit_that_leaves_in_it_what_was_dropped_is_not_asked(talk):
+    chat = talk(edit=lambda text: f"{text} Really?", strategy="direct")
+    chat.say("red.png", "blue.png", "is [1] red?", "/drop 1", "/edit")
+    assert chat.errors[0].startswith("the message is about an image that was dropped: 'is [an image that was")
+    assert len(chat.engines[0].requests) == 1
 
 
 @pytest.mark.parametrize("edited", [" ", "is it blue?\n", None])

@@ -280,5 +280,8 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(run, tmp
     code, out, err = run("--task", "task.yaml", "--out", "task.yaml/mine.json", script=[])
     assert (code, out) == (2, "")
     assert "task.yaml/mine.json cannot be written" in err
+    (tmp_path / "mine.json.before").mkdir()
+    code, _, err = run("--task", "task.yaml", "--out", "mine.json", script=[])
+    assert (code, "mine.json.before is a folder" in err) == (2, True)
     assert run("--task", "task.yaml", "--no-votes", "--limit", "40", "--out", "new/mine.json")[0] == 1
     assert list((tmp_path / "new").iterdir()) == [], "nothing is left where nothing came of it"

@@ -209,6 +209,7 @@ def test_a_baseline_by_another_judge_is_refused_before_anything_is_asked(run, tm
     for judge, said in (
         (other, "judged by strict with another judge/verdict than this run"),
         (summary["judge"] | {"quantization": "nf4"}, "judged by strict of the quantization nf4, and this run is"),
+        (summary["judge"] | {"revision": "a1"}, "revision a1, and this run is by the revision that is not told"),
         (summary["judge"] | {"dtype": "int4"}, "expected a --device that gives it the same, or make a new baseline"),
         (None, "the baseline does not say who judged its answers"),
     ):

@@ -191,11 +191,11 @@ def test_what_is_in_the_cache_needs_no_hub(tmp_path: Path, monkeypatch: pytest.M
     (snapshot / "config.json").write_text("{}")
     assert find_settings("someone/some-model", fetch=False) == snapshot
     # Whoever only looked at what a model is has none of its weights.
-    with pytest.raises(ConfigError, match="'someone/some-model' is not in the local cache"):
+    with pytest.raises(ConfigError, match="'someone/some-model' is not whole in the local cache"):
         find_source("someone/some-model", fetch=False)
     (snapshot / "model.safetensors").write_bytes(b"weights")
     assert find_source("someone/some-model", fetch=False).folder == snapshot
-    with pytest.raises(ConfigError, match="'someone/other' is not in the local cache"):
+    with pytest.raises(ConfigError, match="'someone/other' is not whole in the local cache"):
         find_settings("someone/other", fetch=False)
 
 

@@ -66,6 +66,12 @@ def test_it_is_told_by_wording(capsys: pytest.CaptureFixture[str]) -> None:
     assert told == ["trained", "phrased", "held_out", "far_fetched"]
 
 
+def test_a_model_of_another_input_size_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evals.plans.INPUT_PIXELS", 96)
+    with pytest.raises(EngineError, match="embedded sees images of 224 pixels; expected a model of 96"):
+        main([])
+
+
 def test_a_wrong_model_is_one_clear_error() -> None:
     with pytest.raises(EngineError, match="no model folder at"):
         main(["--model", "/nowhere/at/all"])

@@ -1,5 +1,6 @@
 """What training sees is what inference sees: packed turns are the turns as they are asked alone."""
 
+import math
 import random
 import re
 from collections.abc import Iterator
@@ -151,6 +152,15 @@ def test_the_loss_of_plans_is_that_of_the_plans_alone(tokenizer: Tokenizer) -> N
     # A plan's weight is that of each of its tokens times how many there are.
     assert together["plan_loss"] == pytest.approx(whole.item() / sum(w ** (-1 / 3) for w in weights), rel=1e-4)
     assert together["answer_loss"] != pytest.approx(together["plan_loss"], rel=1e-4)
+
+
+def test_a_batch_of_plans_alone_has_a_loss(tokenizer: Tokenizer) -> None:
+    model: Any = build_model(SIZES["tiny"], tokenizer).eval()
+    batch = next(feed(BatchMaker("questions", tokenizer, 1, 1, PREFIX_TOKENS, 900), workers=0, ahead=False))
+    batch["early"].fill_(IGNORE)
+    figures = Objective(model, tokenizer, "cpu").loss(batch, "questions")[1]
+    assert figures["early_loss"] == 0
+    assert all(math.isfinite(value) for value in figures.values())
 
 
 def test_where_nothing_is_wanted_there_is_no_loss(tokenizer: Tokenizer) -> None:

@@ -9,7 +9,7 @@ from cot.chat.conversation import Dropped, Undone
 from cot.chat.event import TraceOpened
 from cot.chat.memory import TAKEN_AWAY, renumbered
 from cot.chat.session import Session
-from cot.errors import UsageError
+from cot.errors import UsageError, quoted
 from cot.trace.read import read_trace
 
 _COUNTED: Final = ("calls", "prompt_tokens", "cached_tokens", "image_tokens", "completion_tokens")
@@ -18,10 +18,7 @@ _COUNTED: Final = ("calls", "prompt_tokens", "cached_tokens", "image_tokens", "c
 async def retry(session: Session, _: str) -> None:
     """Obey `/retry`."""
     text = _asked_last(session)
-    if TAKEN_AWAY in text:
-        raise UsageError(
-            f"the last message is about an image that was dropped: {text}; attach that again, or change it with /edit"
-        )
+    _check_whole(text)
     await session.ask(text, again=True)
 
 
@@ -45,6 +42,7 @@ async def edit(session: Session, _: str) -> None:
         session.say("nothing was changed: the text is empty, as it was, or was not saved")
         return
     check_length(text)
+    _check_whole(text)
     await ask_mentioned(session, text.strip(), again=True)
 
 
@@ -75,6 +73,15 @@ async def stats(session: Session, _: str) -> None:
         f"{total['image_tokens']:,} of images), {total['completion_tokens']:,} generated, {speed}"
     )
     session.say(f"longest prompt with its answer: {longest:,} of {f'{context:,}' if context else 'unknown'} tokens")
+
+
+def _check_whole(text: str) -> None:
+    """Raises UsageError for a message about an image that is no longer there."""
+    if TAKEN_AWAY in text:
+        raise UsageError(
+            f"the message is about an image that was dropped: {quoted(text)}; attach that again, or change the message "
+            "with /edit"
+        )
 
 
 def _asked_last(session: Session) -> str:

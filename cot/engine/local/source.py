@@ -180,8 +180,8 @@ def _not_here(model: str) -> ConfigError:
     from huggingface_hub import constants
 
     return ConfigError(
-        f"the model {shown(model)} is not in the local cache, and would be fetched from {constants.ENDPOINT} without "
-        f"your having named it; if you want it, name it yourself, with --model or COT_MODEL; or {INSTEAD}"
+        f"the model {shown(model)} is not whole in the local cache, and would be fetched from {constants.ENDPOINT} "
+        f"without your having named it; if you want it, name it yourself, with --model or COT_MODEL; or {INSTEAD}"
     )
 
 

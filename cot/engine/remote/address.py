@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from cot.config import KEY_VARIABLE, PROJECT_FILE
+from cot.config import KEY_VARIABLE
 from cot.errors import ConfigError, EngineError, ModelNameError, reason
 from cot.settings import Settings
 from cot.source import shown, without_credentials
@@ -90,7 +90,7 @@ def in_url(host: str) -> str:
 def check_server(settings: Settings) -> None:
     """Raises EngineError for a wrong URL, and ConfigError for a server on another machine that a folder's file names:
     whoever made that folder would get the user's images and key unasked."""
-    if not parse_address(settings.model).here and settings.set_by("model") == PROJECT_FILE:
+    if not parse_address(settings.model).here and settings.set_by_folder("model"):
         raise ConfigError(
             f"the server {shown(settings.model)} is on another machine and would get your images and {KEY_VARIABLE}; "
             "if you trust it, name it yourself, with --model or COT_MODEL"
