@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from cot.engine import Choices, Request, Sampling, Usage
 from cot.engine.remote import Limits, RemoteEngine
+from cot.engine.remote.reply import Gathered
 from cot.engine.remote.stream import EventDecoder
 from cot.errors import EngineError
 
@@ -114,26 +116,38 @@ async def test_thoughts_are_no_part_of_a_streamed_answer_either(
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 async def test_thoughts_in_a_field_of_their_own_count_as_decoding(
-    serve: Serve, model: Any, ask: Ask, quick: Quick, field: str
+    serve: Serve, model: Any, ask: Ask, quick: Quick, field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering = threading.Event()
+    read, thought_at = threading.Event(), 0.0
+    add_chunk = Gathered.add_chunk
+
+    def told(reply: Gathered, data: str) -> str:
+        text = add_chunk(reply, data)
+        read.set()
+        return text
+
+    monkeypatch.setattr(Gathered, "add_chunk", told)
 
     def handler(asked: Any, wire: Any) -> None:
+        nonlocal thought_at
         if asked.body is None:
             model()(asked, wire)
             return
         wire.head(Content_Type="text/event-stream")
         for thought in ("3", " or 4?"):
             wire.raw(f"data: {json.dumps({'choices': [{'index': 0, 'delta': {field: thought}}]})}\n\n".encode())
-        answering.wait(0.2)
+        read.wait(5)
+        thought_at = time.perf_counter()
+        time.sleep(0.2)
         wire.raw(_chunk("3 cats", "stop"))
 
     engine = await RemoteEngine.connect(serve(handler).url, limits=quick())
+    asked_at = time.perf_counter()
     texts, completion = await _texts(engine, ask())
     await engine.close()
     assert (texts, completion.text) == (["3 cats"], "3 cats")
     assert completion.usage.completion_tokens == 3, "thoughts are generated, too"
-    assert completion.timings.decode_seconds >= 0.2, "what a model thinks is no part of reading the prompt"
+    assert asked_at + completion.timings.prefill_seconds < thought_at, "what a model thinks is no part of reading"
 
 
 async def test_a_constrained_answer_comes_whole_and_checked(serve: Serve, model: Any, ask: Ask, quick: Quick) -> None:
