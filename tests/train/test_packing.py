@@ -30,7 +30,7 @@ from cot.train.feed import feed
 from cot.train.mentions import mentions
 from cot.train.model import PREFIX_TOKENS, SIZES, build_model, build_processor, train_tokenizer
 from cot.train.objective import Objective, pixels_to_input
-from cot.train.packing import IGNORE, OPENING, Packed, pack, packed_mask
+from cot.train.packing import IGNORE, OPENING, Packed, pack
 from cot.train.sample import QA, Fact, Sample, Seen
 from cot.train.scenes import make_scene
 
@@ -69,20 +69,13 @@ def test_a_packed_turn_sees_nothing_of_the_others(tokenizer: Tokenizer) -> None:
     batch = next(feed(maker, workers=0, ahead=False))
     model: Any = build_model(SIZES["tiny"], tokenizer).eval()
     model.set_attn_implementation("eager")
-    inner, objective = model.model, Objective(model, tokenizer, "cpu")
+    objective = Objective(model, tokenizer, "cpu")
 
     def hidden(chosen: torch.Tensor) -> torch.Tensor:
-        ids, segments, above, positions = (
-            batch[name][chosen][None] for name in ("ids", "segments", "above", "positions")
-        )
+        turns = {name: batch[name][chosen][None] for name in ("ids", "segments", "above", "positions")}
         with torch.no_grad():
-            special = torch.tensor([tokenizer.token_to_id(name) for name in ("<s>", "<|user|>")])
-            embed, patches = inner.language_model.embed_tokens, inner.multi_modal_projector(objective.features(batch))
-            out: torch.Tensor = inner.language_model(
-                inputs_embeds=torch.cat([embed(special)[None], patches, embed(ids)], dim=1),
-                attention_mask=packed_mask(segments, above, PREFIX_TOKENS).float(),
-                position_ids=torch.cat([torch.arange(PREFIX_TOKENS)[None], positions], dim=1), use_cache=False,
-            ).last_hidden_state[:, PREFIX_TOKENS:]  # fmt: skip
+            seen = model.model.multi_modal_projector(objective.features(batch))
+            out: torch.Tensor = objective.read(seen, turns)[0].last_hidden_state[:, PREFIX_TOKENS:]
             return out
 
     segments, opening = batch["segments"], batch["segments"] == OPENING
